@@ -1,0 +1,143 @@
+"""What a handler needs of loaded weights: one `Protocol` for each kind of model, and the values that cross it.
+
+A backend works on batches: one call takes requests that can run together and gives one outcome for each, in order,
+either its result or the `ImgPodError` that only it met. It is called from the one thread that owns the device, it may
+block, and it asks `watch` between steps whether a member was cancelled. It raises only what ends the whole batch:
+`OutOfDeviceMemory` and `DeviceLost`.
+
+May import: core.contracts and core.errors. The classes that load real weights are in the modules beside this one, each
+of which imports torch for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from core.contracts import Features, FaceMeta, ModelInfo
+from core.errors import ImgPodError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+R = TypeVar("R")
+Outcome = R | ImgPodError
+
+
+class Watch(Protocol):
+    """A batch's line to the jobs it serves; `index` is a request's place in the batch."""
+
+    def step(self, index: int, step: int, of: int) -> None: ...
+
+    def cancelled(self, index: int) -> bool: ...
+
+
+class Unwatched:
+    """A `Watch` for a caller that reports nothing and cancels nothing: warm-ups, training, benchmarks."""
+
+    def step(self, index: int, step: int, of: int) -> None:
+        del index, step, of
+
+    def cancelled(self, index: int) -> bool:
+        del index
+        return False
+
+
+# ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One answer asked of a language model.
+
+    `prefix` is what the answer has already begun with, and `stop` what ends it (neither is part of the text that comes
+    back). `temperature` 0 is greedy; above 0, `seed` makes the draw repeatable.
+    """
+
+    turns: tuple[Turn, ...]
+    max_tokens: int
+    prefix: str = ""
+    stop: tuple[str, ...] = ()
+    temperature: float = 0.0
+    seed: int = 0
+
+
+class TextBackend(Protocol):
+    info: ModelInfo
+
+    def generate(self, requests: Sequence[Completion], watch: Watch) -> list[Outcome[str]]: ...
+
+
+# ── vision ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    features: Features
+    face: FaceMeta
+
+
+class VisionBackend(Protocol):
+    info: ModelInfo
+
+    def generate(self, requests: Sequence[Image], watch: Watch) -> list[Outcome[Reading]]:
+        """`requests` are upright RGB pictures of any size."""
+        ...
+
+
+# ── image ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Painting:
+    """One picture asked of an image model; sides in px."""
+
+    prompt: str
+    seed: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """`image` is RGB; `seed` is the one that made it, another than was asked for after a black picture."""
+
+    image: Image
+    seed: int
+    steps: int
+    attempts: int = 1
+
+
+class ImageBackend(Protocol):
+    info: ModelInfo
+    sides: tuple[int, int]
+    """Smallest and largest side it takes, px; sides are multiples of 16."""
+    default_side: int
+
+    def bucket(self, request: Painting) -> tuple[int, ...]:
+        """Requests of one bucket can run as one batch: same size, captions padded to the same length."""
+        ...
+
+    def generate(self, requests: Sequence[Painting], watch: Watch) -> list[Outcome[Painted]]: ...
+
+
+# ── output check ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PictureChecker(Protocol):
+    """Looks at a finished picture. It raises whatever it raises: the caller decides what a failed look means."""
+
+    name: str
+
+    def score(self, image: Image) -> float:
+        """Probability, 0–1, that `image` (RGB) is not safe for work."""
+        ...
+
+
