@@ -8,7 +8,11 @@ May import: core.contracts.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
+
 from core.contracts import (
+    ATTRIBUTES,
     AgeBand,
     ChatMessage,
     Earrings,
@@ -203,3 +207,45 @@ def as_material(tag: str, text: str) -> str:
 
 def _harmless(text: str) -> str:
     return " ".join(text.replace("<", "(").replace(">", ")").split())
+
+
+# ── what the vision model is asked ───────────────────────────────────────────────────────────────────────────────────
+
+_QUESTION = {
+    "gender_presentation": "How does the person's look present?",
+    "age_band": "How old does the person look?",
+    "skin_tone": "What is the person's skin tone?",
+    "hair_color": "What colour is the person's hair?",
+    "hair_length": "How long is the person's hair?",
+    "hair_style": "How is the person's hair worn?",
+    "eye_color": "What colour are the person's eyes?",
+    "facial_hair": "What facial hair does the person have?",
+    "glasses": "What glasses does the person wear?",
+    "expression": "What is the person's expression?",
+    "face_shape": "What shape is the person's face?",
+    "headwear": "What does the person wear on the head?",
+    "earrings": "Does the person wear earrings?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A multiple-choice question: `values[i]` is what the answer `letters[i]` means; the last is always `unknown`."""
+
+    text: str
+    letters: tuple[str, ...]
+    values: tuple[StrEnum, ...]
+
+
+def _question(attribute: str) -> Question:
+    values = tuple(ATTRIBUTES[attribute])
+    letters = tuple("ABCDEFGHIJ"[: len(values)])
+    options = "\n".join(
+        f"{letter}. {value.replace('_', ' ') if value != 'unknown' else 'cannot be seen'}"
+        for letter, value in zip(letters, values, strict=True)
+    )
+    return Question(f"{_QUESTION[attribute]}\n{options}\nAnswer with the letter only.", letters, values)
+
+
+QUESTIONS: dict[str, Question] = {attribute: _question(attribute) for attribute in ATTRIBUTES}
+"""One question per attribute, answered by one letter, whose probability among the letters is the confidence."""
