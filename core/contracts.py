@@ -350,12 +350,17 @@ ImageFormat = Literal["webp", "png", "jpeg"]
 class PictureRequest(Message):
     """What every request to the orchestrator may carry."""
 
-    request_id: Identifier | None = Field(default=None, description="Yours; echoed in the result and in every log line.")
+    request_id: Identifier | None = Field(
+        default=None, description="Yours; echoed in the result and in every log line."
+    )
     idempotency_key: Identifier | None = Field(
-        default=None, description="The same key and body give the same answer; the same key and another body are refused."
+        default=None,
+        description="The same key and body give the same answer; the same key and another body are refused.",
     )
     seed: Seed | None = Field(default=None, description="Unset, one is drawn; the result says which.")
-    width: Side | None = Field(default=None, description="px. Full weights take 256–1536; unset, the weights' own size.")
+    width: Side | None = Field(
+        default=None, description="px. Full weights take 256–1536; unset, the weights' own size."
+    )
     height: Side | None = Field(default=None, description="px, as `width`.")
     output_format: ImageFormat = "webp"
     timeout_s: Annotated[float, Field(ge=1, le=900)] | None = Field(
@@ -458,7 +463,9 @@ class Result(Picture):
     policy: PolicyReport
     degraded: tuple[Degraded, ...] = ()
     timeline: tuple[StageRecord, ...] = ()
-    cost_usd: float | None = Field(default=None, description="Sum of the timeline's costs; None where a price is unset.")
+    cost_usd: float | None = Field(
+        default=None, description="Sum of the timeline's costs; None where a price is unset."
+    )
     trace_id: str
 
 

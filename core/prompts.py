@@ -8,6 +8,7 @@ May import: core.contracts.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -240,11 +241,14 @@ class Question:
 def _question(attribute: str) -> Question:
     values = tuple(ATTRIBUTES[attribute])
     letters = tuple("ABCDEFGHIJ"[: len(values)])
-    options = "\n".join(
-        f"{letter}. {value.replace('_', ' ') if value != 'unknown' else 'cannot be seen'}"
-        for letter, value in zip(letters, values, strict=True)
-    )
+    options = "\n".join(f"{letter}. {_spoken(value)}" for letter, value in zip(letters, values, strict=True))
     return Question(f"{_QUESTION[attribute]}\n{options}\nAnswer with the letter only.", letters, values)
+
+
+def _spoken(value: str) -> str:
+    if value == "unknown":
+        return "cannot be seen"
+    return re.sub(r"(?<=\d)_(?=\d)", " to ", value).replace("_", " ")
 
 
 QUESTIONS: dict[str, Question] = {attribute: _question(attribute) for attribute in ATTRIBUTES}

@@ -99,7 +99,9 @@ def read_yaml(path: Path) -> object:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise Misconfigured(f"{path.name} can't be read ({error.strerror}); it belongs at the project's root.") from None
+        raise Misconfigured(
+            f"{path.name} can't be read ({error.strerror}); it belongs at the project's root."
+        ) from None
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         raise Misconfigured(f"{path.name} is not YAML{f' at line {where.line + 1}' if where else ''}.") from None

@@ -139,5 +139,3 @@ class PictureChecker(Protocol):
     def score(self, image: Image) -> float:
         """Probability, 0–1, that `image` (RGB) is not safe for work."""
         ...
-
-
