@@ -204,7 +204,7 @@ Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Features(Message):
-    """How a person looks, as a closed vocabulary. Race, religion, orientation and health are neither asked nor accepted.
+    """How a person looks, as a closed vocabulary; race, religion, orientation and health are neither asked nor taken.
 
     `confidence` maps an attribute's name to the reader's probability of its value; `signature` is what `profile/create`
     signed the attributes with. Hand the whole object back to have the same described person drawn again.

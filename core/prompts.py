@@ -177,8 +177,8 @@ _EXPAND = (
     f"subject and intent. One paragraph of plain English, at most {MAX_EXPANSION_WORDS} words, no names, no lists."
 )
 _COVERED = (
-    " If the conversation is suggestive or explicit, turn it into a covered picture: draped fabric, lingerie, a curtain "
-    "between, or framing. Something always covers the body; never plain nudity."
+    " If the conversation is suggestive or explicit, turn it into a covered picture: draped fabric, lingerie, a "
+    "curtain between, or framing. Something always covers the body; never plain nudity."
 )
 EXPAND_SYSTEM = {
     ExpandTask.CHAT_1TO1: _EXPAND,

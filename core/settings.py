@@ -1,7 +1,8 @@
 """Settings: what a deployment is. `config.yaml` and `endpoints.yaml` say it, the environment overrides it.
 
 Read once, in a `__main__`, and passed down; nothing else in the project looks at the environment. Every part has its
-prefix (`ORCHESTRATOR_`, `SELFIE_`, `LLM_`, `ZIMAGE_`, `WORKER_`, `POLICY_`, `BUCKET_`). Secrets come from the environment only.
+prefix (`ORCHESTRATOR_`, `SELFIE_`, `LLM_`, `ZIMAGE_`, `WORKER_`, `POLICY_`, `BUCKET_`). Secrets come from the
+environment only.
 
 May import: core.contracts, core.errors, core.weights, pydantic, pydantic-settings.
 """

@@ -13,16 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
-from core.contracts import Features, FaceMeta, ModelInfo
+from core.contracts import FaceMeta, Features, ModelInfo
 from core.errors import ImgPodError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 R = TypeVar("R")
-Outcome = R | ImgPodError
+Outcome: TypeAlias = R | ImgPodError
 
 
 class Watch(Protocol):
