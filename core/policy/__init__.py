@@ -2,8 +2,40 @@
 
     check(texts, route)       every text of a request, before anything runs; refuses by raising `PolicyBlocked`
     assemble(prompt, route)   a prompt about to reach a GPU: constrained where the route asks, judged again
-    evaluate_private_chat()   `check` and `assemble` for `chat/private/imagegen`
+    evaluate_private_chat()   `assemble` for `chat/private/imagegen`
     sanitize_general()        the same for `imagegen`
 
 May import: core.contracts and core.errors. It knows no HTTP, no model and no picture.
 """
+
+from __future__ import annotations
+
+from core.policy.assembly import Assembled, assemble, evaluate_private_chat, sanitize_general
+from core.policy.captions import safe_caption
+from core.policy.constraints import CONSTRAINT, STRONG_CONSTRAINT
+from core.policy.engine import POLICY_VERSION, check, judge
+from core.policy.features import gate_profile, sign_features, signed
+from core.policy.routes import ROUTES, RouteRules, treatment
+from core.policy.verdict import Action, Treatment, Verdict
+
+__all__ = [
+    "CONSTRAINT",
+    "POLICY_VERSION",
+    "ROUTES",
+    "STRONG_CONSTRAINT",
+    "Action",
+    "Assembled",
+    "RouteRules",
+    "Treatment",
+    "Verdict",
+    "assemble",
+    "check",
+    "evaluate_private_chat",
+    "gate_profile",
+    "judge",
+    "safe_caption",
+    "sanitize_general",
+    "sign_features",
+    "signed",
+    "treatment",
+]

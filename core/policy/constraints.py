@@ -10,7 +10,8 @@ May import: nothing.
 from __future__ import annotations
 
 CONSTRAINT = (
-    "A tasteful picture of adults, each fully dressed in opaque everyday clothes that cover the body from neck to knees."
+    "A tasteful picture of adults, each fully dressed in opaque everyday clothes that cover the body "
+    "from neck to knees."
 )
 """Where explicit text meets a moderated route."""
 
