@@ -1,0 +1,106 @@
+"""A picture from an https URL that a stranger wrote.
+
+https only, without credentials; each host's addresses are judged and pinned (`core.outbound`), also after a redirect;
+bytes, redirects and time are capped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+import httpcore
+import httpx
+
+from core.errors import BadUrl
+from core.images.intake import IntakeLimits, too_many_bytes
+from core.outbound import Allowed, JudgedBackend, Resolve, is_global, resolve
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_HEADERS = [("User-Agent", "img-pod"), ("Accept", "image/*"), ("Accept-Encoding", "identity")]
+_MAX_URL_CHARS = 8_192
+
+
+def read_url(text: str) -> httpx.URL:
+    """`text` as an https URL with a host and no credentials. Raises `BadUrl`, which never repeats it."""
+    if len(text) > _MAX_URL_CHARS:
+        raise BadUrl(f"The URL is longer than {_MAX_URL_CHARS:,} characters.")
+    try:
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, UnicodeError, ValueError):
+        raise BadUrl("The URL can't be read. Give one that a browser would open.") from None
+    if url.scheme != "https" or not url.host:
+        raise BadUrl("The URL must begin with https:// and name a host.")
+    if url.userinfo:
+        raise BadUrl("The URL must not hold a user name or password.")
+    return url
+
+
+class HttpsFetch:
+    """Gets a URL's bytes. `allowed` judges addresses; only a test hands in another than `is_global`."""
+
+    def __init__(
+        self,
+        *,
+        allowed: Allowed = is_global,
+        resolve: Resolve = resolve,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._allowed = allowed
+        self._resolve = resolve
+        self._ssl = ssl_context
+
+    async def __call__(self, url: str, limits: IntakeLimits) -> bytes:
+        """Raises `BadUrl` and `TooLarge`."""
+        try:
+            async with asyncio.timeout(limits.url_timeout_s):
+                return await self._follow(read_url(url), limits)
+        except TimeoutError:
+            raise BadUrl(f"The URL took longer than {limits.url_timeout_s:g} s. Send the picture as base64.") from None
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+            raise BadUrl("The URL's host can't be reached over https, or its certificate is not valid.") from None
+
+    async def _follow(self, url: httpx.URL, limits: IntakeLimits) -> bytes:
+        backend = JudgedBackend(allowed=self._allowed, resolve=self._resolve)
+        # httpx's context brings its own list of authorities: a slim image has none.
+        context = self._ssl or httpx.create_ssl_context(trust_env=False)
+        async with httpcore.AsyncConnectionPool(ssl_context=context, network_backend=backend) as pool:
+            for _ in range(limits.redirects + 1):
+                async with pool.stream("GET", _wire(url), headers=_headers(url)) as response:
+                    if response.status in _REDIRECTS:
+                        url = _next(url, response)
+                        continue
+                    return await _body(response, limits)
+        raise BadUrl(f"The URL redirects more than {limits.redirects} times. Give the address it ends at.")
+
+
+def _wire(url: httpx.URL) -> httpcore.URL:
+    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+
+
+def _headers(url: httpx.URL) -> list[tuple[str, str]]:
+    return [("Host", url.netloc.decode("ascii")), *_HEADERS]
+
+
+def _next(url: httpx.URL, response: httpcore.Response) -> httpx.URL:
+    where = {name.lower(): value for name, value in response.headers}.get(b"location")
+    if where is None:
+        raise BadUrl("The URL redirects without saying where to.")
+    try:
+        return read_url(str(url.join(where.decode("ascii"))))
+    except (httpx.InvalidURL, UnicodeError, ValueError):
+        raise BadUrl("The URL redirects to something that is no URL.") from None
+
+
+async def _body(response: httpcore.Response, limits: IntakeLimits) -> bytes:
+    if response.status != 200:
+        raise BadUrl(f"The URL's host answered {response.status} instead of a picture.")
+    length = {name.lower(): value for name, value in response.headers}.get(b"content-length", b"0")
+    if length.isdigit() and int(length) > limits.max_bytes:
+        raise too_many_bytes(limits)
+    body = bytearray()
+    async for chunk in response.aiter_stream():
+        body += chunk
+        if len(body) > limits.max_bytes:
+            raise too_many_bytes(limits)
+    return bytes(body)

@@ -1,0 +1,111 @@
+"""Connections to addresses that somebody else chose: a selfie's URL, a job's own bucket.
+
+A name is resolved here, every address it has is judged, and the connection goes to one of the very addresses that were
+judged, so that a second answer of the name server changes nothing. TLS still asks for the name's own certificate.
+No proxy, no cookie, no redirect and no setting of the environment has a part in it.
+
+May import: core.errors, httpcore.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+import httpcore
+
+from core.errors import BadUrl
+
+Address = IPv4Address | IPv6Address
+Allowed = Callable[[Address], bool]
+Resolve = Callable[[str, int], Awaitable[list[Address]]]
+
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+"""The only IPv6 block from which public addresses are given out (RFC 4291 §2.4, IANA's registry)."""
+
+
+def is_global(address: Address) -> bool:
+    """Whether `address` is a public host's: not loopback, private, link-local, shared, reserved or multicast.
+
+    An IPv6 address that carries an IPv4 one (mapped, 6to4) is judged by the one it carries; NAT64 and Teredo, which
+    could carry any, are refused with the rest of the blocks from which no public host has its address.
+    """
+    if isinstance(address, IPv6Address):
+        carried = address.ipv4_mapped or address.sixtofour
+        if carried is not None:
+            return is_global(carried)
+        return address in _GLOBAL_UNICAST and address.is_global and not address.is_private
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_private)
+
+
+def is_any(address: Address) -> bool:
+    """For addresses that the deployer chose: all are allowed."""
+    del address
+    return True
+
+
+async def resolve(host: str, port: int) -> list[Address]:
+    """Every address of `host`, as the system's resolver reads it (which takes `127.1`, `0177.0.0.1`, `2130706433`)."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    # A scope ("fe80::1%eth0") is dropped: it marks a link-local address, which is judged the same without it.
+    return list(dict.fromkeys(ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
+
+
+class JudgedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to a name only where all of its addresses are allowed, and then to one of those. Raises `BadUrl`."""
+
+    def __init__(self, *, allowed: Allowed = is_global, resolve: Resolve = resolve) -> None:
+        self._allowed = allowed
+        self._resolve = resolve
+        self._network = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own signature
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        addresses = await self._resolve(host.strip("[]"), port)
+        if not addresses:
+            raise BadUrl("The URL's host has no address. Check its spelling.")
+        # One private address among public ones is how a name is made to look harmless: all must pass.
+        if not all(self._allowed(address) for address in addresses):
+            raise BadUrl("The URL's host is not on the public internet. Give a public https URL.")
+        for address in addresses[:-1]:
+            try:
+                return await self._connect(address, port, timeout, local_address, socket_options)
+            except httpcore.ConnectError:
+                continue
+        return await self._connect(addresses[-1], port, timeout, local_address, socket_options)
+
+    async def _connect(
+        self,
+        address: Address,
+        port: int,
+        timeout: float | None,  # noqa: ASYNC109 - httpcore's own signature
+        local_address: str | None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None,
+    ) -> httpcore.AsyncNetworkStream:
+        return await self._network.connect_tcp(
+            str(address), port, timeout=timeout, local_address=local_address, socket_options=socket_options
+        )
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own signature
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        del path, timeout, socket_options
+        raise BadUrl("The URL must be an https URL.")
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
