@@ -1,0 +1,78 @@
+"""The requirement locks fit pyproject.toml, and each way in which one could be wrong is told."""
+
+from pathlib import Path
+
+import pytest
+
+from tools.lock import LOCKS, ROOT, Project, check, complaints, fingerprint, pins
+
+SHA = "0" * 64
+PROJECT = Project("img-pod", ("httpx>=0.28",), {"llm": ("numpy>=1.26,<2",), "dev": ("img-pod[llm]", "pytest")})
+
+
+def lock_of(*lines: str, inputs: tuple[str, ...]) -> str:
+    return "\n".join(
+        [f"# Inputs: sha256:{fingerprint(inputs)}", *(f"{line} \\\n    --hash=sha256:{SHA}" for line in lines)]
+    )
+
+
+LLM = PROJECT.inputs("llm")
+DEV = {"httpx": "0.28.1", "numpy": "1.26.4", "pytest": "9.2.0"}
+
+
+def test_locks_of_the_repository_are_current() -> None:
+    assert check(ROOT / "requirements", Project.read()) == []
+
+
+def test_an_extra_that_names_another_takes_its_requirements() -> None:
+    assert PROJECT.inputs("dev") == ("httpx>=0.28", "numpy>=1.26,<2", "pytest")
+
+
+def test_a_true_lock_has_no_complaints() -> None:
+    assert list(complaints("llm", lock_of("httpx==0.28.1", "numpy==1.26.4", inputs=LLM), PROJECT, DEV)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (lock_of("httpx==0.28.1", "numpy==1.26.4", inputs=("httpx",)), "other dependencies"),
+        (lock_of("httpx==0.28.1", inputs=LLM), "has nothing where `numpy"),
+        (lock_of("httpx==0.28.1", "numpy==2.0.0", inputs=LLM), "has 2.0.0 where `numpy"),
+        (lock_of("httpx==0.28.1", inputs=LLM) + "\nnumpy==1.26.4\n", "without a hash"),
+        (
+            "--index-url https://index.invalid\n" + lock_of("httpx==0.28.1", "numpy==1.26.4", inputs=LLM),
+            "names an index",
+        ),
+        (lock_of("httpx==0.28.0", "numpy==1.26.4", inputs=LLM), "development has 0.28.1"),
+        ("", "has nothing where `httpx"),
+    ],
+)
+def test_a_wrong_lock_is_told(text: str, complaint: str) -> None:
+    assert any(complaint in sentence for sentence in complaints("llm", text, PROJECT, DEV))
+
+
+def test_a_missing_lock_is_told(tmp_path: Path) -> None:
+    assert any(
+        sentence.startswith(f"{tmp_path.name}/llm.txt has nothing") for sentence in check(tmp_path, Project.read())
+    )
+
+
+@pytest.mark.parametrize("image", ["selfie", "zimage", "llm"])
+def test_gpu_images_hold_numpy_1_26_sentencepiece_and_the_cuda_12_8_torch(image: str) -> None:
+    locked = pins((ROOT / "requirements" / f"{image}.txt").read_text())
+
+    assert locked["numpy"].startswith("1.26.")
+    assert "sentencepiece" in locked
+    assert locked["torch"] == "2.10.0"
+    assert locked["nvidia-cuda-runtime-cu12"].startswith("12.8.")
+
+
+def test_only_the_headless_opencv_is_ever_installed() -> None:
+    for lock in LOCKS:
+        locked = pins((ROOT / "requirements" / f"{lock}.txt").read_text())
+        assert not {"opencv-python", "opencv-contrib-python", "ultralytics"} & set(locked), lock
+
+
+def test_the_orchestrator_holds_nothing_that_runs_a_model() -> None:
+    locked = pins((ROOT / "requirements" / "orchestrator.txt").read_text())
+    assert not {"torch", "transformers", "diffusers", "onnxruntime", "numpy"} & set(locked)
