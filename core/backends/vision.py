@@ -1,0 +1,291 @@
+"""Selfie → features and face: YOLO finds the face, Qwen2-VL answers one multiple-choice question per attribute.
+
+The picture is encoded once. What all prompts share, up to the end of the picture, fills a KV cache; the questions then
+run as one batch on copies of it, and one token per question is read: the letter's share among the letters offered is
+the answer's confidence. `question_prompts`, `face_crop` and `read` are also what the embedded model is trained by.
+
+May import: torch, transformers, ultralytics, core.contracts, core.errors, core.prompts, core.weights.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from core.backends import Outcome, Reading, Watch
+from core.backends.devices import choose_device, device_errors
+from core.backends.face_quality import Box, measure, overall
+from core.contracts import AgeBand, FaceMeta, Features, ModelInfo
+from core.errors import Cancelled, Misconfigured
+from core.prompts import QUESTIONS, Question
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from transformers import Qwen2VLForConditionalGeneration, Qwen2VLProcessor
+
+    from core.weights import Located
+
+CROP_MARGIN = 0.35
+"""Of the face box's longer side, on each side of it: hair, ears and headwear lie outside of the box."""
+CONFIDENCE_FLOOR = 0.4
+"""An answer less probable than this among its letters is `unknown`."""
+UNDER_18_FLOOR = 0.3
+"""`under_18` needs less: the estimate is a veto, and the costly mistake is to miss a minor."""
+FACE_FLOOR = 0.35
+"""Confidence below which a box is no face."""
+
+_AFTER_PICTURE = "<|vision_end|>"
+
+
+# ── prompts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionPrompts:
+    """`head` ends with the picture and is common to all; `tails[attribute]` is the question up to the answer."""
+
+    head: str
+    tails: dict[str, str]
+
+
+def question_prompts(processor: Qwen2VLProcessor) -> QuestionPrompts:
+    """`core.prompts.QUESTIONS` in the checkpoint's own chat template, cut where the picture ends.
+
+    The cut lies behind a special token, so both parts give the same tokens apart as together.
+    """
+    tails: dict[str, str] = {}
+    head = ""
+    for attribute, question in QUESTIONS.items():
+        content = [{"type": "image"}, {"type": "text", "text": question.text}]
+        text = processor.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+        head, _, tails[attribute] = str(text).partition(_AFTER_PICTURE)
+    return QuestionPrompts(head + _AFTER_PICTURE, tails)
+
+
+def face_crop(image: Image, face: Box | None) -> Image:
+    """A square around the face with `CROP_MARGIN`, cut off at the picture's edges; the whole picture without a face."""
+    if face is None:
+        return image
+    half = max(face.right - face.left, face.bottom - face.top) * (0.5 + CROP_MARGIN)
+    middle_x, middle_y = (face.left + face.right) / 2, (face.top + face.bottom) / 2
+    return image.crop(
+        (
+            max(0, round(middle_x - half)),
+            max(0, round(middle_y - half)),
+            min(image.width, round(middle_x + half)),
+            min(image.height, round(middle_y + half)),
+        )
+    )
+
+
+def read(shares: dict[str, list[float]]) -> Features:
+    """Features from each question's letter probabilities (which sum to 1 in the order of its letters)."""
+    values: dict[str, Any] = {}
+    confidence: dict[str, float] = {}
+    for attribute, question in QUESTIONS.items():
+        value, share = _answer(question, shares[attribute])
+        values[attribute], confidence[attribute] = value, round(share, 4)
+    return Features(**values, confidence=confidence)
+
+
+def _answer(question: Question, shares: list[float]) -> tuple[str, float]:
+    by_value = dict(zip(question.values, shares, strict=True))
+    if (under_18 := by_value.get(AgeBand.UNDER_18, 0.0)) >= UNDER_18_FLOOR:
+        return AgeBand.UNDER_18, under_18
+    value, share = max(by_value.items(), key=lambda item: item[1])
+    if share < CONFIDENCE_FLOOR:
+        value = question.values[-1]
+    return value, by_value[value]
+
+
+# ── the language model that sees ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class Reader:
+    """Qwen2-VL and its processor, asked all questions about one picture at once."""
+
+    def __init__(self, model: Qwen2VLForConditionalGeneration, processor: Qwen2VLProcessor) -> None:
+        self.model, self.processor = model, processor
+        self.prompts = question_prompts(processor)
+        self.tails = {name: self._tokens(tail) for name, tail in self.prompts.tails.items()}
+        self.letters = {name: [self._letter(letter) for letter in q.letters] for name, q in QUESTIONS.items()}
+
+    @torch.inference_mode()
+    def shares(self, image: Image) -> dict[str, list[float]]:
+        """Each attribute's letter probabilities for `image` (RGB)."""
+        logits = self.logits(image)
+        picked = {name: logits[row, self.letters[name]] for row, name in enumerate(QUESTIONS)}
+        return {name: row.float().softmax(-1).tolist() for name, row in picked.items()}
+
+    @torch.inference_mode()
+    def logits(self, image: Image) -> torch.Tensor:
+        """`(questions, vocabulary)`: what follows each question."""
+        cache, position = self._encode(image)
+        cache.batch_repeat_interleave(len(self.tails))
+        ids, lengths = self._padded()
+        steps = torch.arange(ids.shape[1], device=ids.device) + position
+        # Text behind a picture counts on in all three axes of M-RoPE alike. Padding stands right of every real token,
+        # where causal attention hides it, so no mask is needed.
+        out = self.model(
+            input_ids=ids,
+            position_ids=steps.expand(3, len(lengths), -1),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=torch.arange(min(lengths) - 1, ids.shape[1], device=ids.device),
+        )
+        rows = torch.arange(len(lengths), device=ids.device)
+        last: torch.Tensor = out.logits[rows, torch.tensor(lengths, device=ids.device) - min(lengths)]
+        return last
+
+    def _encode(self, image: Image) -> tuple[Any, int]:
+        """The shared head's KV cache, and the position that comes after it."""
+        inputs = self.processor(text=[self.prompts.head], images=[image], return_tensors="pt").to(self.model.device)
+        positions, _ = self.model.model.get_rope_index(
+            inputs["input_ids"], inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]
+        )
+        out = self.model(**inputs, position_ids=positions, use_cache=True, logits_to_keep=1)
+        return out.past_key_values, int(positions.max()) + 1
+
+    def _padded(self) -> tuple[torch.Tensor, list[int]]:
+        lengths = [len(tail) for tail in self.tails.values()]
+        ids = torch.zeros(len(lengths), max(lengths), dtype=torch.long)
+        for row, tail in enumerate(self.tails.values()):
+            ids[row, : len(tail)] = torch.tensor(tail)
+        return ids.to(self.model.device), lengths
+
+    def _tokens(self, text: str) -> list[int]:
+        tokens: list[int] = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return tokens
+
+    def _letter(self, letter: str) -> int:
+        tokens = self._tokens(letter)
+        if len(tokens) != 1:
+            raise Misconfigured(f"The vision model's tokenizer has no single token for the answer letter {letter!r}.")
+        return tokens[0]
+
+
+def limit_visual_tokens(processor: Qwen2VLProcessor, tokens: tuple[int, int] | None) -> None:
+    """Bound what one picture may cost; the hub's processor allows 16,384 tokens. None keeps the checkpoint's bounds."""
+    if tokens is None:
+        return
+    images = processor.image_processor
+    pixels_per_token = (images.patch_size * images.merge_size) ** 2
+    images.size = {"shortest_edge": tokens[0] * pixels_per_token, "longest_edge": tokens[1] * pixels_per_token}
+
+
+# ── the face ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class FaceFinder:
+    """Any YOLO that ultralytics opens: one class of faces or several among others, with landmarks or without."""
+
+    def __init__(self, located: Located, device: torch.device) -> None:
+        _keep_to_itself()
+        from ultralytics import YOLO
+
+        self.device = device
+        self.side = located.facts.input_side
+        self.model = YOLO(located.path, task=None if located.path.suffix == ".pt" else "detect", verbose=False)
+        self.classes = _face_classes(self.model.names)
+
+    def find(self, image: Image) -> list[Box]:
+        """Faces, the main one (large and certain) first."""
+        [seen] = self.model.predict(
+            image, imgsz=self.side, conf=FACE_FLOOR, classes=self.classes, device=str(self.device), verbose=False
+        )
+        corners, shares = seen.boxes.xyxy.tolist(), seen.boxes.conf.tolist()
+        points = seen.keypoints.xy.tolist() if seen.keypoints is not None else [[]] * len(corners)
+        boxes = [
+            Box(*xyxy, share, tuple((x, y) for x, y in marks))
+            for xyxy, share, marks in zip(corners, shares, points, strict=True)
+        ]
+        return sorted(boxes, key=lambda box: box.area * box.confidence, reverse=True)
+
+
+def _keep_to_itself() -> None:
+    """Ultralytics installs packages, sends usage data and unpickles what it is given, unless told not to."""
+    os.environ["YOLO_AUTOINSTALL"] = "false"
+    os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"
+    os.environ.setdefault("YOLO_OFFLINE", "true")
+    os.environ.setdefault("YOLO_VERBOSE", "false")
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(Path(tempfile.gettempdir()) / "ultralytics"))
+
+
+def _face_classes(names: dict[int, str]) -> list[int]:
+    faces = [number for number, name in names.items() if "face" in name.lower()]
+    if not faces and len(names) == 1:
+        return list(names)
+    if not faces:
+        raise Misconfigured("The face detector's weights know no class of faces; use a YOLOv8-face checkpoint.")
+    return faces
+
+
+# ── backend ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class LoadedVision:
+    """`VisionBackend` over real weights."""
+
+    def __init__(self, info: ModelInfo, reader: Reader, finder: FaceFinder) -> None:
+        self.info, self.reader, self.finder = info, reader, finder
+
+    def generate(self, requests: Sequence[Image], watch: Watch) -> list[Outcome[Reading]]:
+        return [self._one(index, image, watch) for index, image in enumerate(requests)]
+
+    def _one(self, index: int, image: Image, watch: Watch) -> Outcome[Reading]:
+        if watch.cancelled(index):
+            return Cancelled("The job was cancelled.")
+        with device_errors("looking for a face"):
+            faces = self.finder.find(image)
+        watch.step(index, 1, 2)
+        if watch.cancelled(index):
+            return Cancelled("The job was cancelled.")
+        with device_errors("reading a picture"):
+            features = read(self.reader.shares(face_crop(image, faces[0] if faces else None)))
+        watch.step(index, 2, 2)
+        return Reading(features, face_meta(image, faces))
+
+
+def face_meta(image: Image, faces: list[Box]) -> FaceMeta:
+    """`faces` has the main one first; without any, the whole picture is measured and the score penalised."""
+    quality = measure(np.asarray(image), faces)
+    main = faces[0] if faces else None
+    return FaceMeta(
+        detected=main is not None,
+        box=(round(main.left), round(main.top), round(main.right), round(main.bottom)) if main else None,
+        confidence=main.confidence if main else 0.0,
+        faces_in_picture=len(faces),
+        quality_score=overall(quality, detected=main is not None),
+        components=quality,
+    )
+
+
+def load_vision(located_vlm: Located, located_face: Located, *, device: str | None = None) -> LoadedVision:
+    """Raises `Misconfigured` where the device or the weights can't serve."""
+    from transformers import Qwen2VLForConditionalGeneration, Qwen2VLProcessor
+
+    on = choose_device(device)
+    processor = Qwen2VLProcessor.from_pretrained(located_vlm.path)
+    limit_visual_tokens(processor, located_vlm.facts.visual_tokens)
+    model = Qwen2VLForConditionalGeneration.from_pretrained(
+        located_vlm.path, dtype=torch.bfloat16 if on.type == "cuda" else torch.float32, device_map={"": on}
+    ).eval()
+    info = ModelInfo(name=located_vlm.name, revision=located_vlm.revision, profile=located_vlm.profile)
+    return LoadedVision(info, Reader(model, processor), FaceFinder(located_face, on))
+
+
+def warm_up(backend: LoadedVision) -> None:
+    """One picture without a face and one through the reader, so that the first job finds everything compiled."""
+    from PIL import Image as Pictures
+
+    backend.finder.find(Pictures.new("RGB", (320, 320), (128, 128, 128)))
+    backend.reader.shares(Pictures.new("RGB", (320, 320), (128, 128, 128)))
