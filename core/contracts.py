@@ -332,7 +332,9 @@ class StageRecord(Message):
     device_ms: int | None = Field(default=None, description="Time the worker's device worked for this job.")
     batch_size: int | None = None
     attempts: int = 1
-    cost_usd: float | None = Field(default=None, description="Execution time × the endpoint's price per second.")
+    cost_usd: float | None = Field(
+        default=None, description="The device's time, shared with its batch, × the endpoint's price per second."
+    )
     model: ModelInfo | None = None
 
 

@@ -11,12 +11,29 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from core.errors import Misconfigured
+from core.weights import Located, Model, WeightsMissing, locate
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -115,3 +132,244 @@ def load_endpoints(path: Path = ROOT / "endpoints.yaml") -> Endpoints:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise Misconfigured(f"{path.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+# ── config.yaml and the environment ──────────────────────────────────────────────────────────────────────────────────
+
+Seconds = Annotated[float, Field(gt=0)]
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class _FromEnvironment(BaseSettings):
+    """The environment wins over `config.yaml`, whose part is handed in as arguments."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+
+class WeightsSettings(_FromEnvironment):
+    """Which weights are used, and where they lie."""
+
+    model_config = SettingsConfigDict(env_prefix="")
+
+    weights: Literal["full", "embedded"] = Field(default="embedded", description="The production images set `full`.")
+    weights_dir: Path | None = Field(default=None, description="Unset: `img-pod/weights` in the user's cache folder.")
+
+    def locate(self, model: Model) -> Located:
+        """The checked weights of `model`. Raises `Misconfigured` with what to do where they aren't there or whole."""
+        try:
+            return locate(self.weights, model, self.weights_dir)
+        except WeightsMissing as error:
+            raise Misconfigured(str(error)) from None
+
+
+class WorkerSettings(_FromEnvironment):
+    """How a worker talks to the platform."""
+
+    model_config = SettingsConfigDict(env_prefix="WORKER_")
+
+    loop: Literal["own", "stock"] = Field(
+        default="own", description="`own`: event-driven job loop; `stock`: the one of the RunPod SDK."
+    )
+    grace_s: Seconds = Field(default=25, description="After SIGTERM, how long running jobs may take to finish.")
+    max_result_bytes: Annotated[int, Field(ge=10_000)] = Field(
+        default=9_500_000,
+        description="A larger result is re-encoded, uploaded or refused, before the platform drops it.",
+    )
+    progress_interval_s: Annotated[float, Field(ge=0)] = Field(
+        default=0.3, description="At most one progress report per job in this time."
+    )
+    replay_keep_s: Seconds = Field(
+        default=600, description="How long a finished job's answer is kept for a redelivery."
+    )
+    replay_max_bytes: Annotated[int, Field(ge=0)] = Field(default=64_000_000, description="And how much of them.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class DeviceSettings(_FromEnvironment):
+    """How one worker uses its device. Each worker has its own prefix."""
+
+    device: str | None = Field(default=None, description="A torch device; unset: CUDA where there is one, else CPU.")
+    concurrency: Annotated[int, Field(ge=1)] = Field(
+        default=2, description="Jobs taken at a time, the running included."
+    )
+    max_batch: Annotated[int, Field(ge=1)] = Field(default=1, description="Jobs that may run as one batch.")
+    batch_window_s: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.01, description="How long a batch waits for more while jobs arrive densely."
+    )
+    threads: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="CPU threads; unset: torch's default."
+    )
+
+
+class SelfieSettings(DeviceSettings):
+    model_config = SettingsConfigDict(env_prefix="SELFIE_")
+
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="An attribute read with less is `unknown`."
+    )
+    minor_probability: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.3, description="From this probability of `under_18` on, the profile is refused."
+    )
+    allow_private_urls: bool = Field(
+        default=False, description="Fetch selfies from addresses that are not public. For tests on one machine only."
+    )
+
+
+class LlmSettings(DeviceSettings):
+    model_config = SettingsConfigDict(env_prefix="LLM_")
+
+    concurrency: Annotated[int, Field(ge=1)] = 8
+    max_batch: Annotated[int, Field(ge=1)] = 8
+
+
+class ZimageSettings(DeviceSettings):
+    model_config = SettingsConfigDict(env_prefix="ZIMAGE_")
+
+    max_batch: Annotated[int, Field(ge=1)] = 1
+    unsafe_threshold: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.85, description="From this score on, a moderated picture is repainted once, then refused."
+    )
+
+
+class PolicySettings(_FromEnvironment):
+    model_config = SettingsConfigDict(env_prefix="POLICY_")
+
+    signing_key: SecretStr | None = Field(
+        default=None, description="Signs the features that `profile/create` returns; the same key in every worker."
+    )
+    audit_file: Path | None = Field(
+        default=None, description="Refusals as JSON lines: hashes and categories, no words."
+    )
+
+
+class OrchestratorSettings(_FromEnvironment):
+    """How requests are chained. `<pool>_endpoint_ids` are comma-separated endpoint ids, taken round robin."""
+
+    model_config = SettingsConfigDict(env_prefix="ORCHESTRATOR_")
+
+    selfie_endpoint_ids: Names = ()
+    llm_endpoint_ids: Names = ()
+    profile_endpoint_ids: Names = ()
+    chat1to1_endpoint_ids: Names = ()
+    shorts_endpoint_ids: Names = ()
+    scenes_endpoint_ids: Names = ()
+    text2img_endpoint_ids: Names = ()
+
+    concurrency: Annotated[int, Field(ge=1)] = Field(default=50, description="Requests taken at a time.")
+    timeout_s: Annotated[float, Field(ge=1, le=900)] = Field(default=300, description="For requests that name none.")
+    analyze_limit_s: Seconds | None = Field(default=None, description="Execution; unset: the weights profile's limit.")
+    expand_limit_s: Seconds | None = Field(default=None, description="As above.")
+    caption_limit_s: Seconds | None = Field(default=None, description="As above.")
+    generate_limit_s: Seconds | None = Field(default=None, description="As above.")
+    queue_allowance_s: Seconds = Field(default=180, description="A stage's allowance for queue and cold start.")
+    route_capacity: Annotated[int, Field(ge=1)] = Field(
+        default=32, description="Requests of one route at a time; more are answered `queue_full`."
+    )
+    retry_after_cap_ms: Annotated[int, Field(ge=100)] = 30_000
+    retry_budget: Annotated[float, Field(ge=0, le=1)] = Field(default=0.2, description="Retries per first attempt.")
+    circuit_failures: Annotated[int, Field(ge=1)] = Field(
+        default=5, description="In a row, that open an endpoint's circuit."
+    )
+    circuit_open_s: Seconds = Field(default=20, description="Until an open circuit lets one call through.")
+    keep_results_s: Seconds = Field(default=3600, description="How long an idempotency key's answer is kept.")
+    wake_pools: bool = Field(
+        default=False, description="Wake the picture pool while the prompt is written. It bills: off by default."
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: object, info: ValidationInfo) -> object:
+        if (info.field_name or "").endswith("_endpoint_ids") and isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    def endpoint_ids(self, pool: Pool) -> tuple[str, ...]:
+        """Raises `Misconfigured` where none is set."""
+        ids: tuple[str, ...] = getattr(self, f"{pool}_endpoint_ids")
+        if not ids:
+            raise Misconfigured(f"No endpoint serves pool {pool}: set ORCHESTRATOR_{pool.upper()}_ENDPOINT_IDS.")
+        return ids
+
+
+class PlatformSettings(_FromEnvironment):
+    """Where RunPod is, by the SDK's own names."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNPOD_")
+
+    endpoint_base_url: str = "https://api.runpod.ai/v2"
+    api_key: SecretStr | None = Field(default=None, description="A key restricted to the workers' endpoints.")
+    ai_api_key: SecretStr | None = Field(
+        default=None, description="The worker's own key; serves when `api_key` is unset."
+    )
+    endpoint_id: str | None = Field(default=None, description="Set by the platform: logs are then JSON.")
+    pod_id: str | None = Field(default=None, description="Set by the platform: the worker's id.")
+    webhook_get_job: str | None = Field(default=None, description="Set by the platform; unset, one local job is tried.")
+
+    @property
+    def key(self) -> str:
+        """Raises `Misconfigured` where neither key is set."""
+        secret = self.api_key or self.ai_api_key
+        if secret is None:
+            raise Misconfigured("Set RUNPOD_API_KEY to a RunPod key that may call the workers' endpoints.")
+        return secret.get_secret_value()
+
+
+STAGE_LIMITS_S: dict[str, dict[str, float]] = {
+    "full": {"analyze": 30, "expand": 15, "caption": 5, "generate": 60},
+    "embedded": {"analyze": 60, "expand": 60, "caption": 30, "generate": 60},
+}
+"""Execution limits by weights profile, seconds; the embedded ones run on a CPU that does other things as well."""
+
+
+class Settings(Part):
+    """Everything, as one `__main__` reads it."""
+
+    weights: WeightsSettings
+    worker: WorkerSettings
+    selfie: SelfieSettings
+    llm: LlmSettings
+    zimage: ZimageSettings
+    policy: PolicySettings
+    orchestrator: OrchestratorSettings
+    platform: PlatformSettings
+
+    def stage_limit_s(self, stage: str) -> float:
+        own: float | None = getattr(self.orchestrator, f"{stage}_limit_s")
+        return own if own is not None else STAGE_LIMITS_S[self.weights.weights][stage]
+
+
+def load_settings(path: Path = ROOT / "config.yaml") -> Settings:
+    """`config.yaml`, overridden by the environment. Raises `Misconfigured`, which names settings, never values."""
+    sections = read_yaml(path) or {}
+    if not isinstance(sections, dict):
+        raise Misconfigured(f"{path.name} must hold parts such as `orchestrator:`, each with its settings.")
+    unknown = sections.keys() - Settings.model_fields.keys()
+    if unknown:
+        raise Misconfigured(
+            f"{path.name} has no part `{min(map(str, unknown))}`; it has {', '.join(Settings.model_fields)}."
+        )
+    parts = {}
+    for name, field in Settings.model_fields.items():
+        cls = cast("type[_FromEnvironment]", field.annotation)
+        try:
+            parts[name] = cls(**(sections.get(name) or {}))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            prefix = cls.model_config.get("env_prefix", "")
+            raise Misconfigured(f"{name}.{where} (or {prefix}{where.upper()}): {first['msg']}.") from None
+        except SettingsError:
+            raise Misconfigured(f"A variable {cls.model_config.get('env_prefix', '')}… can't be read.") from None
+    return Settings.model_validate(parts)

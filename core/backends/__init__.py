@@ -97,22 +97,22 @@ class VisionBackend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Painting:
-    """One picture asked of an image model; sides in px."""
+    """One picture asked of an image model; sides in px. `careful` decodes in fp32, after a black picture."""
 
     prompt: str
     seed: int
     width: int
     height: int
+    careful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """`image` is RGB; `seed` is the one that made it, another than was asked for after a black picture."""
+    """`image` is RGB and not black: a black one is the outcome `BlackPicture`, and whoever asked tries again."""
 
     image: Image
     seed: int
     steps: int
-    attempts: int = 1
 
 
 class ImageBackend(Protocol):

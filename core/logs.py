@@ -1,0 +1,71 @@
+"""Logs: events with facts as keys; on RunPod one JSON object a line with the platform's own keys.
+
+What may be logged is a list of allowed keys, not a hope: a fact under any other key is dropped and counted, so that a
+prompt, a picture, an address or a key of somebody's can't get into a log by way of a careless line.
+
+May import: structlog.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, WrappedLogger
+
+ALLOWED = frozenset({
+    "event", "level", "timestamp", "logger", "job_id", "task", "stage", "route", "endpoint_id", "pool", "worker",
+    "worker_id",
+    "trace_id", "error_id", "error_type", "code", "attempt", "of", "step", "status", "http_status", "retryable",
+    "queue_ms", "execution_ms", "device_ms", "wall_ms", "wait_ms", "batch_size", "in_flight", "bytes", "limit_bytes",
+    "where", "model", "revision", "profile", "device", "policy_version", "categories", "verdict", "reason", "signal",
+    "jobs", "replayed", "version", "url_host", "port", "pid", "exit_code", "dropped_facts",
+})  # fmt: skip
+
+
+def _only_allowed(_: WrappedLogger, __: str, facts: EventDict) -> EventDict:
+    kept = {key: value for key, value in facts.items() if key in ALLOWED}
+    if len(kept) < len(facts):
+        kept["dropped_facts"] = len(facts) - len(kept)
+    return kept
+
+
+def _platform_keys(_: WrappedLogger, __: str, facts: EventDict) -> EventDict:
+    """RunPod's console reads `requestId`, `message` and `level`; the rest rides along."""
+    return {
+        "requestId": facts.pop("job_id", None),
+        "message": facts.pop("event"),
+        "level": str(facts.pop("level", "info")).upper(),
+        **facts,
+    }
+
+
+def configure(*, on_platform: bool, level: str = "INFO") -> None:
+    """Called once, in a `__main__`. Logs go to stderr, so that stdout holds results alone."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        _only_allowed,
+    ]
+    ending: list[Any] = (
+        [_platform_keys, structlog.processors.JSONRenderer()]
+        if on_platform
+        else [structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False), structlog.dev.ConsoleRenderer()]
+    )
+    structlog.configure(
+        processors=[*shared, *ending],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # Importing runpod puts a handler on the root logger; libraries' chatter may hold addresses, so only warnings pass.
+    logging.getLogger().setLevel(logging.WARNING)
+
+
+def logger() -> Any:
+    """A structlog logger; typed Any because structlog's own types say no more."""
+    return structlog.get_logger()

@@ -1,0 +1,182 @@
+"""A job as a handler sees it, and every outcome of a handler as one reply that the platform can carry.
+
+May import: core.contracts, core.errors, core.logs. It knows neither the SDK nor HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import math
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import structlog
+from pydantic import BaseModel
+
+from core.contracts import Message, StageRequest, read_request
+from core.errors import Cancelled, DeviceError, ImgPodError, Internal, InvalidRequest, TooLarge
+from core.logs import logger
+from core.worker.progress import Progress
+
+M = TypeVar("M", bound=Message)
+M_contra = TypeVar("M_contra", bound=Message, contravariant=True)
+log = logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a handler may know of its job beside the request: its id, the caller's storage, and where progress goes."""
+
+    id: str
+    progress: Progress
+    s3_config: Mapping[str, object] | None = field(default=None, repr=False)
+
+
+Respond = Callable[[M, Job], Awaitable[Message]]
+"""A handler: a typed request and its job in, a message out; it raises `ImgPodError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker(Generic[M]):
+    """A worker as its handler module declares it.
+
+    `load` is called once, before the first job: it loads weights, warms up, and returns the handler. It may block and
+    raises `Misconfigured`. `running` jobs may run at a time; `concurrency` counts those taken ahead as well.
+    """
+
+    name: str
+    tasks: Mapping[str, type[M]]
+    load: Callable[[], Respond[M]]
+    running: int
+    concurrency: int
+    test_input: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is posted for a job: `body` is the exact JSON. `refresh` asks the platform for a new worker."""
+
+    body: bytes
+    error: ImgPodError | None = None
+    refresh: bool = False
+
+    @property
+    def retryable(self) -> bool:
+        return self.error is not None and self.error.retryable
+
+    @classmethod
+    def of_result(cls, result: Message, *, max_bytes: int) -> Reply:
+        """Raises `TooLarge`, because the platform would drop a larger result without a word (runpod-python #309)."""
+        body = _json({"output": plain(result)})
+        if len(body) > max_bytes:
+            raise TooLarge(
+                f"The result is {len(body):,} bytes and the platform takes {max_bytes:,}: configure storage "
+                "(BUCKET_…), or ask for a smaller picture or another `output_format`."
+            )
+        return cls(body)
+
+    @classmethod
+    def of_error(cls, error: ImgPodError) -> Reply:
+        refresh = isinstance(error, DeviceError)
+        return cls(_json({"error": error.to_wire()} | ({"stopPod": True} if refresh else {})), error, refresh)
+
+
+async def answer(
+    raw: Mapping[str, Any], worker: Worker[M], respond: Respond[M], progress: Progress, max_bytes: int
+) -> Reply:
+    """The reply to a job as the platform delivered it; raises only when the job itself is cancelled."""
+    job_id = str(raw.get("id", ""))
+    with structlog.contextvars.bound_contextvars(job_id=job_id, worker=worker.name):
+        try:
+            request = read_request(raw.get("input"), worker.tasks)
+            with structlog.contextvars.bound_contextvars(**_traits(request)):
+                result = await respond(request, Job(job_id, progress, _s3_config(raw)))
+                return Reply.of_result(result, max_bytes=max_bytes)
+        except ImgPodError as error:
+            log.info("job failed", code=error.code, stage=error.stage, retryable=error.retryable)
+            return Reply.of_error(error)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # A handler that leaks a cancellation of its own making would leave the job without any answer.
+            return Reply.of_error(Cancelled("The work was cancelled inside the worker; send the request again."))
+        except Exception as error:  # noqa: BLE001 - a job without an answer is worse than any error
+            return Reply.of_error(unforeseen(error))
+
+
+def unforeseen(error: BaseException) -> Internal:
+    """One `internal` error whose id is in the log; the exception's own words may hold anything, so they stay out."""
+    error_id = uuid.uuid4().hex[:12]
+    log.error("unforeseen error", error_id=error_id, error_type=type(error).__name__, where=_where(error))
+    return Internal(f"Something failed that should not; the worker's log has it under {error_id}.")
+
+
+def _where(error: BaseException) -> str:
+    """File names and lines from the outermost frame to the one that raised; no values."""
+    frames = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        frames.append(f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}")
+        traceback = traceback.tb_next
+    return " > ".join(frames[-8:])
+
+
+def _traits(request: Message) -> dict[str, str]:
+    traits = {"task": str(getattr(request, "task", ""))}
+    if isinstance(request, StageRequest) and request.context is not None:
+        traits["trace_id"] = request.context.trace_id
+    return traits
+
+
+def _s3_config(raw: Mapping[str, Any]) -> Mapping[str, object] | None:
+    config = raw.get("s3Config")
+    if config is not None and not isinstance(config, dict):
+        raise InvalidRequest("`s3Config` must be an object with accessId, accessSecret, bucketName and endpointUrl.")
+    return config
+
+
+# ── JSON that always arrives ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def plain(value: object) -> Any:  # noqa: PLR0911 - one line a type reads better than any table
+    """`value` as JSON can hold it: NaN → null, bytes → base64, times → ISO 8601, numpy → lists, surrogates → `?`.
+
+    The SDK posts nothing at all where a result holds one of these, and the caller waits until the job times out.
+    """
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, BaseModel):
+        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return {str(plain(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    return _plain_of_library(value)
+
+
+def _plain_of_library(value: object) -> Any:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(value).decode()
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if callable(as_list := getattr(value, "tolist", None)):  # numpy and torch, arrays and scalars alike
+        return plain(as_list())
+    return str(type(value).__name__)

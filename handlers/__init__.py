@@ -1,0 +1,1 @@
+"""One thin module per GPU image. They never import one another."""

@@ -1,0 +1,127 @@
+"""The zimage worker: a prompt → a picture, judged before it is painted and looked at before it leaves.
+
+    {"input": {"task": "generate", "prompt": "a lighthouse at dusk", "seed": 7, "width": 1024, "height": 1024}}
+
+    {"image_base64": "…", "image_format": "webp", "width": 1024, "height": 1024, "seed": 7,
+     "prompt_used": "a lighthouse at dusk", "model": {…}, "policy": {…}, "device_ms": 2900, "batch_size": 1, …}
+
+Tasks: profile/generate, chat/1to1/generate, chat/shorts/generate, chat/scenes/generate, chat/private/generate, generate.
+The task names the route whose policy holds. Importing this module loads nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from core.backends import ImageBackend, Outcome, Painted, Painting, PictureChecker, Watch
+from core.contracts import GenerateRequest, GenerateResult, GenerateTask
+from core.images import Recipe
+from core.painting import Canvas, Finished, paint_safely
+from core.policy import POLICY_VERSION
+from core.publishing import Publisher
+from core.settings import ROOT, Settings
+from core.storage import StorageSettings
+from core.weights import Model
+from core.worker.device import Device, Done
+from core.worker.job import Job, Respond, Worker
+
+
+@dataclass(slots=True)
+class _Meter:
+    """What the device did for one job, over all its attempts."""
+
+    device_ms: int = 0
+    batch_size: int = 1
+    done: list[Done[Painted]] = field(default_factory=list)
+
+
+def handler(
+    backend: ImageBackend,
+    checker: PictureChecker | None,
+    device: Device[Painting, Painted],
+    publisher: Publisher,
+    *,
+    threshold: float,
+    worker_id: str | None = None,
+) -> Respond[GenerateRequest]:
+    canvas = Canvas(*backend.sides, default=backend.default_side)
+
+    async def generate(request: GenerateRequest, job: Job) -> GenerateResult:
+        meter = _Meter()
+
+        async def paint(painting: Painting) -> Painted:
+            done = await device.run(painting, lambda step, of: job.progress.report("generate", step, of))
+            meter.device_ms += done.device_ms
+            meter.batch_size = done.batch_size
+            return done.result
+
+        finished = await paint_safely(request, canvas, paint, checker, threshold=threshold)
+        recipe = _recipe(finished, backend, with_prompt=request.include_prompt)
+        picture = await publisher.publish(finished.painted.image, request.output_format, recipe, job.s3_config)
+        return GenerateResult(
+            **picture.model_dump(),
+            request_id=request.request_id,
+            worker_id=worker_id,
+            model=backend.info,
+            device_ms=meter.device_ms,
+            batch_size=meter.batch_size,
+            prompt_used=finished.prompt,
+            policy=finished.policy,
+            attempts=finished.attempts,
+        )
+
+    return generate
+
+
+def _recipe(finished: Finished, backend: ImageBackend, *, with_prompt: bool) -> Recipe:
+    return Recipe(
+        model=backend.info.name,
+        revision=backend.info.revision,
+        seed=finished.painted.seed,
+        steps=finished.painted.steps,
+        policy_version=POLICY_VERSION,
+        prompt=finished.prompt if with_prompt else None,
+    )
+
+
+def load(settings: Settings) -> Respond[GenerateRequest]:
+    """Loads the weights, paints one picture to warm up, and returns the handler. Raises `Misconfigured`."""
+    from core.backends.checker import load_checker
+    from core.backends.image import load_image, warm_up
+
+    backend = load_image(settings.weights.locate(Model.IMAGE), device=settings.zimage.device)
+    checker = load_checker(settings.weights.locate(Model.CHECKER).path)
+    device = Device(
+        backend.generate,
+        bucket=backend.bucket,
+        max_batch=settings.zimage.max_batch,
+        window_s=settings.zimage.batch_window_s,
+    )
+    warm_up(backend)
+    publisher = Publisher.from_settings(StorageSettings(), max_bytes=settings.worker.max_result_bytes)
+    return handler(
+        backend,
+        checker,
+        device,
+        publisher,
+        threshold=settings.zimage.unsafe_threshold,
+        worker_id=settings.platform.pod_id,
+    )
+
+
+def worker(settings: Settings) -> Worker[GenerateRequest]:
+    return Worker(
+        name="zimage",
+        tasks=dict.fromkeys(GenerateTask, GenerateRequest),
+        load=lambda: load(settings),
+        running=settings.zimage.max_batch,
+        concurrency=settings.zimage.concurrency,
+        test_input=ROOT / "test_inputs" / "zimage.json",
+    )
+
+
+if __name__ == "__main__":
+    from core.worker.entry import main
+
+    main(worker)
