@@ -13,19 +13,18 @@ import re
 import secrets
 import ssl
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import SplitResult, urlsplit
 
 import httpcore
-import httpx
-import stamina
-from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import BadUrl, DeadlineExceeded, EndpointUnavailable, ImgPodError, InvalidRequest, Misconfigured
 from core.outbound import JudgedBackend, Resolve, is_any, is_global, resolve
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials
 
 MAX_EXPIRY_S = 7 * 24 * 3600
 """The longest that a URL presigned by signature version 4 may live."""
@@ -36,6 +35,7 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,500}")
 _REGION = re.compile(r"(?:^|\.)(?:s3[.-])(?:dualstack\.)?([a-z]+-[a-z0-9-]+)\.")
 _SPACES_REGION = re.compile(r"(?:^|\.)([a-z0-9]+)\.digitaloceanspaces\.com$")
 _BARE_SERVICE = re.compile(r"s3[.-]")
+_PLAIN_URL = re.compile(r"[A-Za-z]+://[A-Za-z0-9._:/@?#%=&\[\]-]+")
 _ERROR_CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 _MAX_ANSWER_BYTES = 64 * 1024
 
@@ -191,6 +191,8 @@ class Store:
         """
         if not _KEY.fullmatch(key):
             raise ValueError("an object's key is made by object_key(), never of a request's text")
+        import stamina
+
         async for attempt in stamina.retry_context(
             on=_may_pass, attempts=self._terms.attempts, timeout=None, wait_initial=0.2, wait_max=5.0
         ):
@@ -233,8 +235,11 @@ class Store:
         return self._terms.fault(f"{self._terms.where} answered {status}: {advice}.", stage=_STAGE)
 
     def _signed(self, url: str, data: bytes, content_type: str) -> dict[str, str]:
+        from botocore.auth import S3SigV4Auth
+        from botocore.awsrequest import AWSRequest
+
         headers = {
-            "Host": httpx.URL(url).netloc.decode("ascii"),
+            "Host": urlsplit(url).netloc,
             "Content-Type": content_type,
             "Content-Length": str(len(data)),
         }
@@ -243,6 +248,9 @@ class Store:
         return {name: str(value) for name, value in request.headers.items()}
 
     def _presigned(self, url: str) -> str:
+        from botocore.auth import S3SigV4QueryAuth
+        from botocore.awsrequest import AWSRequest
+
         request = AWSRequest(method="GET", url=url)
         S3SigV4QueryAuth(self._credentials(), "s3", self._bucket.region, expires=self._terms.url_expiry_s).add_auth(
             request
@@ -250,6 +258,8 @@ class Store:
         return str(request.url)
 
     def _credentials(self) -> Credentials:
+        from botocore.credentials import Credentials
+
         return Credentials(self._bucket.key_id, self._bucket.secret)
 
 
@@ -268,22 +278,31 @@ def read_endpoint(endpoint: str, bucket: str | None, *, schemes: tuple[str, ...]
     (`https://s3.example.com/pictures`) or in `bucket`, or in two of the three. Raises `ValueError` with the end of a
     sentence about the endpoint.
     """
-    try:
-        url = httpx.URL(endpoint)
-    except (httpx.InvalidURL, UnicodeError, ValueError):
-        raise ValueError("is no URL") from None
-    if url.scheme not in schemes or not url.host:
+    url, host = _split(endpoint)
+    if url.scheme not in schemes or not host:
         raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)} and name a host")
-    if url.userinfo or url.query or url.fragment:
+    if "@" in url.netloc or url.query or url.fragment:
         raise ValueError("must hold no user name, query or fragment")
     path = [part for part in url.path.split("/") if part]
-    if bucket is None and not path and _BARE_SERVICE.match(url.host):
+    if bucket is None and not path and _BARE_SERVICE.match(host):
         raise ValueError("names no bucket: put the bucket's name in front of its host, or give it apart")
-    if bucket is not None and not url.host.startswith(f"{bucket}.") and path[-1:] != [bucket]:
+    if bucket is not None and not host.startswith(f"{bucket}.") and path[-1:] != [bucket]:
         path.append(bucket)
     if not all(_KEY.fullmatch(part) for part in path):
         raise ValueError("has a path that no bucket has")
-    return "/".join([f"{url.scheme}://{url.netloc.decode('ascii')}", *path]), _region(url.host)
+    return "/".join([f"{url.scheme}://{url.netloc}", *path]), _region(host)
+
+
+def _split(endpoint: str) -> tuple[SplitResult, str]:
+    """An address and its host, in lower case. Only what every reader of URLs reads alike is taken."""
+    if not _PLAIN_URL.fullmatch(endpoint):
+        raise ValueError("is no URL")
+    try:
+        url = urlsplit(endpoint)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        raise ValueError("is no URL") from None
+    return url, host or ""
 
 
 def _region(host: str) -> str:

@@ -157,7 +157,7 @@ def count_scans(jpeg: bytes) -> int:
 def _register_heif() -> None:
     import pillow_heif
 
-    pillow_heif.register_heif_opener(thumbnails=False, disable_security_limits=False)
+    pillow_heif.register_heif_opener(thumbnails=False, aux_images=False, depth_images=False, decode_threads=2)
 
 
 def _check_size(width: int, height: int, limits: IntakeLimits) -> None:
