@@ -205,8 +205,8 @@ class FaceFinder:
         corners, shares = seen.boxes.xyxy.tolist(), seen.boxes.conf.tolist()
         points = seen.keypoints.xy.tolist() if seen.keypoints is not None else [[]] * len(corners)
         boxes = [
-            Box(*xyxy, share, tuple((x, y) for x, y in marks))
-            for xyxy, share, marks in zip(corners, shares, points, strict=True)
+            Box(left, top, right, bottom, share, tuple((x, y) for x, y in marks))
+            for (left, top, right, bottom), share, marks in zip(corners, shares, points, strict=True)
         ]
         return sorted(boxes, key=lambda box: box.area * box.confidence, reverse=True)
 
