@@ -1,0 +1,286 @@
+"""`python -m localpod`: `up` until Ctrl-C, `run -- CMD` around one command, `fault` and `state` against a running one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.markup import escape
+from rich.table import Table
+
+from core.errors import Misconfigured
+from core.settings import ROOT, EndpointSpec, load_endpoints
+from localpod.client import Control, Unreachable
+from localpod.faults import MEANING, Fault, FaultKind
+from localpod.pod import Localpod, LocalpodThread, Options, PortInUse
+from localpod.workers import WorkerTimes
+
+app = typer.Typer(
+    help="RunPod's endpoint API and worker protocol on this machine. A development tool with no real security.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+EndpointsFile = Annotated[Path, typer.Option("--endpoints", help="The list of endpoints.")]
+Only = Annotated[str | None, typer.Option(help="Start these endpoints only: names with commas between.")]
+ColdStart = Annotated[float, typer.Option(min=0, help="Delay each worker's start, s.")]
+Key = Annotated[str | None, typer.Option(help="Take this API key only. Unset, any key passes.")]
+Warm = Annotated[bool, typer.Option("--warm", help="Keep at least one worker of each endpoint running.")]
+Idle = Annotated[float | None, typer.Option(min=0.1, help="Idle time-out of every endpoint, s.")]
+Logs = Annotated[bool, typer.Option("--logs", help="Show the workers' own output.")]
+NoLimits = Annotated[bool, typer.Option("--no-limits", help="Leave the platform's rate limits away.")]
+ShareEnv = Annotated[list[str] | None, typer.Option(help="Hand this variable on to workers though it is BUCKET_…")]
+StateDir = Annotated[Path | None, typer.Option(help="Where workers' logs go. Unset, a new temporary folder.")]
+Url = Annotated[str, typer.Option(help="A running localpod.", envvar="LOCALPOD_URL")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+CallKey = Annotated[str, typer.Option("--key", help="Its API key.")]
+
+
+@app.command()
+def up(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 finds a free one.")] = 8000,
+    endpoints: EndpointsFile = ROOT / "endpoints.yaml",
+    only: Only = None,
+    cold_start_s: ColdStart = 0.0,
+    key: Key = None,
+    warm: Warm = False,  # noqa: FBT002  # an option, not an argument
+    idle_timeout_s: Idle = None,
+    logs: Logs = False,  # noqa: FBT002  # an option, not an argument
+    no_limits: NoLimits = False,  # noqa: FBT002  # an option, not an argument
+    share_env: ShareEnv = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Run the platform until Ctrl-C."""
+    options = Options(
+        host=host,
+        port=port,
+        key=key,
+        warm=warm,
+        limits=not no_limits,
+        idle_timeout_s=idle_timeout_s,
+        times=WorkerTimes(cold_start_s=cold_start_s),
+        share_env=tuple(share_env or ()),
+        state_dir=state_dir,
+        echo=_echo if logs else None,
+    )
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=err, show_path=False)])
+    try:
+        asyncio.run(_serve(_chosen(endpoints, only), options))
+    except PortInUse as error:
+        _fail(str(error))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(
+    context: typer.Context,
+    endpoints: EndpointsFile = ROOT / "endpoints.yaml",
+    only: Only = None,
+    cold_start_s: ColdStart = 0.0,
+    warm: Warm = False,  # noqa: FBT002  # an option, not an argument
+    idle_timeout_s: Idle = None,
+    logs: Logs = False,  # noqa: FBT002  # an option, not an argument
+    share_env: ShareEnv = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Run one command against a platform of its own, with the environment set: `python -m localpod run -- CMD …`."""
+    if not context.args:
+        _fail("nothing to run; write the command after `--`, such as: python -m localpod run -- python -m orchestrator")
+    options = Options(
+        warm=warm,
+        idle_timeout_s=idle_timeout_s,
+        times=WorkerTimes(cold_start_s=cold_start_s),
+        share_env=tuple(share_env or ()),
+        state_dir=state_dir,
+        echo=_echo if logs else None,
+    )
+    with LocalpodThread(_chosen(endpoints, only), options) as pod:
+        code = _call(context.args, {**os.environ, **pod.environment()})
+    raise typer.Exit(code)
+
+
+@app.command()
+def fault(
+    kind: Annotated[FaultKind | None, typer.Argument(help="What goes wrong; see --kinds.")] = None,
+    endpoint: Annotated[str, typer.Option(help="Where; * is everywhere.")] = "*",
+    operation: Annotated[
+        str, typer.Option(help="client (all of a client's), run, status, job-take, job-done, …")
+    ] = "client",
+    task: Annotated[str | None, typer.Option(help="Only jobs with this task.")] = None,
+    times: Annotated[int, typer.Option(min=0, help="How often; 0 is always.")] = 1,
+    skip: Annotated[int, typer.Option(min=0, help="Let this many pass first.")] = 0,
+    delay_s: Annotated[float, typer.Option(help="Seconds, where the kind has a duration.")] = 1.0,
+    status: Annotated[int, typer.Option(min=500, max=599, help="For server_error.")] = 503,
+    retry_after_s: Annotated[float | None, typer.Option(min=0, help="For throttle.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Show the faults and how often each has fired.")] = False,  # noqa: FBT002  # an option
+    clear: Annotated[bool, typer.Option("--clear", help="End all faults.")] = False,  # noqa: FBT002  # an option
+    kinds: Annotated[bool, typer.Option("--kinds", help="Say what each kind does.")] = False,  # noqa: FBT002  # an option
+    url: Url = "http://127.0.0.1:8000",
+    key: CallKey = "localpod",
+    as_json: AsJson = False,  # noqa: FBT002  # an option, not an argument
+) -> None:
+    """Make something go wrong in a running localpod, or list and end what does."""
+    if kinds:
+        _print_table(["kind", "what happens"], [[name.value, text] for name, text in MEANING.items()])
+        return
+    if kind is None and not (list_ or clear):
+        _fail("name a kind of fault (--kinds lists them), or ask for --list or --clear")
+    wanted = kind and Fault(
+        kind=kind,
+        endpoint=endpoint,
+        operation=operation,
+        task=task,
+        times=times or None,
+        skip=skip,
+        delay_s=delay_s,
+        status=status,
+        retry_after_s=retry_after_s,
+    )
+    _print_faults(_asked(url, key, lambda control: control.change_faults(wanted, clear=clear)), as_json=as_json)
+
+
+@app.command()
+def state(url: Url = "http://127.0.0.1:8000", key: CallKey = "localpod", as_json: AsJson = False) -> None:  # noqa: FBT002  # an option
+    """Show a running localpod's endpoints, workers and faults."""
+    seen = _asked(url, key, lambda control: control.state())
+    if as_json:
+        out.print_json(data=seen)
+        return
+    _print_table(
+        ["endpoint", "queued", "running", "completed", "failed", "workers"],
+        [
+            [name, *(str(one["jobs"][count]) for count in ("inQueue", "inProgress", "completed", "failed")), _crew(one)]
+            for name, one in seen["endpoints"].items()
+        ],
+    )
+    _print_faults(seen["faults"], as_json=False)
+
+
+# ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _serve(endpoints: dict[str, EndpointSpec], options: Options) -> None:
+    stopping = asyncio.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
+    async with Localpod(endpoints, options) as pod:
+        _welcome(pod)
+        await stopping.wait()
+        err.print("stopping the workers …")
+
+
+def _welcome(pod: Localpod) -> None:
+    _print_table(
+        ["endpoint", "POST", "workers"],
+        [
+            [name, f"{pod.base_url}/{name}/runsync", f"{local.scaler.min}–{local.scaler.max}"]
+            for name, local in pod.endpoints.items()
+        ],
+    )
+    body = json.dumps(_example_body())
+    first = "orchestrator" if "orchestrator" in pod.endpoints else next(iter(pod.endpoints))
+    out.print("\nA development tool with no real security: any program on this machine can use it.", style="dim")
+    out.print(f"Workers' logs: {pod.state_dir}", style="dim", soft_wrap=True)
+    out.print(f"export RUNPOD_ENDPOINT_BASE_URL={pod.base_url}", soft_wrap=True)
+    out.print(
+        f"curl {pod.base_url}/{first}/runsync -H 'Authorization: Bearer {pod.key}' -d {escape(repr(body))}",
+        soft_wrap=True,
+    )
+
+
+def _example_body() -> dict[str, Any]:
+    return {"input": {"task": "imagegen", "prompt": "a lighthouse at dusk"}}
+
+
+def _chosen(path: Path, only: str | None) -> dict[str, EndpointSpec]:
+    try:
+        known = load_endpoints(path).endpoints
+    except Misconfigured as error:
+        _fail(error.message)
+    if only is None:
+        return known
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in known]:
+        _fail(f"{path.name} has no endpoint {', '.join(unknown)}; it has {', '.join(known)}")
+    return {name: known[name] for name in names}
+
+
+def _call(command: list[str], env: dict[str, str]) -> int:
+    """The command's exit code, or 128 + N as a shell says it when signal N ended it."""
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the command's; its end is then ours
+    try:
+        code = subprocess.call(command, env=env, preexec_fn=_mind_ctrl_c)  # noqa: S603, PLW1509  # the user's own command; one call
+    except OSError as error:
+        _fail(f"{command[0]} can't be run: {error.strerror}")
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    return code if code >= 0 else 128 - code
+
+
+def _mind_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _echo(endpoint: str, line: str) -> None:
+    err.print(f"[cyan]{endpoint:>12}[/] {escape(line)}", soft_wrap=True)
+
+
+def _asked(url: str, key: str, question: Any) -> Any:
+    try:
+        with Control(url, key) as control:
+            return question(control)
+    except Unreachable as error:
+        _fail(str(error))
+
+
+def _print_faults(faults: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        out.print_json(data=faults)
+        return
+    if not faults:
+        out.print("no faults")
+        return
+    rows = [
+        [str(one["id"]), one["kind"], one["endpoint"], one["operation"], one["task"] or "*", _how_often(one)]
+        for one in faults
+    ]
+    _print_table(["id", "kind", "endpoint", "operation", "task", "fired"], rows)
+
+
+def _how_often(fault: dict[str, Any]) -> str:
+    return f"{fault['fired']} of {fault['times'] or 'always'}"
+
+
+def _crew(endpoint: dict[str, Any]) -> str:
+    return (
+        ", ".join(f"{count} {name}" for name, count in endpoint["workers"].items() if count and name != "ready") or "–"
+    )
+
+
+def _print_table(heads: list[str], rows: list[list[str]]) -> None:
+    table = Table(*heads, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    out.print(table)
+
+
+def _fail(message: str) -> Any:
+    err.print(f"[red]localpod:[/] {escape(message)}", soft_wrap=True)
+    raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    sys.exit(app())
