@@ -10,7 +10,7 @@ May import: core.contracts and core.errors. It knows no HTTP, no model and no pi
 
 from __future__ import annotations
 
-from core.policy.assembly import Assembled, assemble, evaluate_private_chat, sanitize_general
+from core.policy.assembly import Assembled, assemble, constrain, evaluate_private_chat, sanitize_general
 from core.policy.captions import safe_caption
 from core.policy.constraints import CONSTRAINT, STRONG_CONSTRAINT
 from core.policy.engine import POLICY_VERSION, check, judge
@@ -30,6 +30,7 @@ __all__ = [
     "Verdict",
     "assemble",
     "check",
+    "constrain",
     "evaluate_private_chat",
     "gate_profile",
     "judge",

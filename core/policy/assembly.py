@@ -58,6 +58,12 @@ def assemble(
     return Assembled(assembled, verdict, front)
 
 
+def constrain(prompt: str) -> str:
+    """The prompt with the constraint in front whatever it says: the chat that it was written from was explicit."""
+    bare, had = _bare(prompt)
+    return prompt if had else f"{CONSTRAINT} {bare}"
+
+
 def evaluate_private_chat(prompt: str) -> Assembled:
     """The entry of `chat/private/imagegen`: hard text raises `PolicyBlocked`, explicit text is constrained."""
     return assemble(prompt, Route.PRIVATE)
