@@ -24,6 +24,8 @@ Resolve = Callable[[str, int], Awaitable[list[Address]]]
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 """The only IPv6 block from which public addresses are given out (RFC 4291 §2.4, IANA's registry)."""
+_DOCUMENTATION = IPv6Network("3fff::/20")
+"""RFC 9637; Python 3.11 takes it for global."""
 
 
 def is_global(address: Address) -> bool:
@@ -36,7 +38,7 @@ def is_global(address: Address) -> bool:
         carried = address.ipv4_mapped or address.sixtofour
         if carried is not None:
             return is_global(carried)
-        return address in _GLOBAL_UNICAST and address.is_global and not address.is_private
+        return address in _GLOBAL_UNICAST and address not in _DOCUMENTATION and address.is_global
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_private)
 
 

@@ -92,10 +92,13 @@ def decode_base64(text: str, limits: IntakeLimits = DEFAULT_LIMITS) -> bytes:
     if len(text) - start > -(-limits.max_bytes // 3) * 4:
         raise too_many_bytes(limits)
     body = text[start:].rstrip("=")
+    padding = -len(body) % 4
     try:
-        data = binascii.a2b_base64((body + "=" * (-len(body) % 4)).encode("ascii"), strict_mode=True)
+        data = binascii.a2b_base64(body.encode("ascii") + b"=" * padding, strict_mode=True)
     except (UnicodeEncodeError, binascii.Error):
-        raise BadPicture("The picture is not base64: use the standard alphabet, without line breaks.") from None
+        data = None
+    if data is None or len(text) - start - len(body) not in {0, padding}:
+        raise BadPicture("The picture is not base64: use the standard alphabet, without line breaks.")
     if not data:
         raise BadPicture("The picture is empty.")
     return data
@@ -178,10 +181,13 @@ def _turned_upright(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Cameras and messengers write EXIF that no reader agrees on: what can't be read is taken as upright."""
+    """Cameras and messengers write EXIF that no reader agrees on: what can't be read is taken as upright.
+
+    HEIC has its turn in the container, where its decoder has already applied it and set EXIF's to upright.
+    """
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except (ValueError, OSError, SyntaxError, LookupError, TypeError, ArithmeticError):
+    except (ValueError, OSError, SyntaxError, LookupError, TypeError, ArithmeticError, Warning):
         return 1
     return orientation if isinstance(orientation, int) else 1
 

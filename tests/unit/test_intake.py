@@ -24,7 +24,9 @@ def corners() -> Image.Image:
     image = Image.new("RGB", SIZE)
     width, height = SIZE[0] // 2, SIZE[1] // 2
     for place, colour in enumerate(CORNERS):
-        image.paste(colour, (place % 2 * width, place // 2 * height, (place % 2 + 1) * width, (place // 2 + 1) * height))
+        image.paste(
+            colour, (place % 2 * width, place // 2 * height, (place % 2 + 1) * width, (place // 2 + 1) * height)
+        )
     return image
 
 
@@ -76,7 +78,7 @@ def test_every_exif_orientation_comes_in_upright(image_format: str, orientation:
     stored = corners() if turn is None else corners().transpose(turn)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    assert_corners(open_picture(saved(stored, image_format, exif=exif)))
+    assert_corners(open_picture(saved(stored, image_format, exif=exif.tobytes())))
 
 
 def test_an_orientation_that_makes_no_sense_is_upright() -> None:
@@ -108,7 +110,7 @@ def test_nothing_but_pixels_comes_in(image_format: str) -> None:
 # ── colours ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGBA"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_every_mode_of_a_png_becomes_rgb(mode: str) -> None:
     image = open_picture(saved(corners().convert(mode), "PNG"))
     assert (image.mode, image.size) == ("RGB", SIZE)
@@ -129,7 +131,7 @@ def test_transparency_is_flattened_on_gray(image_format: str) -> None:
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P"])
 def test_a_single_transparent_colour_is_flattened_too(mode: str) -> None:
-    image = Image.new("RGB", SIZE, (10, 20, 30)).convert(mode)
+    image = Image.new("RGB", SIZE, (0, 0, 51)).convert(mode)
     transparent = image.getpixel((0, 0))
     opened = open_picture(saved(image, "PNG", transparency=transparent))
     assert opened.getpixel((5, 5)) == BACKGROUND
@@ -335,17 +337,38 @@ def test_base64_is_read_with_and_without_padding(length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "head", ["data:image/jpeg;base64,", "data:;base64,", "DATA:image/png;charset=utf-8;BASE64,", "data:text/plain;base64,"]
+    "head",
+    ["data:image/jpeg;base64,", "data:;base64,", "DATA:image/png;charset=utf-8;BASE64,", "data:text/plain;base64,"],
 )
 def test_a_data_uri_is_read_whatever_type_it_claims(head: str) -> None:
     assert decode_base64(head + base64.b64encode(b"abcdef").decode()) == b"abcdef"
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "=", "====", "a", "abcde", "ab=c", "ab==cd==", "abc\n", "ab cd", "ab-_", "äöü", "\ud800abc", "data:,hello"]
-    + ["data:image/png,abcd", "data:image/png;base64,", "\x00\x00", "ab\u200bcd", "file:/etc/passwd", "/etc/passwd."],
-)
+NO_BASE64 = [
+    "",
+    "=",
+    "====",
+    "a",
+    "abcde",
+    "ab=c",
+    "ab==cd==",
+    "abc====",
+    "abcd=",
+    "abc\n",
+    "ab cd",
+    "ab-_",
+    "äöü",
+    "\ud800abc",
+    "data:,hello",
+    "data:image/png,abcd",
+    "data:image/png;base64,",
+    "\x00\x00",
+    "ab\u200bcd",
+    "/etc/passwd.",
+]
+
+
+@pytest.mark.parametrize("text", NO_BASE64)
 def test_what_is_no_base64_is_refused(text: str) -> None:
     with pytest.raises(BadPicture):
         decode_base64(text)
