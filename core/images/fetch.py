@@ -64,7 +64,9 @@ class HttpsFetch:
         backend = JudgedBackend(allowed=self._allowed, resolve=self._resolve)
         # httpx's context brings its own list of authorities: a slim image has none.
         context = self._ssl or httpx.create_ssl_context(trust_env=False)
-        async with httpcore.AsyncConnectionPool(ssl_context=context, network_backend=backend) as pool:
+        # A connection per hop: one kept from the last may be closing just as the next request is written to it.
+        pool = httpcore.AsyncConnectionPool(ssl_context=context, network_backend=backend, max_keepalive_connections=0)
+        async with pool:
             for _ in range(limits.redirects + 1):
                 async with pool.stream("GET", _wire(url), headers=_headers(url)) as response:
                     if response.status in _REDIRECTS:
