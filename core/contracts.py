@@ -352,6 +352,7 @@ ImageFormat = Literal["webp", "png", "jpeg"]
 class PictureRequest(Message):
     """What every request to the orchestrator may carry."""
 
+    task: Route
     request_id: Identifier | None = Field(
         default=None, description="Yours; echoed in the result and in every log line."
     )
@@ -488,6 +489,7 @@ class StageContext(Message):
 
 
 class StageRequest(Message):
+    task: str
     request_id: Identifier | None = None
     context: StageContext | None = None
 

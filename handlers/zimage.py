@@ -5,16 +5,15 @@
     {"image_base64": "…", "image_format": "webp", "width": 1024, "height": 1024, "seed": 7,
      "prompt_used": "a lighthouse at dusk", "model": {…}, "policy": {…}, "device_ms": 2900, "batch_size": 1, …}
 
-Tasks: profile/generate, chat/1to1/generate, chat/shorts/generate, chat/scenes/generate, chat/private/generate, generate.
-The task names the route whose policy holds. Importing this module loads nothing.
+Tasks: profile/generate, chat/1to1/generate, chat/shorts/generate, chat/scenes/generate, chat/private/generate and
+generate. The task names the route whose policy holds. Importing this module loads nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from core.backends import ImageBackend, Outcome, Painted, Painting, PictureChecker, Watch
+from core.backends import ImageBackend, Painted, Painting, PictureChecker
 from core.contracts import GenerateRequest, GenerateResult, GenerateTask
 from core.images import Recipe
 from core.painting import Canvas, Finished, paint_safely
@@ -87,8 +86,9 @@ def _recipe(finished: Finished, backend: ImageBackend, *, with_prompt: bool) -> 
 
 def load(settings: Settings) -> Respond[GenerateRequest]:
     """Loads the weights, paints one picture to warm up, and returns the handler. Raises `Misconfigured`."""
-    from core.backends.checker import load_checker
     from core.backends.image import load_image, warm_up
+
+    from core.backends.checker import load_checker
 
     backend = load_image(settings.weights.locate(Model.IMAGE), device=settings.zimage.device)
     checker = load_checker(settings.weights.locate(Model.CHECKER).path)

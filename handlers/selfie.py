@@ -1,0 +1,85 @@
+"""The selfie worker: a selfie → how the person looks, and how good the picture of the face is.
+
+    {"input": {"task": "profile/analyze", "selfie": "<base64, data URI or https URL>"}}
+
+    {"features": {"hair_color": "red", "glasses": "none", …, "confidence": {"hair_color": 0.97, …}},
+     "face": {"detected": true, "box": [88, 61, 424, 470], "quality_score": 0.81, …}, "model": {…}, "device_ms": 640, …}
+
+The picture is read and forgotten: nothing of it is kept, logged or embedded. Importing this module loads nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.backends import Reading, VisionBackend
+from core.contracts import ANALYZE_TASK, AnalyzeRequest, AnalyzeResult
+from core.images import Fetch, open_selfie
+from core.policy import sign_features
+from core.settings import ROOT, Settings
+from core.weights import Model
+from core.worker.device import Device
+from core.worker.job import Job, Respond, Worker
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def handler(
+    backend: VisionBackend,
+    device: Device[Image, Reading],
+    *,
+    signing_key: bytes | None = None,
+    fetch: Fetch | None = None,
+    worker_id: str | None = None,
+) -> Respond[AnalyzeRequest]:
+    """`fetch` gets a selfie by its URL; unset, from public https addresses only."""
+
+    async def analyze(request: AnalyzeRequest, job: Job) -> AnalyzeResult:
+        picture = await open_selfie(request.selfie, fetch=fetch)
+        done = await device.run(picture, lambda step, of: job.progress.report("analyze", step, of))
+        features = done.result.features
+        return AnalyzeResult(
+            request_id=request.request_id,
+            worker_id=worker_id,
+            model=backend.info,
+            device_ms=done.device_ms,
+            batch_size=done.batch_size,
+            features=sign_features(features, signing_key) if signing_key else features,
+            face=done.result.face,
+        )
+
+    return analyze
+
+
+def load(settings: Settings) -> Respond[AnalyzeRequest]:
+    """Loads the weights, reads one picture to warm up, and returns the handler. Raises `Misconfigured`."""
+    from core.backends.vision import load_vision, warm_up
+
+    found = settings.weights.locate
+    backend = load_vision(found(Model.VISION), found(Model.FACE), device=settings.selfie.device)
+    warm_up(backend)
+    key = settings.policy.signing_key
+    return handler(
+        backend,
+        Device(backend.generate, max_batch=settings.selfie.max_batch),
+        signing_key=key.get_secret_value().encode() if key else None,
+        worker_id=settings.platform.pod_id,
+    )
+
+
+def worker(settings: Settings) -> Worker[AnalyzeRequest]:
+    return Worker(
+        name="selfie",
+        tasks={ANALYZE_TASK: AnalyzeRequest},
+        load=lambda: load(settings),
+        running=settings.selfie.max_batch,
+        concurrency=settings.selfie.concurrency,
+        test_input=ROOT / "test_inputs" / "selfie.json",
+    )
+
+
+if __name__ == "__main__":
+    from core.worker.entry import main
+
+    main(worker)

@@ -1,0 +1,218 @@
+"""One request under way: its stages, its deadline, its timeline, and what had to be done without.
+
+A stage here is a typed call: the request model in, the result model out, with the pool, the limit and the share of the
+whole progress that belong to it. What may be degraded is degraded here; policy never is.
+
+May import: core, orchestrator.endpoints. It knows no HTTP and no order of stages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from core.writing import template_caption, template_prompt
+from pydantic import ValidationError
+
+from core.contracts import (
+    ANALYZE_TASK,
+    CAPTION_TASK,
+    AnalyzeRequest,
+    AnalyzeResult,
+    CaptionRequest,
+    CaptionResult,
+    ChatRequest,
+    Degraded,
+    ExpandRequest,
+    ExpandResult,
+    ExpandTask,
+    GenerateRequest,
+    GenerateResult,
+    GenerateTask,
+    PictureRequest,
+    StageContext,
+    StageProgress,
+    StageRecord,
+    StageRequest,
+    StageResult,
+)
+from core.errors import BadAnswer, Busy, DeadlineExceeded, ImgPodError, StageFailed
+from core.logs import logger
+from core.policy import Treatment, safe_caption
+from core.settings import Pool, Settings
+from core.worker.job import Job
+from orchestrator.endpoints import Answered, Call, Deadline, Endpoints
+
+log = logger()
+S = TypeVar("S", bound=StageResult)
+P = TypeVar("P")
+
+_SHORT_WAIT_MS = 1_500
+"""How long `runsync` may hold a short stage's answer: its job can't be cancelled before that."""
+
+POOL_OF_TASK = {
+    GenerateTask.PROFILE: Pool.PROFILE,
+    GenerateTask.CHAT_1TO1: Pool.CHAT1TO1,
+    GenerateTask.SHORTS: Pool.SHORTS,
+    GenerateTask.SCENES: Pool.SCENES,
+    GenerateTask.PRIVATE: Pool.TEXT2IMG,
+    GenerateTask.GENERAL: Pool.TEXT2IMG,
+}
+
+_FAILURES_TO_DO_WITHOUT = (StageFailed, DeadlineExceeded, Busy)
+"""A helper stage that fails like this is replaced; a refusal or a bad request is passed on."""
+
+
+@dataclass(slots=True)
+class Chain:
+    """`prices` are dollars per worker second by pool; a pool without one makes the cost unknown."""
+
+    request: PictureRequest
+    job: Job
+    endpoints: Endpoints
+    settings: Settings
+    prices: dict[Pool, float]
+    deadline: Deadline
+    treated_as: Treatment
+    trace_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    started: float = field(default_factory=time.monotonic)
+    timeline: list[StageRecord] = field(default_factory=list)
+    degraded: list[Degraded] = field(default_factory=list)
+    _from_percent: int = 0
+
+    # ── stages ──
+
+    async def analyze(self, selfie: str) -> AnalyzeResult:
+        request = AnalyzeRequest(task=ANALYZE_TASK, selfie=selfie, **self._common("analyze"))
+        return await self._stage("analyze", Pool.SELFIE, request, AnalyzeResult, ends_at_percent=40)
+
+    async def expand(self, task: ExpandTask, request: ChatRequest) -> str:
+        """The chat as a prompt. Where the llm is down, one made by code from the chat's last words."""
+        asked = ExpandRequest(
+            task=task,
+            messages=request.messages,
+            features=request.features,
+            seed=request.seed,
+            **self._common("expand"),
+        )
+        try:
+            result = await self._stage("expand", Pool.LLM, asked, ExpandResult, ends_at_percent=40, short=True)
+        except _FAILURES_TO_DO_WITHOUT as error:
+            self._do_without("expand", error, "template_prompt")
+            return template_prompt(request.messages, request.features)
+        return result.prompt
+
+    async def generate(self, task: GenerateTask, prompt: str) -> GenerateResult:
+        request = GenerateRequest(
+            task=task,
+            prompt=prompt,
+            seed=self.request.seed,
+            width=self.request.width,
+            height=self.request.height,
+            output_format=self.request.output_format,
+            include_prompt=self.request.include_prompt,
+            **self._common("generate"),
+        )
+        return await self._stage("generate", POOL_OF_TASK[task], request, GenerateResult, ends_at_percent=100)
+
+    async def caption(self, prompt: str) -> str:
+        """A caption that anyone may read. Where the llm is down, late or unfit, one made by code from the prompt."""
+        request = CaptionRequest(task=CAPTION_TASK, prompt=prompt, **self._common("caption"))
+        try:
+            result = await self._stage("caption", Pool.LLM, request, CaptionResult, short=True)
+        except _FAILURES_TO_DO_WITHOUT as error:
+            self._do_without("caption", error, "template_caption")
+            return template_caption(prompt, safe_caption)
+        return result.caption if safe_caption(result.caption) else template_caption(prompt, safe_caption)
+
+    async def side_by_side(self, picture: Awaitable[P], caption: Awaitable[str]) -> tuple[P, str]:
+        """Both at once. A picture that fails ends its caption; a caption never fails its picture."""
+        words = asyncio.ensure_future(caption)
+        try:
+            return await picture, await words
+        finally:
+            words.cancel()
+            await asyncio.gather(words, return_exceptions=True)
+
+    # ── how a stage is run ──
+
+    def _common(self, stage: str) -> dict[str, Any]:
+        context = StageContext(
+            trace_id=self.trace_id, replay_key=f"{self.trace_id}.{stage}", treated_as=self.treated_as
+        )
+        return {"request_id": self.request.request_id, "context": context}
+
+    async def _stage(
+        self,
+        stage: str,
+        pool: Pool,
+        request: StageRequest,
+        result: type[S],
+        *,
+        ends_at_percent: int | None = None,
+        short: bool = False,
+    ) -> S:
+        call = Call(
+            stage=stage,
+            pool=pool,
+            payload=request.model_dump(mode="json", exclude_none=True),
+            limit_s=self.settings.stage_limit_s(stage),
+            wait_ms=_SHORT_WAIT_MS if short else None,
+            s3_config=self.job.s3_config if stage == "generate" else None,
+        )
+        started = time.monotonic()
+        answered = await self.endpoints.call(call, self.deadline, self._progress(stage, ends_at_percent))
+        try:
+            read = result.model_validate(answered.output, extra="ignore")
+        except ValidationError:
+            raise BadAnswer(f"The {stage} worker's answer is not one this release knows.", stage=stage) from None
+        self._record(call, request, answered, read, started)
+        if ends_at_percent is not None:
+            self._from_percent = ends_at_percent
+        return read
+
+    def _progress(self, stage: str, ends_at_percent: int | None) -> Callable[[StageProgress], None] | None:
+        """A stage's own progress as its share of the whole."""
+        if ends_at_percent is None:
+            return None
+        begins_at = self._from_percent
+        self.job.progress.report(stage, 0, 1, begins_at)
+
+        def report(progress: StageProgress) -> None:
+            percent = begins_at + round((ends_at_percent - begins_at) * progress.percent / 100)
+            self.job.progress.report(stage, progress.step, progress.of, percent)
+
+        return report
+
+    def _record(self, call: Call, request: StageRequest, answered: Answered, read: StageResult, started: float) -> None:
+        price = self.prices.get(call.pool)
+        device_s = read.device_ms / read.batch_size / 1000
+        record = StageRecord(
+            stage=call.stage,
+            task=request.task,
+            endpoint_id=answered.endpoint_id,
+            job_id=answered.job_id,
+            worker_id=read.worker_id or answered.worker_id,
+            started_ms=round(1000 * (started - self.started)),
+            wall_ms=round(1000 * (time.monotonic() - started)),
+            queue_ms=answered.queue_ms,
+            execution_ms=answered.execution_ms,
+            device_ms=read.device_ms,
+            batch_size=read.batch_size,
+            attempts=answered.attempts,
+            cost_usd=None if price is None else round(price * device_s, 8),
+            model=read.model,
+        )
+        self.timeline.append(record)
+        log.info(
+            "stage done", stage=call.stage, endpoint_id=answered.endpoint_id, wall_ms=record.wall_ms,
+            queue_ms=record.queue_ms, device_ms=record.device_ms, attempt=answered.attempts,
+        )  # fmt: skip
+
+    def _do_without(self, stage: str, error: ImgPodError, fallback: str) -> None:
+        log.warning("stage done without", stage=stage, code=error.code)
+        self.degraded.append(Degraded(stage=stage, reason=error.code, fallback=fallback))

@@ -1,0 +1,149 @@
+"""What a request means, in the order it happens.
+
+    profile/create         analyze → gate → generate
+    chat/…                 judge → expand → judge → generate ∥ caption
+    chat/private/imagegen  evaluate → generate ∥ caption
+    imagegen               sanitize → generate (∥ caption on request)
+
+Every text is judged before the first stage runs, and what a model wrote is judged again before the next one does. What
+a stage is called with, how long it may take and what replaces it is in chain.py; how a worker is reached, endpoints.py.
+
+May import: core.contracts, core.policy, core.prompts, orchestrator.chain. No HTTP, no JSON, no retry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from core.contracts import (
+    AnalyzeResult,
+    Chat1to1,
+    ChatPrivate,
+    ChatRequest,
+    ChatScenes,
+    ChatShorts,
+    ExpandTask,
+    GenerateResult,
+    GenerateTask,
+    ImageGen,
+    PersonRequest,
+    PictureRequest,
+    ProfileCreate,
+    Result,
+    Route,
+)
+from core.policy import (
+    Action,
+    check,
+    constrain,
+    evaluate_private_chat,
+    gate_profile,
+    sanitize_general,
+)
+from core.prompts import describe_person, portrait_prompt
+from orchestrator.chain import Chain
+
+
+async def create_profile(request: ProfileCreate, chain: Chain) -> Result:
+    check([request.style or ""], Route.PROFILE, stage="request")
+    read = await chain.analyze(request.selfie)
+    gate_profile(read.features, threshold=chain.settings.selfie.minor_probability)
+    prompt = portrait_prompt(read.features, request.style)
+    picture = await chain.generate(GenerateTask.PROFILE, prompt)
+    return _result(request, Route.PROFILE, chain, picture, read=read)
+
+
+async def picture_of_chat(request: ChatRequest, chain: Chain) -> Result:
+    route, expansion, painting = _CHAT[type(request)]
+    _gate_person(request, chain)
+    said = check([message.content for message in request.messages], route, treated_as=chain.treated_as, stage="request")
+    prompt = await chain.expand(expansion, request)
+    check([prompt], route, treated_as=chain.treated_as, stage="expand")
+    if said.action is Action.CONSTRAIN:
+        prompt = constrain(prompt)
+    picture, caption = await chain.side_by_side(chain.generate(painting, prompt), chain.caption(prompt))
+    return _result(request, route, chain, picture, caption=caption)
+
+
+async def picture_of_private_prompt(request: ChatPrivate, chain: Chain) -> Result:
+    _gate_person(request, chain)
+    prompt = evaluate_private_chat(_with_person(request)).prompt
+    picture, caption = await chain.side_by_side(chain.generate(GenerateTask.PRIVATE, prompt), chain.caption(prompt))
+    return _result(request, Route.PRIVATE, chain, picture, caption=caption)
+
+
+async def picture_of_prompt(request: ImageGen, chain: Chain) -> Result:
+    _gate_person(request, chain)
+    prompt = sanitize_general(_with_person(request)).prompt
+    painting = chain.generate(GenerateTask.GENERAL, prompt)
+    if not request.caption:
+        return _result(request, Route.GENERAL, chain, await painting)
+    picture, caption = await chain.side_by_side(painting, chain.caption(prompt))
+    return _result(request, Route.GENERAL, chain, picture, caption=caption)
+
+
+# ── what the flows share ─────────────────────────────────────────────────────────────────────────────────────────────
+
+_CHAT: dict[type[ChatRequest], tuple[Route, ExpandTask, GenerateTask]] = {
+    Chat1to1: (Route.CHAT_1TO1, ExpandTask.CHAT_1TO1, GenerateTask.CHAT_1TO1),
+    ChatShorts: (Route.SHORTS, ExpandTask.SHORTS, GenerateTask.SHORTS),
+    ChatScenes: (Route.SCENES, ExpandTask.SCENES, GenerateTask.SCENES),
+}
+
+
+def _gate_person(request: PersonRequest, chain: Chain) -> None:
+    """Features that were handed in pass the same gate as those of a selfie."""
+    if request.features is not None:
+        gate_profile(request.features, threshold=chain.settings.selfie.minor_probability)
+
+
+def _with_person(request: ChatPrivate | ImageGen) -> str:
+    if request.features is None:
+        return request.prompt
+    return f"{describe_person(request.features)}. {request.prompt}"
+
+
+def _result(
+    request: PictureRequest,
+    route: Route,
+    chain: Chain,
+    picture: GenerateResult,
+    *,
+    caption: str | None = None,
+    read: AnalyzeResult | None = None,
+) -> Result:
+    costs = [record.cost_usd for record in chain.timeline]
+    return Result(
+        image_base64=picture.image_base64,
+        image_url=picture.image_url,
+        image_format=picture.image_format,
+        width=picture.width,
+        height=picture.height,
+        seed=picture.seed,
+        request_id=request.request_id,
+        task=route,
+        caption=caption,
+        prompt_used=picture.prompt_used,
+        features=read.features if read else None,
+        face=read.face if read else None,
+        model=picture.model,
+        policy=picture.policy,
+        degraded=tuple(chain.degraded),
+        timeline=tuple(sorted(chain.timeline, key=lambda record: record.started_ms)),
+        cost_usd=None if None in costs else round(sum(cost for cost in costs if cost is not None), 8),
+        trace_id=chain.trace_id,
+    )
+
+
+Flow = Callable[[PictureRequest, Chain], Awaitable[Result]]
+
+FLOWS: dict[Route, Flow] = {
+    Route.PROFILE: cast("Flow", create_profile),
+    Route.CHAT_1TO1: cast("Flow", picture_of_chat),
+    Route.SHORTS: cast("Flow", picture_of_chat),
+    Route.SCENES: cast("Flow", picture_of_chat),
+    Route.PRIVATE: cast("Flow", picture_of_private_prompt),
+    Route.GENERAL: cast("Flow", picture_of_prompt),
+}
+"""Each flow takes the request class of its own route, which `read_request` has seen to."""
