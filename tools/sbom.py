@@ -34,9 +34,8 @@ class Package:
 
     @classmethod
     def of(cls, distribution: Distribution) -> Package:
-        metadata = distribution.metadata
-        name = re.sub(r"[-_.]+", "-", metadata["Name"]).lower()
-        expression = metadata.get("License-Expression")
+        name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
+        expression = _field(distribution, "License-Expression")
         return cls(name, distribution.version, expression or _named_licence(distribution), bool(expression))
 
     def component(self) -> dict[str, object]:
@@ -55,13 +54,17 @@ class Package:
         return f"pkg:pypi/{self.name}@{self.version.replace('+', '%2B')}"
 
 
+def _field(distribution: Distribution, name: str) -> str | None:
+    return next(iter(distribution.metadata.get_all(name) or ()), None)
+
+
 def _named_licence(distribution: Distribution) -> str:
     """What was said before SPDX expressions: trove classifiers, else the free `License` field's first line."""
-    metadata = distribution.metadata
-    troves = [line.rpartition(" :: ")[2] for line in metadata.get_all("Classifier") or () if line.startswith(_TROVE)]
+    classifiers = distribution.metadata.get_all("Classifier") or ()
+    troves = [line.rpartition(" :: ")[2] for line in classifiers if line.startswith(_TROVE)]
     if named := [trove for trove in troves if trove != "OSI Approved"]:
         return " AND ".join(sorted(set(named)))
-    free = (metadata.get("License") or "").strip().partition("\n")[0].strip()
+    free = (_field(distribution, "License") or "").strip().partition("\n")[0].strip()
     return free if 0 < len(free) <= _LONGEST_NAME else "unknown"
 
 

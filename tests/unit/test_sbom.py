@@ -1,0 +1,58 @@
+"""The list of packages says what is installed, in a form that other tools read."""
+
+import json
+from importlib.metadata import Distribution, PathDistribution
+from pathlib import Path
+
+import pytest
+
+from tools import sbom
+
+
+def installed(folder: Path, *lines: str, name: str = "Some_Thing") -> Distribution:
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("\n".join(["Metadata-Version: 2.4", f"Name: {name}", "Version: 1.0", *lines, ""]))
+    return PathDistribution(info)
+
+
+@pytest.mark.parametrize(
+    ("lines", "licence"),
+    [
+        (
+            ["License-Expression: MIT OR Apache-2.0", "Classifier: License :: OSI Approved :: BSD License"],
+            "MIT OR Apache-2.0",
+        ),
+        (["Classifier: License :: OSI Approved :: BSD License", "License: see file"], "BSD License"),
+        (["License: ISC"], "ISC"),
+        (["License: " + "Permission is hereby granted " * 9], "unknown"),
+        ([], "unknown"),
+    ],
+)
+def test_the_most_exact_statement_of_a_licence_is_taken(tmp_path: Path, lines: list[str], licence: str) -> None:
+    assert sbom.Package.of(installed(tmp_path, *lines)).licence == licence
+
+
+def test_an_expression_and_a_name_stand_where_cyclonedx_has_them(tmp_path: Path) -> None:
+    expression = sbom.Package.of(installed(tmp_path, "License-Expression: MIT", name="a"))
+    name = sbom.Package.of(installed(tmp_path, "License: ISC", name="b"))
+
+    assert expression.component()["licenses"] == [{"expression": "MIT"}]
+    assert name.component()["licenses"] == [{"license": {"name": "ISC"}}]
+
+
+def test_names_are_normalised_and_a_package_met_twice_is_listed_once(tmp_path: Path) -> None:
+    found = installed(tmp_path)
+
+    [package] = sbom.packages([found, found])
+
+    assert package.purl == "pkg:pypi/some-thing@1.0"
+
+
+def test_the_command_writes_the_same_bytes_twice_and_lists_what_runs_here(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        assert sbom.main(["--name", "img-pod-llm", "--to", str(tmp_path / folder)]) == 0
+
+    first, second = ((tmp_path / folder / "sbom.cdx.json").read_bytes() for folder in ("one", "two"))
+    assert first == second
+    assert "pydantic" in {component["name"] for component in json.loads(first)["components"]}

@@ -1,0 +1,187 @@
+"""Builds the images, runs each one's own test input inside it, and says what its size is made of.
+
+    python -m tools.images                            all four, with the embedded weights
+    python -m tools.images --only llm --weights full  one of them, as it is deployed
+    python -m tools.images --keep                     leaves the images where they are, instead of removing each
+
+Any of docker, podman and buildah will do. Where no registry is reachable, `--base` names a local base image with
+Python 3.11. The orchestrator's own test input needs workers to call: inside its image it has to say so in a sentence.
+
+May import: nothing of the project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILDERS = ("docker", "podman", "buildah")
+COMMANDS = {
+    "orchestrator": "orchestrator",
+    "llm": "handlers.llm",
+    "selfie": "handlers.selfie",
+    "zimage": "handlers.zimage",
+}
+MB = 1_000_000
+_TEN_BIGGEST = (
+    "du -xm --max-depth=1 $(python -c 'import site; print(site.getsitepackages()[0])')/. /weights 2>/dev/null"
+    " | sort -rn | head -n 12"
+)
+
+
+class BuildFailed(Exception):
+    """A builder's command failed; the message says which."""
+
+
+@dataclass(frozen=True)
+class Builder:
+    """docker, podman or buildah, whose words differ. `network` is for machines whose builds need the host's."""
+
+    program: str
+    network: str | None = None
+
+    def build(self, image: str, tag: str, build_args: dict[str, str]) -> None:
+        words = ["build"] if self.program != "buildah" else ["build", "--layers=false"]
+        words += [word for pair in build_args.items() for word in ("--build-arg", "=".join(pair))]
+        self._run(*words, *self._network(), "--tag", tag, "--file", f"Dockerfile.{image}", ".")
+
+    def size_mb(self, tag: str) -> float:
+        """Of the whole image, unpacked."""
+        if self.program == "buildah":
+            [image] = json.loads(self._output("images", "--json", tag))
+            return _buildah_mb(str(image["size"]))
+        return int(self._output("image", "inspect", "--format", "{{.Size}}", tag)) / MB
+
+    @contextmanager
+    def container(self, tag: str) -> Iterator[list[str]]:
+        """The words that run a command in a container of `tag`; it is gone afterwards."""
+        if self.program != "buildah":
+            yield [self.program, "run", "--rm", *self._network(), tag]
+            return
+        name = self._output("from", tag).strip()
+        try:
+            yield [self.program, "run", *self._network(), name, "--"]
+        finally:
+            self._output("rm", name)
+
+    def remove(self, tag: str) -> None:
+        self._output("rmi", tag)
+
+    def _network(self) -> list[str]:
+        return ["--network", self.network] if self.network else []
+
+    def _run(self, *words: str) -> None:
+        done = subprocess.run([self.program, *words], cwd=ROOT, check=False, env=self._env())  # noqa: S603 (a builder found on the path)
+        if done.returncode:
+            raise BuildFailed(f"`{self.program} {' '.join(words)}` ended with exit status {done.returncode}.")
+
+    def _output(self, *words: str) -> str:
+        done = subprocess.run([self.program, *words], cwd=ROOT, check=False, capture_output=True, text=True)  # noqa: S603 (as above)
+        if done.returncode:
+            raise BuildFailed(f"`{self.program} {' '.join(words)}`: {done.stderr.strip()[-500:]}")
+        return done.stdout
+
+    def _env(self) -> dict[str, str]:
+        return {**os.environ, "DOCKER_BUILDKIT": "1"}
+
+
+def _buildah_mb(size: str) -> float:
+    number, unit = size.split()
+    return float(number) * {"KB": 0.001, "MB": 1, "GB": 1000}[unit.upper()]
+
+
+def choose(named: str | None, network: str | None) -> Builder:
+    """The builder asked for, else the first that answers. Raises `BuildFailed`."""
+    for program in (named,) if named else BUILDERS:
+        if shutil.which(program) and _answers(program):
+            return Builder(program, network)
+    raise BuildFailed(f"{named or 'None of docker, podman and buildah'} can be used here: install one, or start it.")
+
+
+def _answers(program: str) -> bool:
+    probe = [program, "images", "--quiet"]  # unlike `version`, it needs docker's daemon
+    return subprocess.run(probe, check=False, capture_output=True).returncode == 0  # noqa: S603 (as above)
+
+
+@dataclass(frozen=True)
+class Built:
+    image: str
+    megabytes: float
+    build_s: float
+    test_s: float
+    answer: str
+    parts: str
+
+
+def build_and_try(builder: Builder, image: str, tag: str, build_args: dict[str, str]) -> Built:
+    """Raises `BuildFailed` where the image doesn't build or its test input doesn't do as it should."""
+    started = time.monotonic()
+    builder.build(image, tag, build_args)
+    built = time.monotonic()
+    with builder.container(tag) as prefix:
+        answer = _try(image, [*prefix, "python", "-m", COMMANDS[image]])
+        tried = time.monotonic()
+        parts = subprocess.run([*prefix, "sh", "-c", _TEN_BIGGEST], check=False, capture_output=True, text=True)  # noqa: S603 (as above)
+    return Built(image, builder.size_mb(tag), built - started, tried - built, answer, parts.stdout)
+
+
+def _try(image: str, command: list[str]) -> str:
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 (as above)
+    said = done.stdout + done.stderr
+    if image == "orchestrator":
+        if done.returncode == 0 or "localpod" not in said or "Traceback" in said:
+            raise BuildFailed(f"The orchestrator's image doesn't say what it needs:\n{said[-2000:]}")
+    elif done.returncode:
+        raise BuildFailed(f"The {image} image's own test input failed inside it:\n{said[-4000:]}")
+    return _shortened(said)
+
+
+def _shortened(said: str, characters: int = 300) -> str:
+    return said[-characters:].strip()
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tools.images", description="Builds and tries the images.")
+    parser.add_argument("--only", choices=list(COMMANDS), action="append", help="this image (may be repeated)")
+    parser.add_argument("--weights", choices=["full", "embedded"], default="embedded")
+    parser.add_argument("--base", help="base image, where the pinned one can't be had")
+    parser.add_argument("--builder", choices=BUILDERS)
+    parser.add_argument("--network", help="of builds and runs, such as `host`")
+    parser.add_argument("--tag", default="local", help="of the images made")
+    parser.add_argument("--keep", action="store_true", help="leave the images where they are")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    chosen = _arguments(argv)
+    build_args = {"WEIGHTS": chosen.weights} | ({"BASE_IMAGE": chosen.base} if chosen.base else {})
+    try:
+        builder = choose(chosen.builder, chosen.network)
+        for image in chosen.only or COMMANDS:
+            tag = f"img-pod-{image}:{chosen.tag}"
+            built = build_and_try(builder, image, tag, build_args)
+            print(
+                f"{tag}: {built.megabytes:.0f} MB, built in {built.build_s:.0f} s, "
+                f"test input ran in {built.test_s:.0f} s\n  … {built.answer}\n{built.parts}",
+                flush=True,
+            )
+            if not chosen.keep:
+                builder.remove(tag)
+    except BuildFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
