@@ -86,9 +86,8 @@ def _recipe(finished: Finished, backend: ImageBackend, *, with_prompt: bool) -> 
 
 def load(settings: Settings) -> Respond[GenerateRequest]:
     """Loads the weights, paints one picture to warm up, and returns the handler. Raises `Misconfigured`."""
-    from core.backends.image import load_image, warm_up
-
     from core.backends.checker import load_checker
+    from core.backends.image import load_image, warm_up
 
     backend = load_image(settings.weights.locate(Model.IMAGE), device=settings.zimage.device)
     checker = load_checker(settings.weights.locate(Model.CHECKER).path)

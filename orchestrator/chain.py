@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from core.writing import template_caption, template_prompt
 from pydantic import ValidationError
 
 from core.contracts import (
@@ -45,6 +44,7 @@ from core.logs import logger
 from core.policy import Treatment, safe_caption
 from core.settings import Pool, Settings
 from core.worker.job import Job
+from core.writing import template_caption, template_prompt
 from orchestrator.endpoints import Answered, Call, Deadline, Endpoints
 
 log = logger()
