@@ -97,6 +97,11 @@ class EndpointSpec(Part):
     env: dict[str, str] = Field(default_factory=dict)
     secrets: tuple[str, ...] = Field(default=(), description="Names of environment variables filled from secrets.")
 
+    @property
+    def calls_others(self) -> bool:
+        """Whether its workers are given the platform's key and the pools' endpoint ids."""
+        return "RUNPOD_API_KEY" in self.secrets
+
     @model_validator(mode="after")
     def _one_kind_of_hardware(self) -> EndpointSpec:
         if (self.gpu is None) == (self.cpu is None):
