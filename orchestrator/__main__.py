@@ -10,6 +10,7 @@ Where there is no platform around: `python -m localpod run -- python -m orchestr
 from __future__ import annotations
 
 from core.contracts import REQUESTS, PictureRequest
+from core.errors import Misconfigured
 from core.settings import ROOT, Settings
 from core.worker.entry import main
 from core.worker.job import Respond, Worker
@@ -17,7 +18,13 @@ from orchestrator.service import Service
 
 
 def load(settings: Settings) -> Respond[PictureRequest]:
-    return Service.from_settings(settings).answer
+    try:
+        return Service.from_settings(settings).answer
+    except Misconfigured as error:
+        if settings.platform.webhook_get_job is not None:
+            raise
+        hint = "To try it with workers on this machine: python -m localpod run -- python -m orchestrator"
+        raise Misconfigured(f"{error.message} {hint}") from None
 
 
 def worker(settings: Settings) -> Worker[PictureRequest]:
