@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 from urllib.parse import SplitResult, urlsplit
 
 import httpcore
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import BadUrl, DeadlineExceeded, EndpointUnavailable, ImgPodError, InvalidRequest, Misconfigured
@@ -86,6 +86,13 @@ class _JobBucket(BaseModel):
     access_secret: Annotated[SecretStr, Field(alias="accessSecret", min_length=1, max_length=512)]
     bucket_name: Annotated[str | None, Field(alias="bucketName", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,62}$")] = None
     endpoint_url: Annotated[str, Field(alias="endpointUrl", max_length=1_000)]
+
+    @field_validator("access_secret")
+    @classmethod
+    def _printable(cls, secret: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"[\x21-\x7e]+", secret.get_secret_value()):
+            raise ValueError("not printable")
+        return secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """Pictures at the border: a stranger's selfie comes in bare and upright, a finished picture goes out marked.
 
-May import: core.errors, core.outbound, Pillow, httpx; pillow-heif and c2pa where a picture needs them.
+May import: core.contracts, core.errors, core.outbound, Pillow, httpx; pillow-heif and c2pa where a picture needs them.
 """
 
-from core.images.encoding import CONTENT_TYPES, ImageFormat, Signer, encode, shrink_to_fit
+from core.contracts import ImageFormat
+from core.images.encoding import CONTENT_TYPES, Signer, encode, shrink_to_fit
 from core.images.intake import Fetch, IntakeLimits, open_picture, open_selfie
 from core.images.marks import Recipe, inspect
 

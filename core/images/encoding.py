@@ -7,15 +7,14 @@ Measured for 1024² px on two CPU cores: WebP of quality 92 takes 53 ms at metho
 from __future__ import annotations
 
 import io
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from core.contracts import ImageFormat
 from core.errors import TooLarge
 from core.images.marks import Recipe, to_xmp
-
-ImageFormat: TypeAlias = Literal["webp", "png", "jpeg"]
 
 QUALITY = 92
 _LADDER = (92, 85, 75, 60, 45, 30, 15)

@@ -413,6 +413,8 @@ async def test_a_job_takes_nothing_of_the_deployments_bucket(s3: int) -> None:
         job(accessId="a\r\nX: y"),
         job(accessSecret=""),
         job(accessSecret=7),
+        job(accessSecret="\ud800"),
+        job(accessSecret="a\nb"),
         job(bucketName="../other"),
         job(bucketName=""),
         job(endpointUrl=""),

