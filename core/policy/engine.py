@@ -1,90 +1,154 @@
-"""Every rule over every text; the worst wins. Plain version: one flat list of words per concept.
+"""Every rule over every text of a request; the worst that is met wins.
+
+The time is linear in the text: a fixed number of streams, one walk over a trie of bounded depth for each, and rules
+over positions. A text over `MAX_TEXT_CHARS` is refused, not cut.
 
 May import: core.contracts, core.errors, core.policy.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable
+import hashlib
+import tomllib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
 
 from core.contracts import Route
 from core.errors import PolicyBlocked
+from core.policy.lexicon import Found, Lexicon, Rule, Span
+from core.policy.normalise import Stream, streams
 from core.policy.routes import ROUTES
 from core.policy.verdict import Action, Treatment, Verdict
 
-POLICY_VERSION = "0-plain"
-
-_EXPLICIT = frozenset(
-    [
-        "nude",
-        "naked",
-        "topless",
-        "nudity",
-        "sex",
-        "porn",
-        "penis",
-        "vagina",
-        "explicit",
-        "nsfw",
-        "erotic",
-        "sexy",
-        "undressed",
-    ]
-)
-_YOUTH = frozenset(
-    [
-        "child",
-        "children",
-        "kid",
-        "kids",
-        "toddler",
-        "infant",
-        "teen",
-        "teenager",
-        "teens",
-        "preteen",
-        "schoolgirl",
-        "schoolboy",
-        "underage",
-        "minors",
-    ]
-)
-_AGE = re.compile(r"\b(\d{1,2})\s*-?\s*(?:years?|yrs?|y)\b\s*-?(?:olds?|o)?|\bage[d]?\s+(\d{1,2})\b")
+RULES = Path(__file__).resolve().parent / "rules"
+MAX_TEXT_CHARS = 16_384
+TOO_LONG = "too_long"
+_LINKING_MAX = 5
+"""Linking words that may stand between the two ends of a `linked` rule."""
 
 
-def _judged(text: str, treated_as: Treatment) -> set[str]:
-    plain = "".join(
-        letter for letter in unicodedata.normalize("NFKC", text).casefold() if unicodedata.category(letter) != "Cf"
-    )
-    words = set(re.findall(r"\w+", plain))
-    ages = (int(found[1] or found[2]) for found in _AGE.finditer(plain))
-    minor = bool(words & _YOUTH) or any(age < 18 for age in ages)
-    found = {"explicit"} if words & _EXPLICIT else set()
-    if minor and (found or treated_as == "adult_allowed"):
-        found.add("sexual_minors" if words & _EXPLICIT else "minor_on_adult_route")
-    return found
+def _files() -> list[Path]:
+    return sorted(RULES.rglob("*.toml"))
+
+
+def _version() -> str:
+    content = hashlib.sha256()
+    for file in _files():
+        content.update(file.name.encode() + b"\0" + file.read_bytes())
+    return f"1-{content.hexdigest()[:12]}"
+
+
+POLICY_VERSION = _version()
+"""The engine's own number and a hash of the rules: in every result and log, so that a decision can be repeated."""
+
+
+@cache
+def lexicon() -> Lexicon:
+    """Compiled once per process. Raises `Misconfigured` where a rule is wrong."""
+    compiled = Lexicon()
+    for file in _files():
+        compiled.add(tomllib.loads(file.read_text(encoding="utf-8")))
+    return compiled.checked()
+
+
+# ── rules over what was found ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _spans(found: Found, group: tuple[str, ...]) -> list[Span]:
+    return [span for concept in group for span in found.get(concept, ())]
+
+
+def _linked(rule: Rule, found: Found, stream: Stream) -> bool:
+    """Whether spans of the groups follow each other in order, with only linking words between."""
+    linking = lexicon().linking
+    ends = {end for _, end in _spans(found, rule.groups[0])}
+    for group in rule.groups[1:]:
+        reached = {at for end in ends for at in _over_linking(stream, end, linking)}
+        ends = {end for start, end in _spans(found, group) if start in reached}
+    return bool(ends)
+
+
+def _over_linking(stream: Stream, at: int, linking: set[str]) -> Iterator[int]:
+    yield at
+    for token in stream[at : at + _LINKING_MAX]:
+        if linking.isdisjoint(token):
+            return
+        at += 1
+        yield at
+
+
+def _near(rule: Rule, found: Found) -> bool:
+    first, second = (_spans(found, group) for group in rule.groups)
+    edges = {at for start, end in first for at in range(start - rule.within, end + rule.within)}
+    return any(not edges.isdisjoint(range(*span)) for span in second)
+
+
+def _meets(rule: Rule, found: Found, stream: Stream) -> bool:
+    if not all(any(concept in found for concept in group) for group in rule.groups):
+        return False
+    return _linked(rule, found, stream) if rule.how == "linked" else _near(rule, found)
+
+
+def rules_met(texts: Iterable[str]) -> list[Rule]:
+    """Every rule that the texts meet together, of whatever tier and route."""
+    rules, spelling = lexicon().rules, lexicon().spelling
+    here: set[str] = set()
+    met: dict[str, Rule] = {}
+    for text in texts:
+        for stream in streams(text, spelling):
+            found = lexicon().find(stream)
+            here |= found.keys()
+            met |= {rule.id: rule for rule in rules if rule.how != "together" and _meets(rule, found, stream)}
+    together = (rule for rule in rules if rule.how == "together")
+    met |= {rule.id: rule for rule in together if all(not here.isdisjoint(group) for group in rule.groups)}
+    return list(met.values())
+
+
+# ── the decision ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_SEVERITY = (Action.ALLOW, Action.CONSTRAIN, Action.REFUSE)
+
+
+def _action(rule: Rule, route: Route, treated_as: Treatment) -> Action:
+    """What one rule asks on one route. A tier that nobody foresaw refuses."""
+    if rule.tier == "soft":
+        return Action.CONSTRAIN if treated_as == "moderated" else Action.ALLOW
+    if rule.tier == "anchor":
+        return Action.CONSTRAIN if treated_as == "adult_allowed" else Action.ALLOW
+    if rule.tier == "minor":
+        return Action.REFUSE if ROUTES[route].refuses_any_minor else Action.ALLOW
+    return Action.REFUSE
+
+
+def _treated(route: Route, treated_as: Treatment | None) -> Treatment:
+    """`treated_as` can only make a route stricter."""
+    return "adult_allowed" if ROUTES[route].adult_allowed and treated_as != "moderated" else "moderated"
 
 
 def judge(texts: Iterable[str], route: Route, *, treated_as: Treatment | None = None) -> Verdict:
-    treated: Treatment = "adult_allowed" if ROUTES[route].adult_allowed and treated_as != "moderated" else "moderated"
-    found: set[str] = set()
-    for text in texts:
-        found |= _judged(text, treated)
-    action = Action.ALLOW
-    if found - {"explicit"}:
-        action = Action.REFUSE
-    elif found and treated == "moderated":
-        action = Action.CONSTRAIN
-    return Verdict(action, tuple(sorted(found)), POLICY_VERSION)
+    """The worst verdict of all rules over all texts of one request, taken together. Never raises.
+
+    `categories` are those of the rules that ask for the worst; what is explicit is named where it passes as well.
+    """
+    texts = tuple(texts)
+    if any(len(text) > MAX_TEXT_CHARS for text in texts):
+        return Verdict(Action.REFUSE, (TOO_LONG,), POLICY_VERSION)
+    treated = _treated(route, treated_as)
+    met = rules_met(texts)
+    asked = [(rule.category, _action(rule, route, treated)) for rule in met]
+    worst = max((action for _, action in asked), key=_SEVERITY.index, default=Action.ALLOW)
+    categories = {category for category, action in asked if action is worst}
+    if worst is Action.ALLOW:
+        categories = {rule.category for rule in met if rule.tier == "soft"}
+    return Verdict(worst, tuple(sorted(categories)), POLICY_VERSION)
 
 
 def check(
     texts: Iterable[str], route: Route, *, treated_as: Treatment | None = None, stage: str | None = None
 ) -> Verdict:
     """`judge`, and raises `PolicyBlocked` where that says refuse; its message names categories, never words."""
-    verdict = judge(tuple(texts), route, treated_as=treated_as)
+    verdict = judge(texts, route, treated_as=treated_as)
     if verdict.action is Action.REFUSE:
         raise PolicyBlocked(
             f"The text is refused by the content policy ({', '.join(verdict.categories)}). Change what it asks for.",
