@@ -1,0 +1,250 @@
+"""Endpoints on RunPod, from `endpoints.yaml`.
+
+    python -m deploy plan --registry ghcr.io/you     what would change, and what it may cost
+    python -m deploy apply --registry ghcr.io/you    make it so; the same command goes on after a failure
+    python -m deploy doctor --registry ghcr.io/you   what is wrong with it, and one request through each route
+    python -m deploy destroy                         remove it
+
+The key comes from RUNPOD_API_KEY and is never printed.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from core.errors import Misconfigured
+from core.settings import ROOT, PlatformSettings, load_endpoints
+from deploy import apply as applying
+from deploy.api import BASE_URL, Api, ApiError
+from deploy.doctor import Finding, Level, examine
+from deploy.plan import FIRST_QUOTA, Action, Kind, Plan, make_plan, named
+from deploy.smoke import Smoke, try_routes
+from deploy.wanted import Images, Wanted, wanted
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console(highlight=False)
+_MARKS = {Kind.CREATE: "[green]+[/]", Kind.UPDATE: "[yellow]~[/]", Kind.KEEP: " ", Kind.BLOCKED: "[red]![/]"}
+
+
+def _version() -> str:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["version"])
+
+
+EndpointsFile = Annotated[Path, typer.Option("--endpoints", help="The list of endpoints.")]
+Registry = Annotated[
+    str, typer.Option(help="Where the images are, such as ghcr.io/you.", envvar="IMG_POD_REGISTRY", show_default=False)
+]
+Tag = Annotated[str, typer.Option(help="Which of them; not `latest`.", default_factory=_version)]
+Credential = Annotated[str | None, typer.Option(help="Id of RunPod's credential for a private registry.")]
+Prefix = Annotated[str, typer.Option(help="What the endpoints' names begin with, such as img-pod-staging.")]
+Quota = Annotated[int, typer.Option(min=1, help="Workers the account may have, over all its endpoints.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ApiUrl = Annotated[str, typer.Option("--api", help="The management API.", hidden=True)]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+
+DEFAULT_FILE = ROOT / "endpoints.yaml"
+
+
+@dataclass(frozen=True)
+class Session:
+    api: Api
+    wanted: list[Wanted]
+    key: str
+
+
+@contextmanager
+def _session(file: Path, images: Images, prefix: str, url: str) -> Iterator[Session]:
+    """What every command starts from; a failure ends the command with one sentence on stderr."""
+    try:
+        key = PlatformSettings().key
+        with Api(key, url) as api:
+            yield Session(api, wanted(load_endpoints(file), images, prefix), key)
+    except (Misconfigured, ApiError, applying.Stopped) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def plan(
+    tag: Tag,
+    registry: Registry,
+    endpoints: EndpointsFile = DEFAULT_FILE,
+    credential: Credential = None,
+    prefix: Prefix = "img-pod",
+    quota: Quota = FIRST_QUOTA,
+    as_json: AsJson = False,
+    api: ApiUrl = BASE_URL,
+) -> None:
+    """Say what would change, what it may cost, and whether the worker quota allows it."""
+    with _session(endpoints, Images(registry, tag, credential), prefix, api) as session:
+        made = make_plan(session.wanted, session.api.endpoints(), quota)
+    _print_plan(made, as_json=as_json)
+    if not made.fits or any(action.reason for action in made.actions):
+        raise typer.Exit(1)
+
+
+@app.command()
+def apply(
+    tag: Tag,
+    registry: Registry,
+    endpoints: EndpointsFile = DEFAULT_FILE,
+    credential: Credential = None,
+    prefix: Prefix = "img-pod",
+    quota: Quota = FIRST_QUOTA,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    api: ApiUrl = BASE_URL,
+) -> None:
+    """Create and update endpoints until RunPod is as the file says. Run it again after a failure: it goes on."""
+    with _session(endpoints, Images(registry, tag, credential), prefix, api) as session:
+        made = make_plan(session.wanted, session.api.endpoints(), quota)
+        if not as_json:
+            _print_plan(made, as_json=False)
+        if made.changes_something and not yes:
+            typer.confirm("Make it so?", abort=True, err=True)
+        say: Callable[[str], None] = (lambda _: None) if as_json else lambda line: console.print(escape(line))
+        steps = applying.apply(
+            session.api, session.wanted, made, lambda step: say(f"{step.name}: {step.done}, {step.endpoint_id}")
+        )
+    if as_json:
+        typer.echo(json.dumps({"endpoints": [asdict(step) for step in steps]}, indent=2))
+
+
+@app.command()
+def destroy(
+    endpoints: EndpointsFile = DEFAULT_FILE,
+    prefix: Prefix = "img-pod",
+    yes: Yes = False,
+    as_json: AsJson = False,
+    api: ApiUrl = BASE_URL,
+) -> None:
+    """Remove the file's endpoints, with their queued and running jobs."""
+    with _session(endpoints, Images("", "none"), prefix, api) as session:
+        live = session.api.endpoints()
+        names = [f"{endpoint.name} ({endpoint.id})" for endpoint in applying.doomed(session.wanted, live)]
+        if names and not yes:
+            typer.confirm(f"Remove {', '.join(names)}, and their jobs?", abort=True, err=True)
+        removed: list[str] = []
+        applying.destroy(session.api, session.wanted, live, removed.append)
+    typer.echo(json.dumps({"removed": removed}) if as_json else f"Removed {', '.join(removed) or 'nothing'}.")
+
+
+@app.command()
+def doctor(
+    tag: Tag,
+    registry: Registry,
+    endpoints: EndpointsFile = DEFAULT_FILE,
+    credential: Credential = None,
+    prefix: Prefix = "img-pod",
+    smoke: Annotated[bool, typer.Option(help="Send one request through each route; six pictures.")] = True,
+    as_json: AsJson = False,
+    api: ApiUrl = BASE_URL,
+) -> None:
+    """Say what is wrong with the live endpoints and what to do about it."""
+    with _session(endpoints, Images(registry, tag, credential), prefix, api) as session:
+        findings = examine(session.api, session.wanted)
+        tried = _smoke(session, as_json=as_json) if smoke and not _hopeless(findings) else []
+    if as_json:
+        found = {"findings": [asdict(finding) for finding in findings], "smoke": [asdict(one) for one in tried]}
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        _print_findings(findings)
+    if any(finding.level is Level.ERROR for finding in findings) or not all(one.ok for one in tried):
+        raise typer.Exit(1)
+
+
+def _hopeless(findings: list[Finding]) -> bool:
+    """Whether a request could only fail: the key is refused, or the front door doesn't exist."""
+    return any(finding.endpoint is None or finding.what == "doesn't exist" for finding in findings)
+
+
+def _smoke(session: Session, *, as_json: bool) -> list[Smoke]:
+    live = session.api.endpoints()
+    front = [found[0].id for one in session.wanted if one.wired_to and (found := named(one, live))]
+    report: Callable[[Smoke], None] = (lambda _: None) if as_json else _print_smoke
+    base_url = PlatformSettings().endpoint_base_url
+    return [one for endpoint_id in front for one in try_routes(base_url, session.key, endpoint_id, report=report)]
+
+
+# ── printing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _print_plan(made: Plan, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(_plan_json(made), indent=2, ensure_ascii=False))
+        return
+    for action in made.actions:
+        _print_action(action)
+    worst, idle = made.worst_case_usd_per_hour(), made.idle_usd_per_hour()
+    console.print(
+        f"Workers: {made.workers} here, {made.workers_elsewhere} in the account's other endpoints, quota {made.quota}"
+        + ("" if made.fits else " [red](too many)[/]")
+    )
+    console.print(f"Worst case {_dollars(worst)} an hour, with every worker busy; {_dollars(idle)} with no request.")
+
+
+def _print_action(action: Action) -> None:
+    where = f" ({action.live.id})" if action.live else ""
+    console.print(f"{_MARKS[action.kind]} {action.wanted.body['name']}{where}: {action.reason or action.kind}")
+    for change in action.changes:
+        old = "" if change.old is None else f"{change.old} → "
+        console.print(f"    {change.field}: {escape(f'{old}{change.new}')}")
+
+
+def _plan_json(made: Plan) -> dict[str, Any]:
+    actions = [
+        {
+            "name": action.wanted.body["name"],
+            "kind": action.kind,
+            "endpoint_id": action.live.id if action.live else None,
+            "changes": [asdict(change) for change in action.changes],
+            "reason": action.reason or None,
+        }
+        for action in made.actions
+    ]
+    return {
+        "actions": actions,
+        "workers": made.workers,
+        "workers_elsewhere": made.workers_elsewhere,
+        "quota": made.quota,
+        "fits": made.fits,
+        "worst_case_usd_per_hour": made.worst_case_usd_per_hour(),
+        "idle_usd_per_hour": made.idle_usd_per_hour(),
+    }
+
+
+def _dollars(figure: float | None) -> str:
+    return "unknown (a `price_per_s` is missing)" if figure is None else f"${figure:.2f}"
+
+
+def _print_findings(findings: list[Finding]) -> None:
+    for finding in findings:
+        colour = "red" if finding.level is Level.ERROR else "yellow"
+        where = f"{finding.endpoint}: " if finding.endpoint else ""
+        console.print(f"[{colour}]{finding.level}[/] {escape(where + finding.what)}. {escape(_sentence(finding.do))}")
+    if not findings:
+        console.print("[green]Nothing is wrong.[/]")
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + "."
+
+
+def _print_smoke(one: Smoke) -> None:
+    mark = "[green]ok[/]" if one.ok else "[red]failed[/]"
+    console.print(f"{mark} {one.route} in {one.seconds:.1f} s: {escape(one.said)}")
+
+
+if __name__ == "__main__":
+    app()

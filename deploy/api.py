@@ -1,0 +1,276 @@
+"""RunPod's management API, version 2, as far as a deployment needs it: typed answers and typed failures.
+
+    ApiError
+    ├── Unauthorized     401  the key is missing, wrong or expired
+    ├── Forbidden        403  the key may not do this
+    ├── NotFound         404
+    ├── Rejected         400, 422  the request is malformed, or breaks a rule of the platform
+    ├── Conflict         409
+    ├── RateLimited      429  after the retries; `retry_after_s` says how long to wait
+    ├── ServerFailed     5xx
+    ├── Unreachable      no answer at all
+    └── Misunderstood    an answer that isn't what the API describes
+
+Failures arrive as RFC 9457 problem documents. Reading is tried again where that may help; creating isn't, because
+an endpoint whose answer got lost may exist: `deploy.apply` looks for it by name instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, ClassVar, Self, TypeVar
+
+import httpx
+import stamina
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+BASE_URL = "https://api.runpod.io"
+_LONGEST_WAIT_S = 60.0
+
+
+# ── failures ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ApiError(Exception):
+    """`what` was attempted, the problem's `title` and `detail`, and what to `do` about it. Never holds the key."""
+
+    do: ClassVar[str] = ""
+
+    def __init__(self, what: str, *, status: int | None = None, detail: str = "", errors: tuple[str, ...] = ()) -> None:
+        self.what, self.status, self.detail, self.errors = what, status, detail, errors
+        self.retry_after_s: float | None = None
+        said = ": ".join(part for part in (f"{what} failed ({status or 'no answer'})", detail) if part)
+        super().__init__(". ".join(part.rstrip(".") for part in (said, *errors, self.do) if part) + ".")
+
+
+class Unauthorized(ApiError):
+    do = "Set RUNPOD_API_KEY to a key that RunPod's console shows as active"
+
+
+class Forbidden(ApiError):
+    do = "Give the key write access to serverless endpoints in RunPod's console"
+
+
+class NotFound(ApiError):
+    do = "It may have been deleted in the console; `python -m deploy plan` shows what is there"
+
+
+class Rejected(ApiError):
+    do = "Correct endpoints.yaml"
+
+
+class Conflict(ApiError):
+    do = "Something else is changing it: wait and run the command again"
+
+
+class RateLimited(ApiError):
+    do = "Wait and run the command again: it goes on where it stopped"
+
+
+class ServerFailed(ApiError):
+    do = "Run the command again: it goes on where it stopped"
+
+
+class Unreachable(ApiError):
+    do = "Check the network and run the command again: it goes on where it stopped"
+
+
+class Misunderstood(ApiError):
+    do = "This version may be too old for RunPod's API"
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    400: Rejected,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    422: Rejected,
+    429: RateLimited,
+}
+
+
+# ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Answer(BaseModel):
+    """Fields that aren't used here are ignored, so that RunPod may add some."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class LiveGpu(Answer):
+    pools: tuple[str, ...]
+    excluded_types: tuple[str, ...] = Field(default=(), alias="excludedTypes")
+    count: int = 1
+    allowed_cuda_versions: tuple[str, ...] = Field(default=(), alias="allowedCudaVersions")
+    min_cuda_version: str | None = Field(default=None, alias="minCudaVersion")
+
+
+class LiveCpu(Answer):
+    id: str
+    vcpu_count: int = Field(alias="vcpuCount")
+
+
+class LiveWorkers(Answer):
+    min: int
+    max: int
+    idle_timeout: int | None = Field(default=None, alias="idleTimeout")
+
+
+class LiveEndpoint(Answer):
+    """An endpoint as RunPod has it."""
+
+    id: str
+    name: str
+    type: str | None = None
+    image: str | None = None
+    disk: int | None = None
+    registry: str | None = None
+    env: dict[str, str] = Field(default_factory=dict)
+    gpu: LiveGpu | None = None
+    cpu: tuple[LiveCpu, ...] | None = None
+    workers: LiveWorkers
+    scaling: dict[str, Any]
+    timeout: int = Field(description="Of one job's execution, ms.")
+    flashboot: str
+
+
+class LiveWorker(Answer):
+    id: str
+    status: str
+    is_stale: bool = Field(alias="isStale")
+    gpu_type_id: str | None = Field(default=None, alias="gpuTypeId")
+
+
+class GpuType(Answer):
+    id: str
+    pool: str | None
+    price: dict[str, float]
+
+
+class CpuType(Answer):
+    id: str
+    price: dict[str, float]
+
+
+class _Endpoints(Answer):
+    endpoints: tuple[LiveEndpoint, ...]
+
+
+class _Workers(Answer):
+    workers: tuple[LiveWorker, ...]
+
+
+class _Gpus(Answer):
+    gpus: tuple[GpuType, ...]
+
+
+class _Cpus(Answer):
+    cpus: tuple[CpuType, ...]
+
+
+A = TypeVar("A", bound=Answer)
+
+
+# ── client ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Api:
+    """A session with the API. `key` goes into the Authorization header and nowhere else.
+
+    `patience` is how often a call that may be repeated is tried.
+    """
+
+    def __init__(self, key: str, base_url: str = BASE_URL, *, timeout_s: float = 30, patience: int = 4) -> None:
+        self._http = httpx.Client(
+            base_url=base_url, headers={"Authorization": f"Bearer {key}"}, timeout=timeout_s, follow_redirects=False
+        )
+        self._patience = patience
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def endpoints(self) -> tuple[LiveEndpoint, ...]:
+        return self._read("Listing endpoints", "/v2/serverless", _Endpoints).endpoints
+
+    def create(self, body: dict[str, Any]) -> LiveEndpoint:
+        what = f"Creating {body['name']}"
+        return _parsed(what, self._send(what, "POST", "/v2/serverless", body), LiveEndpoint)
+
+    def update(self, endpoint: LiveEndpoint, body: dict[str, Any]) -> LiveEndpoint:
+        what = f"Updating {endpoint.name}"
+        path = f"/v2/serverless/{endpoint.id}"
+        return _parsed(what, self._persistently(lambda: self._send(what, "PATCH", path, body)), LiveEndpoint)
+
+    def delete(self, endpoint: LiveEndpoint) -> None:
+        """One that is gone already is what was wanted."""
+        what, path = f"Deleting {endpoint.name}", f"/v2/serverless/{endpoint.id}"
+        with suppress(NotFound):
+            self._persistently(lambda: self._send(what, "DELETE", path))
+
+    def workers(self, endpoint: LiveEndpoint) -> tuple[LiveWorker, ...]:
+        what = f"Listing the workers of {endpoint.name}"
+        return self._read(what, f"/v2/serverless/{endpoint.id}/workers", _Workers).workers
+
+    def gpu_types(self) -> tuple[GpuType, ...]:
+        return self._read("Reading the GPU catalogue", "/v2/catalog/gpus", _Gpus).gpus
+
+    def cpu_types(self) -> tuple[CpuType, ...]:
+        return self._read("Reading the CPU catalogue", "/v2/catalog/cpus", _Cpus).cpus
+
+    def _read(self, what: str, path: str, answer: type[A]) -> A:
+        return _parsed(what, self._persistently(lambda: self._send(what, "GET", path)), answer)
+
+    def _persistently(self, call: Callable[[], httpx.Response]) -> httpx.Response:
+        retrying = stamina.RetryingCaller(attempts=self._patience, timeout=None, wait_max=_LONGEST_WAIT_S)
+        return retrying.on(_wait_before_another_try)(call)
+
+    def _send(self, what: str, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise Unreachable(what, detail=type(error).__name__) from None
+        if response.is_success:
+            return response
+        raise _failure(what, response)
+
+
+def _wait_before_another_try(error: Exception) -> bool | float:
+    """Whether trying again may help; a figure is the wait that the API asked for, s."""
+    if isinstance(error, RateLimited) and error.retry_after_s is not None:
+        return min(error.retry_after_s, _LONGEST_WAIT_S)
+    return isinstance(error, RateLimited | ServerFailed | Unreachable)
+
+
+def _failure(what: str, response: httpx.Response) -> ApiError:
+    """The problem document as the failure it describes; an answer that isn't one is not repeated."""
+    status = response.status_code
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    problem = problem if isinstance(problem, dict) else {}
+    listed = problem.get("errors")
+    error = _BY_STATUS.get(status, ServerFailed if status >= 500 else Misunderstood)(
+        what,
+        status=status,
+        detail=str(problem.get("detail") or problem.get("title") or response.reason_phrase),
+        errors=tuple(map(str, listed)) if isinstance(listed, list) else (),
+    )
+    wait = response.headers.get("retry-after", "")
+    error.retry_after_s = float(wait) if wait.isdecimal() else None
+    return error
+
+
+def _parsed(what: str, response: httpx.Response, answer: type[A]) -> A:
+    try:
+        return answer.model_validate_json(response.content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the answer"
+        raise Misunderstood(what, status=response.status_code, detail=f"{where}: {first['msg']}") from None

@@ -1,0 +1,170 @@
+"""What has to change on RunPod, what it may cost, and whether the account may have that many workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from core.settings import EndpointSpec
+from deploy.api import LiveEndpoint
+from deploy.wanted import Wanted
+
+FIRST_QUOTA = 5
+"""Workers that a new RunPod account may have, over all its endpoints."""
+
+
+class Kind(StrEnum):
+    CREATE = "create"
+    UPDATE = "update"
+    KEEP = "keep"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field. Of the environment it names the variables only: a value may be a secret."""
+
+    field: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True)
+class Action:
+    wanted: Wanted
+    kind: Kind
+    live: LiveEndpoint | None = None
+    changes: tuple[Change, ...] = ()
+    patch: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    actions: tuple[Action, ...]
+    quota: int
+    workers_elsewhere: int
+    """Of the account's endpoints that this deployment doesn't manage."""
+
+    @property
+    def workers(self) -> int:
+        return sum(action.wanted.spec.workers.max for action in self.actions)
+
+    @property
+    def fits(self) -> bool:
+        return self.workers + self.workers_elsewhere <= self.quota
+
+    @property
+    def changes_something(self) -> bool:
+        return any(action.kind is not Kind.KEEP for action in self.actions)
+
+    def worst_case_usd_per_hour(self) -> float | None:
+        """With every worker busy all the time. None where an endpoint's price isn't set."""
+        return _usd_per_hour([(action.wanted.spec, action.wanted.spec.workers.max) for action in self.actions])
+
+    def idle_usd_per_hour(self) -> float | None:
+        """Of the workers that are kept running without a request."""
+        return _usd_per_hour([(action.wanted.spec, action.wanted.spec.workers.min) for action in self.actions])
+
+
+def _usd_per_hour(counted: list[tuple[EndpointSpec, int]]) -> float | None:
+    prices = [(spec.price_per_s, workers) for spec, workers in counted]
+    if any(price is None and workers for price, workers in prices):
+        return None
+    return sum((price or 0) * workers * 3600 for price, workers in prices)
+
+
+def make_plan(wanted: list[Wanted], live: tuple[LiveEndpoint, ...], quota: int = FIRST_QUOTA) -> Plan:
+    ids = known_ids(wanted, live)
+    actions = tuple(_action(one, named(one, live), ids) for one in wanted)
+    ours = {endpoint.id for one in wanted for endpoint in named(one, live)}
+    elsewhere = sum(endpoint.workers.max for endpoint in live if endpoint.id not in ours)
+    return Plan(actions, quota, elsewhere)
+
+
+def named(wanted: Wanted, live: tuple[LiveEndpoint, ...]) -> list[LiveEndpoint]:
+    """RunPod's console has appended ` -fb` to the names of endpoints with FlashBoot; they are the same endpoints."""
+    return [endpoint for endpoint in live if endpoint.name.removesuffix(" -fb") == wanted.body["name"]]
+
+
+def known_ids(wanted: list[Wanted], live: tuple[LiveEndpoint, ...]) -> dict[str, str]:
+    """Name in the file → id, of those that exist."""
+    return {one.name: found[0].id for one in wanted if (found := named(one, live))}
+
+
+def _action(wanted: Wanted, found: list[LiveEndpoint], ids: dict[str, str]) -> Action:
+    if not found:
+        return Action(wanted, Kind.CREATE)
+    if len(found) > 1:
+        listed = ", ".join(endpoint.id for endpoint in found)
+        return Action(wanted, Kind.BLOCKED, found[0], reason=f"{len(found)} endpoints have this name ({listed})")
+    [live] = found
+    if live.type not in (None, "QUEUE") or (live.cpu is None) != (wanted.spec.cpu is None):
+        return Action(wanted, Kind.BLOCKED, live, reason="its type, or GPU against CPU, can't be changed: delete it")
+    body = wanted.wired(ids)
+    changes = tuple(_differences(body, live))
+    patch = {change.field: body[change.field] for change in changes if change.field != "gpu"}
+    if any(change.field == "gpu" for change in changes):
+        patch["gpu"] = _gpu_patch(body["gpu"], live)
+    return Action(wanted, Kind.UPDATE if changes else Kind.KEEP, live, tuple(map(_readable, changes)), patch)
+
+
+def _differences(body: dict[str, Any], live: LiveEndpoint) -> list[Change]:
+    has = _as_body(live)
+    return [
+        Change(name, has.get(name), wanted)
+        for name, wanted in body.items()
+        if name not in ("name", "type") and has.get(name) != _canonical(name, wanted)
+    ]
+
+
+def _as_body(live: LiveEndpoint) -> dict[str, Any]:
+    """The endpoint in the words in which one is asked for, so that the two can be compared field by field."""
+    has: dict[str, Any] = {
+        "image": live.image,
+        "registry": live.registry,
+        "disk": live.disk,
+        "env": live.env,
+        "workers": live.workers.model_dump(by_alias=True, exclude_none=True),
+        "scaling": live.scaling,
+        "timeout": live.timeout,
+        "flashboot": live.flashboot,
+    }
+    if live.cpu:
+        has["cpu"] = [cpu.model_dump(by_alias=True) for cpu in live.cpu]
+    if live.gpu:
+        has["gpu"] = _canonical("gpu", live.gpu.model_dump(by_alias=True))
+    return has
+
+
+def _canonical(name: str, value: Any) -> Any:
+    if name != "gpu":
+        return value
+    return {
+        "pools": list(value["pools"]),
+        "excludedTypes": sorted(map(str.strip, value.get("excludedTypes") or ())),
+        "count": value.get("count", 1),
+        "allowedCudaVersions": list(value.get("allowedCudaVersions") or ()),
+        "minCudaVersion": value.get("minCudaVersion") or None,
+    }
+
+
+def _gpu_patch(wanted: dict[str, Any], live: LiveEndpoint) -> dict[str, Any]:
+    """A patch keeps what it leaves out, and a floor may not stand beside a set: both are said, or cleared."""
+    patch = {**wanted, "minCudaVersion": wanted.get("minCudaVersion") or ""}
+    if live.gpu and live.gpu.allowed_cuda_versions:
+        patch["allowedCudaVersions"] = []
+    return patch
+
+
+def _readable(change: Change) -> Change:
+    if change.field != "env":
+        return change
+    old, new = change.old or {}, change.new
+    marks = (
+        [f"+{name}" for name in new if name not in old]
+        + [f"~{name}" for name in new if name in old and old[name] != new[name]]
+        + [f"-{name}" for name in old if name not in new]
+    )
+    return Change("env", None, sorted(marks, key=lambda mark: mark[1:]))

@@ -1,0 +1,106 @@
+"""One small request through each route of a live deployment: six pictures, at the price of six pictures."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from core.contracts import Route
+from core.errors import Misconfigured, from_wire
+from core.settings import ROOT
+
+_FINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}
+_POLL_S = 2.0
+_MESSAGES = [{"role": "user", "content": "I'm reading by the window while it rains outside."}]
+
+
+@dataclass(frozen=True)
+class Smoke:
+    route: Route
+    ok: bool
+    seconds: float
+    said: str
+    """The error's code and message, or the size of the picture."""
+
+
+def requests(selfie: Path = ROOT / "test_inputs" / "selfie.json") -> dict[Route, dict[str, Any]]:
+    """A harmless request for each route. Raises `Misconfigured` where the selfie's file is missing."""
+    try:
+        picture = json.loads(selfie.read_text(encoding="utf-8"))["input"]["selfie"]
+    except (OSError, ValueError, KeyError):
+        raise Misconfigured(f"{selfie.name} holds no selfie: restore it from the repository.") from None
+    chat: dict[str, Any] = {"messages": _MESSAGES, "seed": 7}
+    prompt: dict[str, Any] = {"prompt": "a lighthouse on a cliff at dusk", "seed": 7}
+    return {
+        Route.PROFILE: {"task": Route.PROFILE, "selfie": picture, "seed": 7},
+        Route.CHAT_1TO1: {"task": Route.CHAT_1TO1, **chat},
+        Route.SHORTS: {"task": Route.SHORTS, **chat},
+        Route.SCENES: {"task": Route.SCENES, **chat},
+        Route.PRIVATE: {"task": Route.PRIVATE, **prompt},
+        Route.GENERAL: {"task": Route.GENERAL, **prompt},
+    }
+
+
+def try_routes(
+    base_url: str,
+    key: str,
+    endpoint_id: str,
+    *,
+    limit_s: float = 600,
+    poll_s: float = _POLL_S,
+    report: Callable[[Smoke], None] = lambda _: None,
+) -> list[Smoke]:
+    """`base_url` is the job API's (https://api.runpod.ai/v2); `limit_s` is each route's, cold start included."""
+    tried = []
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=f"{base_url.rstrip('/')}/{endpoint_id}/", headers=headers, timeout=30) as http:
+        for route, request in requests().items():
+            tried.append(_try(http, route, request, limit_s, poll_s))
+            report(tried[-1])
+    return tried
+
+
+def _try(http: httpx.Client, route: Route, request: dict[str, Any], limit_s: float, poll_s: float) -> Smoke:
+    started = time.monotonic()
+    try:
+        status = _finished(http, request, started + limit_s, poll_s)
+    except httpx.HTTPStatusError as error:
+        return Smoke(route, ok=False, seconds=time.monotonic() - started, said=f"HTTP {error.response.status_code}")
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        return Smoke(route, ok=False, seconds=time.monotonic() - started, said=type(error).__name__)
+    ok, said = _judged(status)
+    return Smoke(route, ok, time.monotonic() - started, said)
+
+
+def _finished(http: httpx.Client, request: dict[str, Any], until: float, poll_s: float) -> dict[str, Any]:
+    """The job's last status: a final one, or the one it had when the time was up."""
+    answer = http.post("run", json={"input": request})
+    answer.raise_for_status()
+    status: dict[str, Any] = answer.json()
+    job_id = status["id"]
+    while status["status"] not in _FINAL and time.monotonic() < until:
+        time.sleep(poll_s)
+        answer = http.get(f"status/{job_id}")
+        answer.raise_for_status()
+        status = answer.json()
+    if status["status"] not in _FINAL:
+        http.post(f"cancel/{job_id}")
+    return status
+
+
+def _judged(status: dict[str, Any]) -> tuple[bool, str]:
+    output = status.get("output")
+    if status["status"] == "COMPLETED" and isinstance(output, dict) and "width" in output:
+        return True, f"{output['width']}×{output['height']} {output.get('image_format', '')}".strip()
+    if "error" in status:
+        error = from_wire(status["error"])
+        return False, f"{error.code}: {error.message}"
+    if status["status"] in ("IN_QUEUE", "IN_PROGRESS"):
+        return False, f"still {status['status']}: no worker took it, or it is too slow"
+    return False, f"{status['status']} without a picture"
