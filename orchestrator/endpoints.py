@@ -235,14 +235,16 @@ class Endpoints:
         finally:
             endpoint.in_flight -= 1
         output = _output(state, call.stage)
-        self._history[call.stage].add(time.monotonic() - started)
+        execution_ms = _whole(state.get("executionTime"))
+        # Without the queue: a cold start says nothing about when the next job will end.
+        self._history[call.stage].add(time.monotonic() - started if execution_ms is None else execution_ms / 1000)
         return Answered(
             output=output,
             endpoint_id=endpoint.id,
             job_id=state.get("id"),
             worker_id=state.get("workerId"),
             queue_ms=_whole(state.get("delayTime")),
-            execution_ms=_whole(state.get("executionTime")),
+            execution_ms=execution_ms,
             attempts=attempt,
         )
 

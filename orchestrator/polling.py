@@ -16,7 +16,7 @@ _LONGEST_S = 0.5
 
 
 class History:
-    """How long one stage takes from its submission to its end, as a mean and a spread that follow the last ones."""
+    """How long one stage executes, as a mean and a spread that follow the last ones."""
 
     def __init__(self) -> None:
         self.mean_s: float | None = None
