@@ -210,19 +210,21 @@ class Features(Message):
     signed the attributes with. Hand the whole object back to have the same described person drawn again.
     """
 
-    gender_presentation: GenderPresentation = GenderPresentation.UNKNOWN
-    age_band: AgeBand = AgeBand.UNKNOWN
-    skin_tone: SkinTone = SkinTone.UNKNOWN
-    hair_color: HairColor = HairColor.UNKNOWN
-    hair_length: HairLength = HairLength.UNKNOWN
-    hair_style: HairStyle = HairStyle.UNKNOWN
-    eye_color: EyeColor = EyeColor.UNKNOWN
-    facial_hair: FacialHair = FacialHair.UNKNOWN
-    glasses: Glasses = Glasses.UNKNOWN
-    expression: Expression = Expression.UNKNOWN
-    face_shape: FaceShape = FaceShape.UNKNOWN
-    headwear: Headwear = Headwear.UNKNOWN
-    earrings: Earrings = Earrings.UNKNOWN
+    gender_presentation: GenderPresentation = Field(
+        default=GenderPresentation.UNKNOWN, description="How the person's look presents."
+    )
+    age_band: AgeBand = Field(default=AgeBand.UNKNOWN, description="How old the person looks, in years.")
+    skin_tone: SkinTone = Field(default=SkinTone.UNKNOWN, description="Tone of the skin.")
+    hair_color: HairColor = Field(default=HairColor.UNKNOWN, description="Colour of the hair; `none` on a bald head.")
+    hair_length: HairLength = Field(default=HairLength.UNKNOWN, description="Length of the hair.")
+    hair_style: HairStyle = Field(default=HairStyle.UNKNOWN, description="How the hair falls or is worn.")
+    eye_color: EyeColor = Field(default=EyeColor.UNKNOWN, description="Colour of the eyes.")
+    facial_hair: FacialHair = Field(default=FacialHair.UNKNOWN, description="Hair on the face.")
+    glasses: Glasses = Field(default=Glasses.UNKNOWN, description="What is worn over the eyes.")
+    expression: Expression = Field(default=Expression.UNKNOWN, description="Expression of the face.")
+    face_shape: FaceShape = Field(default=FaceShape.UNKNOWN, description="Outline of the face.")
+    headwear: Headwear = Field(default=Headwear.UNKNOWN, description="What is worn on the head.")
+    earrings: Earrings = Field(default=Earrings.UNKNOWN, description="Whether earrings are worn.")
     confidence: dict[str, Unit] = Field(default_factory=dict, description="Attribute name → probability of its value.")
     signature: Annotated[str, StringConstraints(max_length=256)] | None = Field(
         default=None, description="Set by `profile/create` where the deployment has a signing key."
@@ -250,31 +252,37 @@ class FaceQuality(Message):
     ISO/IEC 29794-5 measures that need only pixels and the face's box, as OFIQ computes them.
     """
 
-    single_face: Unit | None = None
-    head_size: Unit | None = None
-    inter_eye_distance: Unit | None = None
-    under_exposure: Unit | None = None
-    over_exposure: Unit | None = None
-    dynamic_range: Unit | None = None
-    luminance: Unit | None = None
-    illumination_uniformity: Unit | None = None
-    sharpness: Unit | None = None
+    single_face: Unit | None = Field(
+        default=None, description="1 where the picture holds one face; less, the larger the second one is."
+    )
+    head_size: Unit | None = Field(default=None, description="Height of the head within the picture.")
+    inter_eye_distance: Unit | None = Field(default=None, description="Higher the more pixels lie between the eyes.")
+    under_exposure: Unit | None = Field(default=None, description="1 where no part of the face is too dark.")
+    over_exposure: Unit | None = Field(default=None, description="1 where no part of the face is too bright.")
+    dynamic_range: Unit | None = Field(default=None, description="How many shades of gray the face has.")
+    luminance: Unit | None = Field(default=None, description="Mean brightness and its variance.")
+    illumination_uniformity: Unit | None = Field(default=None, description="How alike the face's two halves are lit.")
+    sharpness: Unit | None = Field(default=None, description="How sharply the face is drawn.")
 
 
 class FaceMeta(Message):
     """Where the face is and how good the picture of it is. No face is a result, not an error."""
 
-    detected: bool
+    detected: bool = Field(description="Whether a face was found; if not, the whole picture was read.")
     box: tuple[int, int, int, int] | None = Field(description="Left, top, right, bottom of the face, in px.")
-    confidence: Unit
-    faces_in_picture: Annotated[int, Field(ge=0)]
+    confidence: Unit = Field(description="The detector's, of this face; 0 where none is found.")
+    faces_in_picture: int = Field(ge=0, description="The main one is read.")
     quality_score: Unit = Field(description="Weighted geometric mean of the components; halved where no face is found.")
-    components: FaceQuality
+    components: FaceQuality = Field(description="What the score is made of.")
 
 
 class ChatMessage(Message):
-    role: Literal["user", "assistant", "system"]
-    content: Annotated[str, StringConstraints(min_length=1, max_length=MAX_MESSAGE_CHARS, pattern=r"\S")]
+    """One turn of a chat. It is material for a picture, never an instruction to a model."""
+
+    role: Literal["user", "assistant", "system"] = Field(description="Who said it.")
+    content: Annotated[str, StringConstraints(min_length=1, max_length=MAX_MESSAGE_CHARS, pattern=r"\S")] = Field(
+        description="What was said; of more than 25 words, it is shortened before a prompt is made of it."
+    )
 
 
 class Subject(Message):
@@ -286,33 +294,39 @@ class Subject(Message):
 
 
 class ModelInfo(Message):
-    name: str
-    revision: str
+    """Which weights did the work."""
+
+    name: str = Field(description="The checkpoint's name.")
+    revision: str = Field(description="What pins it: a commit, or a package and its version.")
     profile: str = Field(description="`full` or `embedded`.")
 
 
 class PictureCheck(Message):
-    """What the output checker saw. `score` is None when the checker failed."""
+    """What the output checker saw in the finished picture."""
 
-    checker: str
-    score: Unit | None
-    threshold: Unit
-    outcome: Literal["passed", "reported", "repainted"]
+    checker: str = Field(description="The checker's name.")
+    score: Unit | None = Field(description="Its probability that the picture is not safe; None when it failed.")
+    threshold: Unit = Field(description="From this score on, a picture does not pass.")
+    outcome: Literal["passed", "reported", "repainted"] = Field(
+        description="`reported`: over the threshold, on the route for adults; `repainted`: passed at a second try."
+    )
 
 
 class PolicyReport(Message):
     """What the policy decided, and what it did about it."""
 
-    version: str
-    verdict: Literal["allowed", "constrained"]
-    categories: tuple[str, ...] = ()
+    version: str = Field(description="The policy's version, rules included: the same text and version decide alike.")
+    verdict: Literal["allowed", "constrained"] = Field(description="Whether the prompt was changed.")
+    categories: tuple[str, ...] = Field(default=(), description="Which kinds of rules the text met; never its words.")
     applied: tuple[str, ...] = Field(default=(), description="What was put into the prompt or done to the request.")
-    treated_as: Literal["moderated", "adult_allowed"]
-    picture: PictureCheck | None = None
+    treated_as: Literal["moderated", "adult_allowed"] = Field(description="By which tier it was judged.")
+    picture: PictureCheck | None = Field(default=None, description="The look at the finished picture.")
 
 
 class Degraded(Message):
-    stage: str
+    """A stage that failed and was replaced, so that the request could be answered all the same."""
+
+    stage: str = Field(description="The stage that failed.")
     reason: str = Field(description="The error's code.")
     fallback: str = Field(description="What was used instead.")
 
@@ -320,22 +334,22 @@ class Degraded(Message):
 class StageRecord(Message):
     """One stage of a finished request: where it ran, how long, and what that cost."""
 
-    stage: str
-    task: str
-    endpoint_id: str
-    job_id: str | None = None
-    worker_id: str | None = None
+    stage: str = Field(description="`analyze`, `expand`, `generate` or `caption`.")
+    task: str = Field(description="The worker task it called.")
+    endpoint_id: str = Field(description="The endpoint that answered.")
+    job_id: str | None = Field(default=None, description="The platform's id of the stage's job.")
+    worker_id: str | None = Field(default=None, description="The worker that ran it.")
     started_ms: int = Field(description="From the request's start, ms.")
     wall_ms: int = Field(description="From the call to its answer, as the orchestrator saw it.")
     queue_ms: int | None = Field(default=None, description="The platform's `delayTime`: queue and cold start.")
     execution_ms: int | None = Field(default=None, description="The platform's `executionTime`.")
     device_ms: int | None = Field(default=None, description="Time the worker's device worked for this job.")
-    batch_size: int | None = None
-    attempts: int = 1
+    batch_size: int | None = Field(default=None, description="How many jobs shared the device's time.")
+    attempts: int = Field(default=1, description="How many submissions it took.")
     cost_usd: float | None = Field(
         default=None, description="The device's time, shared with its batch, × the endpoint's price per second."
     )
-    model: ModelInfo | None = None
+    model: ModelInfo | None = Field(default=None, description="What did the work.")
 
 
 # ── public requests ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -352,7 +366,7 @@ ImageFormat = Literal["webp", "png", "jpeg"]
 class PictureRequest(Message):
     """What every request to the orchestrator may carry."""
 
-    task: Route
+    task: Route = Field(description="What is asked for.")
     request_id: Identifier | None = Field(
         default=None, description="Yours; echoed in the result and in every log line."
     )
@@ -365,7 +379,7 @@ class PictureRequest(Message):
         default=None, description="px. Full weights take 256–1536; unset, the weights' own size."
     )
     height: Side | None = Field(default=None, description="px, as `width`.")
-    output_format: ImageFormat = "webp"
+    output_format: ImageFormat = Field(default="webp", description="The picture's file format.")
     timeout_s: Annotated[float, Field(ge=1, le=900)] | None = Field(
         default=None, description="For the whole request, queueing and cold starts included."
     )
@@ -381,7 +395,7 @@ class PersonRequest(PictureRequest):
 class ProfileCreate(PictureRequest):
     """A selfie in, an avatar out."""
 
-    task: Literal[Route.PROFILE]
+    task: Literal[Route.PROFILE] = Field(description="Names this request.")
     selfie: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SELFIE_CHARS)] = Field(
         description="Base64, a data URI, or an https URL of a JPEG, PNG, WebP or HEIC of at most 7 MiB."
     )
@@ -389,40 +403,42 @@ class ProfileCreate(PictureRequest):
 
 
 class ChatRequest(PersonRequest):
-    messages: Messages
+    """A request whose picture is drawn from a chat."""
+
+    messages: Messages = Field(description="The chat, oldest first; the picture shows what it has come to.")
 
 
 class Chat1to1(ChatRequest):
     """A private chat between adults in, a captioned picture out. Adult content passes; a minor never does."""
 
-    task: Literal[Route.CHAT_1TO1]
+    task: Literal[Route.CHAT_1TO1] = Field(description="Names this request.")
     subject: Subject | None = Field(default=None, description="Needed with `features`; else the route moderates.")
 
 
 class ChatShorts(ChatRequest):
     """A chat in, a captioned picture for a short out. Moderated."""
 
-    task: Literal[Route.SHORTS]
+    task: Literal[Route.SHORTS] = Field(description="Names this request.")
 
 
 class ChatScenes(ChatRequest):
     """A chat in, a captioned picture of its scene out. Moderated."""
 
-    task: Literal[Route.SCENES]
+    task: Literal[Route.SCENES] = Field(description="Names this request.")
 
 
 class ChatPrivate(PersonRequest):
     """A prompt of your own in, a captioned picture out. Two-tier policy."""
 
-    task: Literal[Route.PRIVATE]
-    prompt: Prompt
+    task: Literal[Route.PRIVATE] = Field(description="Names this request.")
+    prompt: Prompt = Field(description="What the picture shows, in your own words.")
 
 
 class ImageGen(PersonRequest):
     """A prompt of your own in, a picture out. Two-tier policy."""
 
-    task: Literal[Route.GENERAL]
-    prompt: Prompt
+    task: Literal[Route.GENERAL] = Field(description="Names this request.")
+    prompt: Prompt = Field(description="What the picture shows, in your own words.")
     caption: bool = Field(default=False, description="Also write a caption.")
 
 
@@ -444,32 +460,36 @@ REQUESTS: dict[str, type[PictureRequest]] = {
 class Picture(Message):
     """A finished picture: its bytes in base64, or, where storage is configured, its URL."""
 
-    image_base64: str | None = None
-    image_url: str | None = None
-    image_format: ImageFormat
-    width: int
-    height: int
-    seed: int
+    image_base64: str | None = Field(default=None, description="The file's bytes; None where there is a URL.")
+    image_url: str | None = Field(
+        default=None, description="Where storage is configured: the file's URL, which expires."
+    )
+    image_format: ImageFormat = Field(description="Another than asked for only where the file had to become smaller.")
+    width: int = Field(description="px.")
+    height: int = Field(description="px.")
+    seed: int = Field(description="The picture's own: with the same prompt, size and model it gives the same picture.")
 
 
 class Result(Picture):
     """What the orchestrator answers, whatever the task."""
 
-    contract: int = CONTRACT_VERSION
-    request_id: str | None
-    task: Route
-    caption: str | None = None
+    contract: int = Field(default=CONTRACT_VERSION, description="Version of these messages.")
+    request_id: str | None = Field(description="The request's own.")
+    task: Route = Field(description="The request's own.")
+    caption: str | None = Field(
+        default=None, description="10 to 15 words that anyone may read; None where none is made."
+    )
     prompt_used: str = Field(description="The prompt the picture was painted from, constraints included.")
     features: Features | None = Field(default=None, description="`profile/create` only.")
     face: FaceMeta | None = Field(default=None, description="`profile/create` only.")
     model: ModelInfo = Field(description="What painted the picture; the timeline names the others.")
-    policy: PolicyReport
-    degraded: tuple[Degraded, ...] = ()
-    timeline: tuple[StageRecord, ...] = ()
+    policy: PolicyReport = Field(description="What the policy decided and did.")
+    degraded: tuple[Degraded, ...] = Field(default=(), description="What had to be done without; empty as a rule.")
+    timeline: tuple[StageRecord, ...] = Field(default=(), description="The stages, by their start.")
     cost_usd: float | None = Field(
         default=None, description="Sum of the timeline's costs; None where a price is unset."
     )
-    trace_id: str
+    trace_id: str = Field(description="Is in every log line of this request, the workers' included.")
 
 
 # ── stage requests and results ───────────────────────────────────────────────────────────────────────────────────────
@@ -478,8 +498,8 @@ class Result(Picture):
 class StageContext(Message):
     """Set by our own processes only; a direct caller of a worker leaves it out."""
 
-    contract: int = CONTRACT_VERSION
-    trace_id: Identifier
+    contract: int = Field(default=CONTRACT_VERSION, description="Version of these messages.")
+    trace_id: Identifier = Field(description="Ties the stages' log lines to their request.")
     replay_key: Identifier | None = Field(
         default=None, description="A worker that meets the same key twice answers from its cache."
     )
@@ -489,40 +509,52 @@ class StageContext(Message):
 
 
 class StageRequest(Message):
-    task: str
-    request_id: Identifier | None = None
-    context: StageContext | None = None
+    """What every worker's request may carry."""
+
+    task: str = Field(description="What is asked for.")
+    request_id: Identifier | None = Field(default=None, description="Yours; echoed in the result.")
+    context: StageContext | None = Field(default=None, description="Of our own processes; leave it out.")
 
 
 class AnalyzeRequest(StageRequest):
-    task: Literal["profile/analyze"]
-    selfie: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SELFIE_CHARS)]
+    """Selfie → features and face."""
+
+    task: Literal["profile/analyze"] = Field(description="Names this request.")
+    selfie: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SELFIE_CHARS)] = Field(
+        description="Base64, a data URI, or an https URL of a JPEG, PNG, WebP or HEIC of at most 7 MiB."
+    )
 
 
 class ExpandRequest(StageRequest):
-    """Chat → prompt. `features` describe the person whom the chat is with."""
+    """Chat → prompt."""
 
-    task: ExpandTask
-    messages: Messages
-    features: Features | None = None
-    seed: Seed | None = None
+    task: ExpandTask = Field(description="Names the route, whose policy and system prompt hold.")
+    messages: Messages = Field(description="The chat, oldest first.")
+    features: Features | None = Field(default=None, description="Describe the person whom the chat is with.")
+    seed: Seed | None = Field(default=None, description="Of the words that are drawn; unset, a random one.")
 
 
 class CaptionRequest(StageRequest):
-    task: Literal["chat/1to1/caption"]
-    prompt: Annotated[str, StringConstraints(min_length=1, max_length=2 * MAX_PROMPT_CHARS, pattern=r"\S")]
+    """Prompt → caption, for every route."""
+
+    task: Literal["chat/1to1/caption"] = Field(description="Names this request.")
+    prompt: Annotated[str, StringConstraints(min_length=1, max_length=2 * MAX_PROMPT_CHARS, pattern=r"\S")] = Field(
+        description="The prompt that the picture is painted from."
+    )
 
 
 class GenerateRequest(StageRequest):
     """Prompt → picture. Judged again here by the route that the task names; a refused prompt reaches no device."""
 
-    task: GenerateTask
-    prompt: Annotated[str, StringConstraints(min_length=1, max_length=2 * MAX_PROMPT_CHARS, pattern=r"\S")]
-    seed: Seed | None = None
-    width: Side | None = None
-    height: Side | None = None
-    output_format: ImageFormat = "webp"
-    include_prompt: bool = False
+    task: GenerateTask = Field(description="Names the route, whose policy holds.")
+    prompt: Annotated[str, StringConstraints(min_length=1, max_length=2 * MAX_PROMPT_CHARS, pattern=r"\S")] = Field(
+        description="What the picture shows."
+    )
+    seed: Seed | None = Field(default=None, description="Unset, one is drawn; the result says which.")
+    width: Side | None = Field(default=None, description="px. Unset, the weights' own size.")
+    height: Side | None = Field(default=None, description="px, as `width`.")
+    output_format: ImageFormat = Field(default="webp", description="The picture's file format.")
+    include_prompt: bool = Field(default=False, description="Also write the prompt into the picture's own metadata.")
 
 
 STAGE_REQUESTS: dict[str, type[StageRequest]] = {
@@ -534,43 +566,53 @@ STAGE_REQUESTS: dict[str, type[StageRequest]] = {
 
 
 class StageResult(Message):
-    contract: int = CONTRACT_VERSION
-    request_id: str | None = None
-    worker_id: str | None = None
-    model: ModelInfo
-    device_ms: int = Field(ge=0)
-    batch_size: int = Field(default=1, ge=1)
+    """What every worker's result carries."""
+
+    contract: int = Field(default=CONTRACT_VERSION, description="Version of these messages.")
+    request_id: str | None = Field(default=None, description="The request's own.")
+    worker_id: str | None = Field(default=None, description="The worker that ran the job.")
+    model: ModelInfo = Field(description="What did the work.")
+    device_ms: int = Field(ge=0, description="Time the device worked for this job, its batch's included.")
+    batch_size: int = Field(default=1, ge=1, description="How many jobs shared that time.")
 
 
 class AnalyzeResult(StageResult):
-    features: Features
-    face: FaceMeta
+    """How the person looks, and how good the picture of the face is."""
+
+    features: Features = Field(description="What was read; signed where the deployment has a signing key.")
+    face: FaceMeta = Field(description="Where the face is, and the picture's quality.")
 
 
 class ExpandResult(StageResult):
+    """A prompt that an image model can paint."""
+
     prompt: str = Field(description="At most 120 words, one paragraph.")
     shortened: int = Field(default=0, ge=0, description="How many messages were shortened to 25 words.")
     repaired: bool = Field(default=False, description="The model's answer was unusable and code made the prompt.")
 
 
 class CaptionResult(StageResult):
+    """A caption for the picture."""
+
     caption: str = Field(description="10 to 15 words, safe on every route.")
-    repaired: bool = False
+    repaired: bool = Field(default=False, description="The model's answer was unfit and code made the caption.")
 
 
 class GenerateResult(Picture, StageResult):
-    prompt_used: str
-    policy: PolicyReport
-    attempts: int = Field(default=1, ge=1)
+    """A finished picture and what it was made from."""
+
+    prompt_used: str = Field(description="The prompt the picture was painted from, constraints included.")
+    policy: PolicyReport = Field(description="What the policy decided and did.")
+    attempts: int = Field(default=1, ge=1, description="How many pictures were painted until one could leave.")
 
 
 class StageProgress(Message):
-    """What a running job reports: 1 ≤ step ≤ of."""
+    """What a running job reports."""
 
-    stage: str
-    step: Annotated[int, Field(ge=0)]
-    of: Annotated[int, Field(ge=1)]
-    percent: Annotated[int, Field(ge=0, le=100)]
+    stage: str = Field(description="The stage that is under way.")
+    step: int = Field(ge=0, description="The last step that was done.")
+    of: int = Field(ge=1, description="How many steps the stage has.")
+    percent: int = Field(ge=0, le=100, description="Of the whole job.")
 
 
 # ── reading a message ────────────────────────────────────────────────────────────────────────────────────────────────
