@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 import yaml
 from pydantic import (
@@ -60,22 +60,22 @@ class Pool(StrEnum):
 class GpuSpec(Part):
     pools: tuple[str, ...] = Field(min_length=1, description="RunPod GPU pools, in order of preference.")
     exclude: tuple[str, ...] = Field(default=(), description="GPU type ids of those pools that are not wanted.")
-    count: Annotated[int, Field(ge=1)] = 1
+    count: Annotated[int, Field(ge=1)] = Field(default=1, description="GPUs per worker.")
 
 
 class CpuSpec(Part):
-    id: Literal["cpu3c", "cpu3g", "cpu5c", "cpu5g"]
-    vcpu: Annotated[int, Field(ge=2)]
+    id: Literal["cpu3c", "cpu3g", "cpu5c", "cpu5g"] = Field(description="RunPod CPU flavour.")
+    vcpu: Annotated[int, Field(ge=2)] = Field(description="Virtual CPUs per worker.")
 
 
 class ScalerSpec(Part):
-    type: Literal["queue_delay", "request_count"]
+    type: Literal["queue_delay", "request_count"] = Field(description="What the number of workers follows.")
     value: Annotated[float, Field(gt=0)] = Field(description="Seconds a job may wait, or jobs per worker.")
 
 
 class WorkersSpec(Part):
-    min: Annotated[int, Field(ge=0)] = 0
-    max: Annotated[int, Field(ge=0)] = 3
+    min: Annotated[int, Field(ge=0)] = Field(default=0, description="Workers that are always up, and always billed.")
+    max: Annotated[int, Field(ge=0)] = Field(default=3, description="Workers that there may be at a time.")
     idle_timeout_s: Annotated[int, Field(ge=1, le=3600)] | None = Field(
         default=None, description="Not taken by the platform where the scaler is `request_count`."
     )
@@ -83,18 +83,24 @@ class WorkersSpec(Part):
 
 class EndpointSpec(Part):
     handler: str = Field(description="Module that `python -m` starts as the worker.")
-    image: str
-    pools: tuple[Pool, ...] = ()
-    gpu: GpuSpec | None = None
-    cpu: CpuSpec | None = None
-    scaler: ScalerSpec
-    workers: WorkersSpec = WorkersSpec()
-    execution_timeout_s: Annotated[float, Field(ge=5)] = 600
-    flashboot: Literal["off", "flashboot", "priority_flashboot"] = "flashboot"
-    container_disk_gb: Annotated[int, Field(ge=5)] | None = None
-    min_cuda_version: str | None = None
+    image: str = Field(description="The container image's name; its registry and tag are the deployment's.")
+    pools: tuple[Pool, ...] = Field(default=(), description="Which pools it serves.")
+    gpu: GpuSpec | None = Field(default=None, description="Its hardware, or else `cpu`.")
+    cpu: CpuSpec | None = Field(default=None, description="Its hardware, or else `gpu`.")
+    scaler: ScalerSpec = Field(description="How its workers are scaled.")
+    workers: WorkersSpec = Field(default=WorkersSpec(), description="How many workers, and how long they idle.")
+    execution_timeout_s: Annotated[float, Field(ge=5)] = Field(
+        default=600, description="The platform's own limit for one job."
+    )
+    flashboot: Literal["off", "flashboot", "priority_flashboot"] = Field(
+        default="flashboot", description="RunPod's faster cold start."
+    )
+    container_disk_gb: Annotated[int, Field(ge=5)] | None = Field(
+        default=None, description="Unset: the platform's own."
+    )
+    min_cuda_version: str | None = Field(default=None, description="Leaves out hosts with an older driver.")
     price_per_s: Annotated[float, Field(ge=0)] | None = Field(default=None, description="US dollars per worker second.")
-    env: dict[str, str] = Field(default_factory=dict)
+    env: dict[str, str] = Field(default_factory=dict, description="Variables set in its workers; no secrets.")
     secrets: tuple[str, ...] = Field(default=(), description="Names of environment variables filled from secrets.")
 
     @property
@@ -112,7 +118,7 @@ class EndpointSpec(Part):
 class Endpoints(Part):
     """`endpoints.yaml`: name → endpoint."""
 
-    endpoints: dict[str, EndpointSpec]
+    endpoints: dict[str, EndpointSpec] = Field(description="By name.")
 
     def serving(self, pool: Pool) -> list[str]:
         return [name for name, spec in self.endpoints.items() if pool in spec.pools]
@@ -199,7 +205,7 @@ class WorkerSettings(_FromEnvironment):
         default=600, description="How long a finished job's answer is kept for a redelivery."
     )
     replay_max_bytes: Annotated[int, Field(ge=0)] = Field(default=64_000_000, description="And how much of them.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="What is logged.")
 
 
 class DeviceSettings(_FromEnvironment):
@@ -219,6 +225,8 @@ class DeviceSettings(_FromEnvironment):
 
 
 class SelfieSettings(DeviceSettings):
+    """The selfie worker, and what the orchestrator asks of its answers."""
+
     model_config = SettingsConfigDict(env_prefix="SELFIE_")
 
     min_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -233,22 +241,29 @@ class SelfieSettings(DeviceSettings):
 
 
 class LlmSettings(DeviceSettings):
+    """The llm worker."""
+
     model_config = SettingsConfigDict(env_prefix="LLM_")
 
-    concurrency: Annotated[int, Field(ge=1)] = 8
-    max_batch: Annotated[int, Field(ge=1)] = 8
+    concurrency: Annotated[int, Field(ge=1)] = Field(
+        default=8, description="Jobs taken at a time, the running included."
+    )
+    max_batch: Annotated[int, Field(ge=1)] = Field(default=8, description="Jobs that may run as one batch.")
 
 
 class ZimageSettings(DeviceSettings):
+    """The zimage worker."""
+
     model_config = SettingsConfigDict(env_prefix="ZIMAGE_")
 
-    max_batch: Annotated[int, Field(ge=1)] = 1
     unsafe_threshold: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.85, description="From this score on, a moderated picture is repainted once, then refused."
     )
 
 
 class PolicySettings(_FromEnvironment):
+    """What the content policy needs beside its rules."""
+
     model_config = SettingsConfigDict(env_prefix="POLICY_")
 
     signing_key: SecretStr | None = Field(
@@ -264,13 +279,15 @@ class OrchestratorSettings(_FromEnvironment):
 
     model_config = SettingsConfigDict(env_prefix="ORCHESTRATOR_")
 
-    selfie_endpoint_ids: Names = ()
-    llm_endpoint_ids: Names = ()
-    profile_endpoint_ids: Names = ()
-    chat1to1_endpoint_ids: Names = ()
-    shorts_endpoint_ids: Names = ()
-    scenes_endpoint_ids: Names = ()
-    text2img_endpoint_ids: Names = ()
+    selfie_endpoint_ids: Names = Field(default=(), description="Where selfies are read.")
+    llm_endpoint_ids: Names = Field(default=(), description="Where prompts and captions are written.")
+    profile_endpoint_ids: Names = Field(default=(), description="Where `profile/create` has its pictures painted.")
+    chat1to1_endpoint_ids: Names = Field(default=(), description="Where `chat/1to1/imagegen` has its pictures painted.")
+    shorts_endpoint_ids: Names = Field(default=(), description="Where `chat/shorts/generate` has its pictures painted.")
+    scenes_endpoint_ids: Names = Field(default=(), description="Where `chat/scenes/generate` has its pictures painted.")
+    text2img_endpoint_ids: Names = Field(
+        default=(), description="Where `chat/private/imagegen` and `imagegen` have their pictures painted."
+    )
 
     concurrency: Annotated[int, Field(ge=1)] = Field(default=50, description="Requests taken at a time.")
     timeout_s: Annotated[float, Field(ge=1, le=900)] = Field(default=300, description="For requests that name none.")
@@ -282,7 +299,9 @@ class OrchestratorSettings(_FromEnvironment):
     route_capacity: Annotated[int, Field(ge=1)] = Field(
         default=32, description="Requests of one route at a time; more are answered `queue_full`."
     )
-    retry_after_cap_ms: Annotated[int, Field(ge=100)] = 30_000
+    retry_after_cap_ms: Annotated[int, Field(ge=100)] = Field(
+        default=30_000, description="The longest wait that a busy answer advises."
+    )
     retry_budget: Annotated[float, Field(ge=0, le=1)] = Field(default=0.2, description="Retries per first attempt.")
     circuit_failures: Annotated[int, Field(ge=1)] = Field(
         default=5, description="In a row, that open an endpoint's circuit."
@@ -313,7 +332,9 @@ class PlatformSettings(_FromEnvironment):
 
     model_config = SettingsConfigDict(env_prefix="RUNPOD_")
 
-    endpoint_base_url: str = "https://api.runpod.ai/v2"
+    endpoint_base_url: str = Field(
+        default="https://api.runpod.ai/v2", description="localpod's, to work on one machine."
+    )
     api_key: SecretStr | None = Field(default=None, description="A key restricted to the workers' endpoints.")
     ai_api_key: SecretStr | None = Field(
         default=None, description="The worker's own key; serves when `api_key` is unset."
@@ -355,6 +376,24 @@ class Settings(Part):
         return own if own is not None else STAGE_LIMITS_S[self.weights.weights][stage]
 
 
+def _section(given: object, name: str, cls: type[BaseSettings], path: Path) -> dict[str, Any]:
+    """One part of the file. A file is copied, committed and baked into images, so a secret in it is refused."""
+    section = given or {}
+    if not isinstance(section, dict) or not all(isinstance(key, str) for key in section):
+        raise Misconfigured(f"{path.name}: `{name}` must hold settings by name.")
+    for key in section.keys() & secret_settings(cls):
+        variable = f"{cls.model_config.get('env_prefix', '')}{key}".upper()
+        raise Misconfigured(f"{path.name} must hold no secret: set {variable} instead of {name}.{key}.")
+    return section
+
+
+def secret_settings(cls: type[BaseSettings]) -> set[str]:
+    """Names of the settings that are taken from the environment only."""
+    return {
+        name for name, field in cls.model_fields.items() if SecretStr in (field.annotation, *get_args(field.annotation))
+    }
+
+
 def load_settings(path: Path = ROOT / "config.yaml") -> Settings:
     """`config.yaml`, overridden by the environment. Raises `Misconfigured`, which names settings, never values."""
     sections = read_yaml(path) or {}
@@ -369,7 +408,7 @@ def load_settings(path: Path = ROOT / "config.yaml") -> Settings:
     for name, field in Settings.model_fields.items():
         cls = cast("type[_FromEnvironment]", field.annotation)
         try:
-            parts[name] = cls(**(sections.get(name) or {}))
+            parts[name] = cls(**_section(sections.get(name), name, cls, path))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))

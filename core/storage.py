@@ -63,15 +63,17 @@ class StorageSettings(BaseSettings):
     endpoint_url: str | None = Field(
         default=None, description="Such as https://my-bucket.s3.eu-west-1.amazonaws.com; unset, nothing is stored."
     )
-    access_key_id: str | None = None
-    secret_access_key: SecretStr | None = None
+    access_key_id: str | None = Field(default=None, description="A key that may write into the bucket.")
+    secret_access_key: SecretStr | None = Field(default=None, description="That key's secret.")
     name: str | None = Field(default=None, description="The bucket, where the endpoint's URL does not hold it.")
     prefix: str = Field(default="", pattern=r"^[A-Za-z0-9_/-]*$", description="Folder within the bucket.")
     region: str | None = Field(default=None, description="Unset, it is read from the endpoint's host.")
     public_url: str | None = Field(default=None, description="Base of a public bucket: its URLs are not presigned.")
-    url_expiry_s: Annotated[int, Field(ge=1, le=MAX_EXPIRY_S)] = MAX_EXPIRY_S
+    url_expiry_s: Annotated[int, Field(ge=1, le=MAX_EXPIRY_S)] = Field(
+        default=MAX_EXPIRY_S, description="How long a presigned URL opens."
+    )
     timeout_s: Annotated[float, Field(gt=0, le=300)] = Field(default=30, description="For one attempt at an upload.")
-    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    attempts: Annotated[int, Field(ge=1, le=10)] = Field(default=3, description="At an upload, before it has failed.")
     allow_private: bool = Field(
         default=False, description="Let a job's own bucket be on a private network, or on http."
     )
