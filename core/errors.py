@@ -30,6 +30,9 @@
 
 A message says what to do about it, and holds no text, picture, address or key of the request. On the wire an error is a
 JSON *string*, because the platform takes a job whose `error` is an object for a completed one (runpod-python #299).
+
+Each class that is raised says when in its docstring's first paragraph, and what to do about it in the second: that is
+what docs/errors.md is made of.
 """
 
 from __future__ import annotations
@@ -66,28 +69,58 @@ class ImgPodError(Exception):
 
 
 class InvalidRequest(ImgPodError):
+    """A field is missing, unknown, of the wrong type or out of its bounds.
+
+    The message names the field and the bound: mend the request, for the same one fails again.
+    """
+
     code = "invalid_request"
     http_status = 400
 
 
 class UnknownTask(InvalidRequest):
+    """The input names no `task`, or one that this endpoint doesn't serve.
+
+    Take one of the tasks that the message lists; an orchestrator's task is none of a worker's.
+    """
+
     code = "unknown_task"
 
 
 class BadPicture(InvalidRequest):
+    """The selfie is no picture that can be opened, or not base64.
+
+    Send a JPEG, PNG, WebP or HEIC, its longer side at most ten times the shorter.
+    """
+
     code = "bad_picture"
 
 
 class BadUrl(InvalidRequest):
+    """A URL isn't https, isn't on the public internet, or didn't give a picture in time.
+
+    Give the https address a browser would open, or send the picture as base64.
+    """
+
     code = "bad_url"
 
 
 class TooLarge(InvalidRequest):
+    """A text, a list, a picture or a result is larger than what is taken or carried.
+
+    Send less. For a result: ask for smaller sides or `webp`, or configure storage.
+    """
+
     code = "too_large"
     http_status = 413
 
 
 class IdempotencyMismatch(InvalidRequest):
+    """The `idempotency_key` was used for another request.
+
+    Use a new key for a new request.
+    """
+
     code = "idempotency_mismatch"
     http_status = 409
 
@@ -97,7 +130,10 @@ class Refused(ImgPodError):
 
 
 class PolicyBlocked(Refused):
-    """Refused by the text policy. `categories` name the rules' categories, never the words that met them."""
+    """The text policy refuses a text of the request, or what was written from it.
+
+    Change what is asked for. `categories` say which kinds of rules were met, never the words that met them.
+    """
 
     code = "policy_blocked"
 
@@ -110,10 +146,20 @@ class PolicyBlocked(Refused):
 
 
 class MinorSuspected(Refused):
+    """The person in the selfie or the features may be under 18.
+
+    Use a picture of an adult. An estimate can be wrong, and stays a refusal.
+    """
+
     code = "minor_suspected"
 
 
 class UnsafeOutput(Refused):
+    """What was painted, twice, could not be shown to be safe on a moderated route.
+
+    Ask for something tamer.
+    """
+
     code = "unsafe_output"
 
 
@@ -123,47 +169,90 @@ class Busy(ImgPodError):
 
 
 class QueueFull(Busy):
+    """The route has as many requests as `ORCHESTRATOR_ROUTE_CAPACITY` allows.
+
+    Wait `retry_after_ms`, which is measured from how fast places become free.
+    """
+
     code = "queue_full"
 
 
 class Throttled(Busy):
+    """The platform asks for fewer requests, and goes on asking until the deadline.
+
+    Wait `retry_after_ms`; send less at a time.
+    """
+
     code = "throttled"
 
 
 class AlreadyRunning(Busy):
+    """A request with this `idempotency_key` is still running.
+
+    Wait `retry_after_ms` and send it again: the first one's result is the answer.
+    """
+
     code = "already_running"
     http_status = 409
 
 
 class StageFailed(ImgPodError):
+    """A worker failed without a reason that can be passed on, or its endpoint refused the job.
+
+    Send it again; if it stays, the worker's log has the cause.
+    """
+
     code = "stage_failed"
     http_status = 502
     retryable = True
 
 
 class EndpointUnavailable(StageFailed):
+    """An endpoint or a bucket can't be reached or answers 5xx, or no worker took the job in time.
+
+    Send it again later. If it stays, see whether the pool's endpoints have workers.
+    """
+
     code = "endpoint_unavailable"
     http_status = 503
 
 
 class BadAnswer(StageFailed):
+    """A worker completed without a result, or with one this release doesn't know.
+
+    See that orchestrator and workers are of releases that fit.
+    """
+
     code = "bad_answer"
 
 
 class DeadlineExceeded(ImgPodError):
+    """The request's `timeout_s` ran out, or a stage ran longer than its limit.
+
+    Allow more time, above all where workers start cold; or raise the stage's limit.
+    """
+
     code = "deadline_exceeded"
     http_status = 504
     retryable = True
 
 
 class Cancelled(ImgPodError):
-    """The caller gave the job up. 499 is nginx's word for it; no standard status exists."""
+    """The job, or one of its stages, was cancelled.
+
+    Nothing, where the caller did it; else send it again. 499 is nginx's figure for it: there is no standard one.
+    """
 
     code = "cancelled"
     http_status = 499
 
 
 class WorkerStopping(ImgPodError):
+    """The worker was told to go before the job was done.
+
+    Send it again: another worker takes it.
+    """
+
     code = "worker_stopping"
     http_status = 503
     retryable = True
@@ -177,27 +266,48 @@ class DeviceError(ImgPodError):
 
 
 class OutOfDeviceMemory(DeviceError):
+    """The GPU's memory didn't suffice; the worker asks to be replaced.
+
+    Send it again. If it stays, lower `max_batch` or the sides, or use a larger GPU.
+    """
+
     code = "out_of_device_memory"
 
 
 class DeviceLost(DeviceError):
+    """The GPU failed; the worker asks to be replaced.
+
+    Send it again: another worker takes it.
+    """
+
     code = "device_lost"
 
 
 class BlackPicture(ImgPodError):
+    """The model painted black, and a second try with more precision did as well.
+
+    Ask again with another seed or prompt.
+    """
+
     code = "black_picture"
     http_status = 502
     retryable = True
 
 
 class Misconfigured(ImgPodError):
-    """A setting, a weight file or an endpoint is wrong: the sentence says which, and how to mend it."""
+    """A setting, a weight file or an endpoint is wrong.
+
+    For whoever runs the deployment: the message says which one, and how to mend it.
+    """
 
     code = "misconfigured"
 
 
 class Internal(ImgPodError):
-    """An exception nobody foresaw. Its message carries an id that is in the worker's log beside the cause's type."""
+    """Something failed that nobody foresaw.
+
+    Report it with the id in the message, which the log has beside the cause's type and place.
+    """
 
     code = "internal"
 
