@@ -196,6 +196,28 @@ SHORTEN_SYSTEM = (
 )
 
 
+EXPANSION_FORMAT = ' Answer as JSON: {"prompt": "the paragraph"}'
+_LIGHTHOUSE = (
+    "A person in a warm jacket stands on the gallery of an old white lighthouse at dusk, hair and scarf blown by the "
+    "wind, the dark sea and its waves far below, an orange and violet sky behind, soft evening light, a calm and "
+    "adventurous mood."
+)
+EXPANSION_EXAMPLE = (
+    "user: I finally visited the old lighthouse today\nassistant: Was it windy?\nuser: Very! Show me up there at dusk",
+    _LIGHTHOUSE,
+)
+"""A chat and its expansion, shown to the model as a turn before the real one: small models copy a form, not a rule."""
+CAPTION_EXAMPLE = (_LIGHTHOUSE, "Standing high above the sea at dusk, wrapped up warm against the wind.")
+_WALK = (
+    "So yesterday I was walking home from work, and it was raining a bit, and I thought it would be so nice to see a "
+    "picture of my brown dog jumping through puddles in the park in a yellow raincoat"
+)
+SHORTEN_EXAMPLE = (
+    _WALK,
+    "Show a picture of my brown dog in a yellow raincoat jumping through puddles in the park.",
+)
+
+
 def chat_as_material(messages: tuple[ChatMessage, ...]) -> str:
     """The conversation as one delimited block; a message can't close the block, because its angle brackets are gone."""
     lines = (f"{message.role}: {_harmless(message.content)}" for message in messages)
