@@ -1,0 +1,223 @@
+"""`apply` makes RunPod what the file says, once, and goes on where it stopped. The API is the stand-in's."""
+
+import pytest
+from standin import KEY, Fault, StandIn
+
+from core.settings import ROOT, Pool, load_endpoints
+from deploy.api import Api, ApiError, RateLimited, ServerFailed, Unreachable
+from deploy.apply import Step, Stopped, apply, destroy
+from deploy.plan import Kind, make_plan
+from deploy.wanted import Images, Wanted, wanted
+
+QUOTA = 5
+
+
+def applied(api: Api, asked: list[Wanted], quota: int = QUOTA) -> list[Step]:
+    return apply(api, asked, make_plan(asked, api.endpoints(), quota), lambda _: None)
+
+
+def test_fresh_account_gets_every_endpoint_of_the_file(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+    steps = applied(api, shipped)
+
+    assert {step.done for step in steps} == {Kind.CREATE}
+    assert sorted(endpoint["name"] for endpoint in standin.endpoints.values()) == [
+        "img-pod-llm",
+        "img-pod-orchestrator",
+        "img-pod-selfie",
+        "img-pod-zimage",
+    ]
+    assert standin.named("img-pod-zimage")["image"] == "ghcr.io/acme/img-pod-zimage:1.2.3"
+    assert standin.named("img-pod-selfie")["gpu"]["excludedTypes"] == ["NVIDIA L40", "NVIDIA L40S"]
+
+
+def test_created_ids_are_wired_into_the_orchestrator(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+    applied(api, shipped)
+
+    env = standin.named("img-pod-orchestrator")["env"]
+    zimage = standin.named("img-pod-zimage")["id"]
+    assert env["ORCHESTRATOR_SELFIE_ENDPOINT_IDS"] == standin.named("img-pod-selfie")["id"]
+    assert env["ORCHESTRATOR_LLM_ENDPOINT_IDS"] == standin.named("img-pod-llm")["id"]
+    assert {env[f"ORCHESTRATOR_{pool.upper()}_ENDPOINT_IDS"] for pool in list(Pool)[2:]} == {zimage}
+
+
+def test_secrets_go_by_reference(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+    applied(api, shipped)
+
+    assert standin.named("img-pod-orchestrator")["env"]["RUNPOD_API_KEY"] == "{{ RUNPOD_SECRET_RUNPOD_API_KEY }}"
+    assert KEY not in str([body for _, body in standin.calls])
+
+
+def test_second_run_changes_nothing(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+    applied(api, shipped)
+    before = len(standin.changing())
+
+    assert {step.done for step in applied(api, shipped)} == {Kind.KEEP}
+    assert len(standin.changing()) == before
+
+
+def test_only_what_differs_is_sent(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+    applied(api, shipped)
+    newer = wanted(load_endpoints(), Images("ghcr.io/acme", "1.2.4"), "img-pod")
+
+    applied(api, newer)
+
+    patches = [body for operation, body in standin.calls if operation == "updateEndpoint"]
+    assert len(patches) == 4
+    assert all(set(patch or {}) == {"image"} for patch in patches)
+
+
+def test_what_somebody_changed_in_the_console_is_put_right(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+    applied(api, shipped)
+    live = standin.named("img-pod-zimage")
+    live |= {"flashboot": "OFF", "timeout": 5000, "workers": {"min": 1, "max": 0, "idleTimeout": 3}}
+    live["gpu"] = {**live["gpu"], "allowedCudaVersions": ["12.4"], "minCudaVersion": None, "pools": ["ADA_48_PRO"]}
+
+    applied(api, shipped)
+
+    assert {step.done for step in applied(api, shipped)} == {Kind.KEEP}
+    assert standin.named("img-pod-zimage")["gpu"]["minCudaVersion"] == "12.8"
+    assert standin.named("img-pod-zimage")["workers"] == {"min": 0, "max": 2, "idleTimeout": 30}
+
+
+@pytest.mark.parametrize("made_before", [0, 1, 2, 3])
+def test_run_that_broke_off_goes_on_where_it_stopped(
+    api: Api, standin: StandIn, shipped: list[Wanted], made_before: int
+) -> None:
+    standin.faults = [Fault("createEndpoint", 500, times=1, skip=made_before)]
+    with pytest.raises(ServerFailed):
+        applied(api, shipped)
+    assert len(standin.endpoints) == made_before
+
+    steps = applied(api, shipped)
+
+    assert [step.done for step in steps].count(Kind.KEEP) == made_before
+    assert len(standin.endpoints) == 4
+    assert "" not in standin.named("img-pod-orchestrator")["env"].values()
+
+
+@pytest.mark.parametrize("status", [0, 500])
+def test_endpoint_whose_answer_got_lost_is_not_made_twice(
+    api: Api, standin: StandIn, shipped: list[Wanted], status: int
+) -> None:
+    standin.faults = [Fault("createEndpoint", status, after=True)]
+
+    applied(api, shipped)
+
+    assert len(standin.endpoints) == 4
+
+
+def test_lost_connection_before_anything_was_made_is_told(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+    standin.faults = [Fault("createEndpoint", 0)]
+
+    with pytest.raises(Unreachable, match="Creating img-pod-selfie"):
+        applied(api, shipped)
+
+    assert standin.endpoints == {}
+
+
+def test_reading_is_tried_again_after_a_429(api: Api, standin: StandIn) -> None:
+    standin.faults = [Fault("listEndpoints", 429, times=2)]
+
+    assert api.endpoints() == ()
+    assert [operation for operation, _ in standin.calls] == ["listEndpoints"] * 3
+
+
+def test_patience_ends(api: Api, standin: StandIn) -> None:
+    standin.faults = [Fault("listEndpoints", 429, times=99)]
+
+    with pytest.raises(RateLimited):
+        api.endpoints()
+
+
+def test_too_many_workers_stop_it_before_anything_is_made(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+    per_pool = wanted(load_endpoints(ROOT / "endpoints-per-pool.yaml"), Images("ghcr.io/acme", "1.2.3"), "img-pod")
+
+    with pytest.raises(Stopped, match="asks for 8 workers"):
+        applied(api, per_pool)
+    assert standin.changing() == []
+
+    assert len(applied(api, per_pool, quota=10)) == 8
+
+
+def test_workers_of_other_endpoints_count_against_the_quota(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+    api.create({**shipped[0].body, "name": "somebody-elses", "registry": None})
+
+    with pytest.raises(Stopped, match="other endpoints of the account have 1"):
+        applied(api, shipped)
+
+
+def test_two_endpoints_of_one_name_stop_it(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+    for _ in range(2):
+        api.create(shipped[0].body)
+
+    with pytest.raises(Stopped, match="2 endpoints have this name"):
+        applied(api, shipped)
+
+
+def test_gpu_endpoint_is_not_turned_into_a_cpu_one(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+    [orchestrator] = [one for one in shipped if one.name == "orchestrator"]
+    api.create({**shipped[0].body, "name": orchestrator.body["name"]})
+
+    with pytest.raises(Stopped, match="delete it"):
+        applied(api, shipped)
+
+
+def test_console_s_suffix_for_flashboot_does_not_hide_an_endpoint(
+    api: Api, standin: StandIn, shipped: list[Wanted]
+) -> None:
+    applied(api, shipped)
+    standin.named("img-pod-llm")["name"] = "img-pod-llm -fb"
+
+    assert {step.done for step in applied(api, shipped)} == {Kind.KEEP}
+
+
+def test_destroy_removes_callers_first_and_leaves_strangers(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+    applied(api, shipped)
+    stranger = api.create({**shipped[0].body, "name": "somebody-elses"})
+    removed: list[str] = []
+
+    destroy(api, shipped, api.endpoints(), removed.append)
+
+    assert removed[0] == "img-pod-orchestrator"
+    assert list(standin.endpoints) == [stranger.id]
+
+
+def test_destroy_goes_on_where_something_is_gone_already(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+    applied(api, shipped)
+    live = api.endpoints()
+    standin.endpoints.clear()
+
+    destroy(api, shipped, live, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        (400, "Rejected"), (401, "Unauthorized"), (403, "Forbidden"), (404, "NotFound"),
+        (409, "Conflict"), (422, "Rejected"), (429, "RateLimited"), (500, "ServerFailed"),
+    ],
+)  # fmt: skip
+def test_each_answer_of_the_api_is_a_failure_of_its_own_that_says_what_to_do(
+    api: Api, standin: StandIn, status: int, name: str
+) -> None:
+    standin.faults = [Fault("listEndpoints", status, times=99)]
+
+    with pytest.raises(ApiError) as caught:
+        api.endpoints()
+
+    assert type(caught.value).__name__ == name
+    assert str(caught.value).startswith(f"Listing endpoints failed ({status}): the stand-in was told to. ")
+    assert KEY not in str(caught.value)
+
+
+def test_validation_errors_of_the_api_are_shown_one_by_one(api: Api, shipped: list[Wanted]) -> None:
+    with pytest.raises(ApiError, match=r"\$\.timeout: 'soon' is not of type 'integer'"):
+        api.create({**shipped[0].body, "timeout": "soon"})
+
+
+def test_wrong_key_is_told_without_repeating_it(standin: StandIn) -> None:
+    with Api("rpa_WRONG", standin.url) as api, pytest.raises(ApiError) as caught:
+        api.endpoints()
+
+    assert "RUNPOD_API_KEY" in str(caught.value)
+    assert "rpa_WRONG" not in str(caught.value)

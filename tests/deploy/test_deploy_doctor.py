@@ -1,0 +1,118 @@
+"""`doctor` finds what is wrong with a live deployment, and finds nothing where nothing is wrong."""
+
+from typing import Any
+
+import pytest
+from standin import Fault, StandIn
+
+from deploy.api import Api, ServerFailed
+from deploy.apply import apply
+from deploy.doctor import Finding, Level, examine
+from deploy.plan import make_plan
+from deploy.wanted import Wanted
+
+
+@pytest.fixture
+def deployed(api: Api, standin: StandIn, shipped: list[Wanted]) -> StandIn:
+    apply(api, shipped, make_plan(shipped, api.endpoints()), lambda _: None)
+    return standin
+
+
+def worker(status: str = "IDLE", **fields: Any) -> dict[str, Any]:
+    return {"id": "w1", "status": status, "isStale": False, "gpuCount": 1, "gpuTypeId": None} | fields
+
+
+def only(findings: list[Finding]) -> Finding:
+    assert len(findings) == 1, findings
+    return findings[0]
+
+
+def test_sound_deployment_has_no_findings(api: Api, deployed: StandIn, shipped: list[Wanted]) -> None:
+    llm = deployed.named("img-pod-llm")["id"]
+    deployed.workers[llm] = [worker(gpuTypeId="NVIDIA GeForce RTX 4090")]
+
+    assert examine(api, shipped) == []
+
+
+def test_missing_endpoint(api: Api, deployed: StandIn, shipped: list[Wanted]) -> None:
+    del deployed.endpoints[deployed.named("img-pod-selfie")["id"]]
+
+    missing, dangling = (finding for finding in examine(api, shipped) if finding.level is Level.ERROR)
+
+    assert (missing.endpoint, missing.what) == ("img-pod-selfie", "doesn't exist")
+    assert "pool selfie points to" in dangling.what
+
+
+@pytest.mark.parametrize(("left", "level"), [(0, Level.ERROR), (1, Level.WARNING)])
+def test_workers_taken_away_after_idle_days(
+    api: Api, deployed: StandIn, shipped: list[Wanted], left: int, level: Level
+) -> None:
+    deployed.named("img-pod-zimage")["workers"]["max"] = left
+
+    finding = only(examine(api, shipped))
+
+    assert finding.level is level
+    assert f"may have {left} workers, the file says 2" in finding.what
+    assert "deploy apply" in finding.do
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"flashboot": "OFF"}, "FlashBoot is off"),
+        ({"timeout": 45_000}, "ends jobs after 45 s, where its stages may need 60 s"),
+        ({"image": "ghcr.io/acme/img-pod-zimage:1.2.2"}, "differs from the file in image"),
+        ({"env": {}}, "differs from the file in env"),
+    ],
+)
+def test_settings_that_harm(
+    api: Api, deployed: StandIn, shipped: list[Wanted], changed: dict[str, Any], what: str
+) -> None:
+    deployed.named("img-pod-zimage").update(changed)
+
+    assert what in only(examine(api, shipped)).what
+
+
+@pytest.mark.parametrize(
+    ("state", "what"),
+    [
+        (worker("UNHEALTHY"), "unhealthy: w1"),
+        (worker("THROTTLED"), "no hardware is free"),
+        (worker(isStale=True), "older release: w1"),
+        (worker(gpuTypeId="NVIDIA L40S"), "runs on NVIDIA L40S"),
+    ],
+)
+def test_workers_in_trouble(
+    api: Api, deployed: StandIn, shipped: list[Wanted], state: dict[str, Any], what: str
+) -> None:
+    deployed.workers[deployed.named("img-pod-selfie")["id"]] = [state]
+
+    assert what in only(examine(api, shipped)).what
+
+
+def test_pool_without_an_endpoint(api: Api, deployed: StandIn, shipped: list[Wanted]) -> None:
+    deployed.named("img-pod-orchestrator")["env"]["ORCHESTRATOR_SHORTS_ENDPOINT_IDS"] = ""
+
+    assert "pool shorts has no endpoint" in " ".join(finding.what for finding in examine(api, shipped))
+
+
+def test_price_that_is_no_longer_true(
+    api: Api, deployed: StandIn, shipped: list[Wanted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("standin").GPUS, "NVIDIA GeForce RTX 4090", ("ADA_24", 2.0))
+
+    assert [finding.endpoint for finding in examine(api, shipped)] == ["img-pod-llm", "img-pod-zimage"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_key_without_rights_is_a_finding(api: Api, deployed: StandIn, shipped: list[Wanted], status: int) -> None:
+    deployed.faults = [Fault("listEndpoints", status, times=9)]
+
+    assert "key" in only(examine(api, shipped)).do.lower()
+
+
+def test_api_that_fails_is_no_finding(api: Api, deployed: StandIn, shipped: list[Wanted]) -> None:
+    deployed.faults = [Fault("listEndpointWorkers", 500, times=9)]
+
+    with pytest.raises(ServerFailed):
+        examine(api, shipped)
