@@ -1,4 +1,4 @@
-"""`python -m localpod`: `up` until Ctrl-C, `run -- CMD` around one command, `fault` and `state` against a running one."""
+"""`python -m localpod`: `up` until Ctrl-C, `run -- CMD` around one command, `fault` and `state` of a running one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -31,6 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -50,7 +52,7 @@ CallKey = Annotated[str, typer.Option("--key", help="Its API key.")]
 
 
 @app.command()
-def up(
+def up(  # noqa: PLR0913, PLR0917  # each is an option of the command
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 finds a free one.")] = 8000,
     endpoints: EndpointsFile = ROOT / "endpoints.yaml",
@@ -85,7 +87,7 @@ def up(
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def run(
+def run(  # noqa: PLR0913, PLR0917  # each is an option of the command
     context: typer.Context,
     endpoints: EndpointsFile = ROOT / "endpoints.yaml",
     only: Only = None,
@@ -108,12 +110,14 @@ def run(
         echo=_echo if logs else None,
     )
     with LocalpodThread(_chosen(endpoints, only), options) as pod:
+        for name, reason in pod.wait_ready().items():
+            err.print(f"[red]{name}:[/] {escape(reason)}", soft_wrap=True)
         code = _call(context.args, {**os.environ, **pod.environment()})
     raise typer.Exit(code)
 
 
 @app.command()
-def fault(
+def fault(  # noqa: PLR0913, PLR0917  # each is an option of the command
     kind: Annotated[FaultKind | None, typer.Argument(help="What goes wrong; see --kinds.")] = None,
     endpoint: Annotated[str, typer.Option(help="Where; * is everywhere.")] = "*",
     operation: Annotated[
@@ -138,16 +142,20 @@ def fault(
         return
     if kind is None and not (list_ or clear):
         _fail("name a kind of fault (--kinds lists them), or ask for --list or --clear")
-    wanted = kind and Fault(
-        kind=kind,
-        endpoint=endpoint,
-        operation=operation,
-        task=task,
-        times=times or None,
-        skip=skip,
-        delay_s=delay_s,
-        status=status,
-        retry_after_s=retry_after_s,
+    wanted = (
+        None
+        if kind is None
+        else Fault(
+            kind=kind,
+            endpoint=endpoint,
+            operation=operation,
+            task=task,
+            times=times or None,
+            skip=skip,
+            delay_s=delay_s,
+            status=status,
+            retry_after_s=retry_after_s,
+        )
     )
     _print_faults(_asked(url, key, lambda control: control.change_faults(wanted, clear=clear)), as_json=as_json)
 
@@ -177,12 +185,12 @@ async def _serve(endpoints: dict[str, EndpointSpec], options: Options) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
     async with Localpod(endpoints, options) as pod:
-        _welcome(pod)
+        _welcome(pod, options)
         await stopping.wait()
         err.print("stopping the workers …")
 
 
-def _welcome(pod: Localpod) -> None:
+def _welcome(pod: Localpod, options: Options) -> None:
     _print_table(
         ["endpoint", "POST", "workers"],
         [
@@ -192,7 +200,13 @@ def _welcome(pod: Localpod) -> None:
     )
     body = json.dumps(_example_body())
     first = "orchestrator" if "orchestrator" in pod.endpoints else next(iter(pod.endpoints))
-    out.print("\nA development tool with no real security: any program on this machine can use it.", style="dim")
+    if options.host not in LOOPBACK:
+        err.print(f"[red]Listening on {options.host}: whoever reaches this machine can run jobs on it.[/]")
+    out.print(
+        "\nA development tool with no real security: any program on this machine can use it.",
+        style="dim",
+        soft_wrap=True,
+    )
     out.print(f"Workers' logs: {pod.state_dir}", style="dim", soft_wrap=True)
     out.print(f"export RUNPOD_ENDPOINT_BASE_URL={pod.base_url}", soft_wrap=True)
     out.print(
@@ -220,9 +234,10 @@ def _chosen(path: Path, only: str | None) -> dict[str, EndpointSpec]:
 
 def _call(command: list[str], env: dict[str, str]) -> int:
     """The command's exit code, or 128 + N as a shell says it when signal N ended it."""
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the command's; its end is then ours
+    # Ctrl-C is the command's, and its end is then ours. A handler, unlike SIG_IGN, isn't inherited.
+    previous = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        code = subprocess.call(command, env=env, preexec_fn=_mind_ctrl_c)  # noqa: S603, PLW1509  # the user's own command; one call
+        code = subprocess.call(command, env=env)  # noqa: S603  # the user's own command
     except OSError as error:
         _fail(f"{command[0]} can't be run: {error.strerror}")
     finally:
@@ -230,15 +245,11 @@ def _call(command: list[str], env: dict[str, str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _mind_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def _echo(endpoint: str, line: str) -> None:
     err.print(f"[cyan]{endpoint:>12}[/] {escape(line)}", soft_wrap=True)
 
 
-def _asked(url: str, key: str, question: Any) -> Any:
+def _asked(url: str, key: str, question: Callable[[Control], Any]) -> Any:
     try:
         with Control(url, key) as control:
             return question(control)
@@ -277,7 +288,7 @@ def _print_table(heads: list[str], rows: list[list[str]]) -> None:
     out.print(table)
 
 
-def _fail(message: str) -> Any:
+def _fail(message: str) -> NoReturn:
     err.print(f"[red]localpod:[/] {escape(message)}", soft_wrap=True)
     raise typer.Exit(2)
 

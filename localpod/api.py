@@ -35,7 +35,7 @@ CLOSING_PAUSE_S = 0.2
 DRAIN_BYTES = 256_000_000
 
 
-class Answered(Exception):  # noqa: N818  # an answer that cuts a handler short, not an error
+class Answered(Exception):
     """Ends a request with a status and a sentence."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -376,6 +376,9 @@ class Api:
     async def _ping(self, call: Call) -> web.StreamResponse:
         seat = call.seat()
         seat.pinged = True
+        for job_id in call.request.query.get("job_id", "").split(","):
+            if job_id:
+                call.endpoint.heard_of(seat, job_id)
         return web.Response(status=200)
 
     # ── faults ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -169,7 +169,7 @@ class Endpoint:
         """What is there for a worker right now; the job counts as running from here."""
         if seat.closing:
             return []
-        handed = []
+        handed: list[Job] = []
         while len(handed) < limit and (job := self._next()) is not None:
             self._hand(job, seat)
             handed.append(job)
@@ -216,6 +216,14 @@ class Endpoint:
             return False
         job.chunks.append(chunk)
         return True
+
+    def heard_of(self, seat: Seat, job_id: str) -> None:
+        """A heartbeat named a job as running. One that has been stopped is told so again: the stock SDK overhears a
+        stop that comes between a job's arrival and its start, and would work on to the end.
+        """
+        job = self.jobs.get(job_id)
+        if job is None or job.state in (State.CANCELLED, State.TIMED_OUT):
+            seat.push_stop(job_id)
 
     def duplicate(self, job: Job) -> None:
         """Hands the job out once more to whoever asks next, as an at-least-once queue may."""

@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import subprocess
-import sys
+import shutil
 import tempfile
 import threading
 import uuid
@@ -25,18 +24,20 @@ from typing import Any, Self, TypeVar
 from aiohttp import web
 
 from core.settings import Endpoints, EndpointSpec
-from localpod import warden
 from localpod.api import HOLD_S, Api, Served, gates_for, health_of
 from localpod.endpoint import Endpoint, Keeping
 from localpod.faults import Fault, FaultKind, Faults
 from localpod.jobs import Job
 from localpod.spec import LocalEndpoint, Platform, pool_variables
+from localpod.warden import Warden
 from localpod.webhooks import RETRY_AFTER_S, Webhooks
-from localpod.workers import Fleet, WorkerTimes
+from localpod.workers import Fleet, Grounds, WorkerTimes
 
 Found = TypeVar("Found")
 AnyEndpoints = Endpoints | Mapping[str, EndpointSpec | LocalEndpoint]
 KEY = "localpod"
+KEEP_ALIVE_S = 600.0
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}  # noqa: S104  # what such a host is called from here
 
 
 class PortInUse(OSError):
@@ -111,7 +112,7 @@ class Localpod:
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         api = Api(self.served, self.faults, key=self.options.key, state=self.state, hold_s=self.options.hold_s)
-        self._web = web.Server(api, handler_cancellation=True, access_log=None)
+        self._web = web.Server(api, handler_cancellation=True, access_log=None, keepalive_timeout=KEEP_ALIVE_S)
         try:
             self._server = await loop.create_server(self._web, self.options.host, self.options.port, backlog=1024)
         except OSError as error:
@@ -124,27 +125,24 @@ class Localpod:
         self.port = self._server.sockets[0].getsockname()[1]
         self.state_dir = self.options.state_dir or Path(tempfile.mkdtemp(prefix="localpod-"))
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        self._warden = subprocess.Popen(  # noqa: S603  # our own file, under our own interpreter
-            [sys.executable, "-I", "-S", warden.__file__, self._mark], stdin=subprocess.PIPE, start_new_session=True
+        self._warden = Warden(self._mark)
+        grounds = Grounds(
+            platform=self.platform,
+            times=self.options.times,
+            state_dir=self.state_dir,
+            faults=self.faults,
+            warden=self._warden,
+            echo=self.options.echo,
         )
         for name, local in self.endpoints.items():
-            self._serve(name, local)
+            self._serve(name, local, grounds)
 
-    def _serve(self, name: str, local: LocalEndpoint) -> None:
+    def _serve(self, name: str, local: LocalEndpoint, grounds: Grounds) -> None:
         clock = asyncio.get_running_loop().time
         endpoint = Endpoint(
             name, clock=clock, execution_timeout_s=local.execution_timeout_s, keeping=self.options.keeping
         )
-        fleet = Fleet(
-            endpoint,
-            local,
-            self.platform,
-            self.options.times,
-            state_dir=self.state_dir,
-            faults=self.faults,
-            register=self._register,
-            echo=self.options.echo,
-        )
+        fleet = Fleet(endpoint, local, grounds)
         endpoint.on_change = fleet.look
         endpoint.on_final = lambda job: self._ended(endpoint, job)
         endpoint.on_due = lambda due_at: self._arm(endpoint, due_at)
@@ -160,13 +158,25 @@ class Localpod:
         await self._webhooks.close()
         self._server.close()
         await self._web.shutdown(timeout=0.2)
-        self._warden.communicate()
+        self._warden.close()
+        if self.options.state_dir is None and not any(fleet.died for fleet in fleets):
+            shutil.rmtree(self.state_dir, ignore_errors=True)  # logs are kept where somebody may want to know why
+
+    async def wait_ready(self) -> dict[str, str]:
+        """Waits until every endpoint that keeps workers has one that asks for jobs.
+
+        Returns the reasons of those that can't get one, by endpoint; empty when all is well.
+        """
+        kept = {name: served.fleet for name, served in self.served.items() if self.endpoints[name].scaler.min}
+        for fleet in kept.values():
+            await fleet.settled.wait()
+        return {name: fleet.unhealthy for name, fleet in kept.items() if fleet.unhealthy is not None}
 
     # ── addresses ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def url(self) -> str:
-        return f"http://{self.options.host}:{self.port}"
+        return f"http://{EVERYWHERE.get(self.options.host, self.options.host)}:{self.port}"
 
     @property
     def base_url(self) -> str:
@@ -276,11 +286,6 @@ class Localpod:
         if (due_at := endpoint.next_due) is not None:
             self._arm(endpoint, due_at)
 
-    def _register(self, pid: int, alive: bool) -> None:  # noqa: FBT001  # two lines for the warden, told apart by sign
-        if self._warden.stdin is not None:
-            self._warden.stdin.write(f"{'+' if alive else '-'}{pid}\n".encode())
-            self._warden.stdin.flush()
-
 
 class LocalpodThread:
     """A `Localpod` with its event loop in a thread, for code without one. Its methods are the pod's, run over there."""
@@ -311,6 +316,8 @@ class LocalpodThread:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
+        if self._failed is not None:
+            raise self._failed
 
     def _run(self) -> None:
         try:
@@ -347,6 +354,9 @@ class LocalpodThread:
 
     def environment(self) -> dict[str, str]:
         return self.pod.environment()
+
+    def wait_ready(self) -> dict[str, str]:
+        return asyncio.run_coroutine_threadsafe(self.pod.wait_ready(), self._loop).result()
 
     def inject(self, fault: Fault) -> int:
         return self._over_there(lambda: self.pod.inject(fault))

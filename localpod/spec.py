@@ -84,7 +84,7 @@ def _kept_outside(name: str) -> bool:
 def worker_environment(
     name: str, endpoint: LocalEndpoint, worker_id: str, platform: Platform, inherited: Mapping[str, str]
 ) -> dict[str, str]:
-    shared = {*platform.share_env, *(secret for secret in endpoint.secrets if secret != "RUNPOD_API_KEY")}
+    shared = {*platform.share_env, *endpoint.secrets} - {"RUNPOD_API_KEY"}  # the caller's own key stays outside
     env = {key: value for key, value in inherited.items() if key in shared or not _kept_outside(key)}
     at, gpu = f"{platform.base_url}/{name}", quote_plus(endpoint.gpu)
     env |= {
@@ -99,7 +99,8 @@ def worker_environment(
         "RUNPOD_WEBHOOK_POST_OUTPUT": f"{at}/job-done/$RUNPOD_POD_ID/$ID?gpu={gpu}",
         "RUNPOD_WEBHOOK_POST_STREAM": f"{at}/job-stream/$RUNPOD_POD_ID/$ID?gpu={gpu}",
         "RUNPOD_WEBHOOK_PING": f"{at}/ping/$RUNPOD_POD_ID",
-        "RUNPOD_PING_INTERVAL": str(round(platform.ping_interval_s * 1000)),
+        # The SDK counts whole seconds, and pings without a pause where that makes none.
+        "RUNPOD_PING_INTERVAL": str(round(max(1.0, platform.ping_interval_s) * 1000)),
         "RUNPOD_LOG_LEVEL": "INFO",
         "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
         "RUNPOD_SKIP_GPU_CHECK": "true",

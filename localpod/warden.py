@@ -9,8 +9,34 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+
+class Warden:
+    """localpod's end of the pipe. `watch` a process group once it is started, `forget` it once it is gone."""
+
+    def __init__(self, mark: str) -> None:
+        command = [sys.executable, "-I", "-S", __file__, mark]
+        # A session of its own: Ctrl-C at the terminal must not end the one who cleans up.
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603  # our own file
+
+    def watch(self, group: int) -> None:
+        self._tell(f"+{group}\n")
+
+    def forget(self, group: int) -> None:
+        self._tell(f"-{group}\n")
+
+    def close(self) -> None:
+        """Ends it; whatever is left of its groups ends too."""
+        self._process.communicate()
+
+    def _tell(self, line: str) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.write(line.encode())
+            self._process.stdin.flush()
 
 
 def watch(mark: str) -> None:
@@ -41,15 +67,12 @@ def _carrying(mark: bytes) -> list[int]:
     return found
 
 
-def _kill(how: object, target: int) -> None:
+def _kill(how: Callable[[int, int], None], target: int) -> None:
     try:
-        how(target, signal.SIGKILL)  # type: ignore[operator]  # os.kill and os.killpg differ only in the target's name
+        how(target, signal.SIGKILL)
     except ProcessLookupError:
         return
 
 
 if __name__ == "__main__":
-    # Ctrl-C and a polite kill of the whole group mean localpod: it stops its workers itself and then closes the pipe.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     watch(sys.argv[1])

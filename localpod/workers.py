@@ -18,13 +18,14 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from core.settings import ROOT
 from localpod.endpoint import Endpoint, Seat
 from localpod.faults import FaultKind, Faults
 from localpod.scaling import Load, look_again_s, wanted_workers
 from localpod.spec import LocalEndpoint, Platform, worker_environment
+from localpod.warden import Warden
 
 log = logging.getLogger("localpod")
 
@@ -52,7 +53,7 @@ class Worker:
     log_path: Path
     gone: asyncio.Future[None]
     process: subprocess.Popen[bytes] | None = None
-    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    timers: dict[Callable[[Worker], None], asyncio.TimerHandle] = field(default_factory=dict)
     killed_for: str | None = None
 
     @property
@@ -66,6 +67,19 @@ class Worker:
             kill_group(self.process.pid)
 
 
+@dataclass(frozen=True)
+class Grounds:
+    """What all fleets of a localpod share. `echo` is given each line of a worker's output, with its endpoint."""
+
+    platform: Platform
+    times: WorkerTimes
+    state_dir: Path
+    faults: Faults
+    warden: Warden
+    echo: Callable[[str, str], None] | None = None
+    inherited: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
 def kill_group(pid: int) -> None:
     try:
         os.killpg(pid, signal.SIGKILL)
@@ -76,31 +90,16 @@ def kill_group(pid: int) -> None:
 class Fleet:
     """Keeps as many workers as the scaler wants. `look` after each change of load; changes within a tick are one."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        local: LocalEndpoint,
-        platform: Platform,
-        times: WorkerTimes,
-        *,
-        state_dir: Path,
-        faults: Faults,
-        register: Callable[[int, bool], None],
-        echo: Callable[[str, str], None] | None = None,
-        inherited: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, local: LocalEndpoint, grounds: Grounds) -> None:
         self.endpoint = endpoint
         self.local = local
         self.workers: dict[str, Worker] = {}
         self.unhealthy: str | None = None
         self.started = 0
-        self._platform = platform
-        self._times = times
-        self._state_dir = state_dir
-        self._faults = faults
-        self._register = register
-        self._echo = echo
-        self._inherited = os.environ if inherited is None else inherited
+        self.died = 0
+        self.settled = asyncio.Event()
+        self._grounds = grounds
+        self._times = grounds.times
         self._loop = asyncio.get_running_loop()
         self._crashes = 0
         self._added_at = -math.inf
@@ -158,16 +157,18 @@ class Fleet:
         self._added_at = self._loop.time()
         worker = Worker(
             self.endpoint.seat(worker_id),
-            self._state_dir / f"{self.endpoint.name}-{worker_id}.log",
+            self._grounds.state_dir / f"{self.endpoint.name}-{worker_id}.log",
             self._loop.create_future(),
         )
         self.workers[worker_id] = worker
-        slow = self._faults.pick((FaultKind.SLOW_COLD_START,), self.endpoint.name)
+        slow = self._grounds.faults.pick((FaultKind.SLOW_COLD_START,), self.endpoint.name)
         cold_start_s = self._times.cold_start_s + (slow.delay_s if slow else 0)
         self._later(worker, cold_start_s, self._launch)
 
     def _launch(self, worker: Worker) -> None:
-        env = worker_environment(self.endpoint.name, self.local, worker.seat.worker_id, self._platform, self._inherited)
+        env = worker_environment(
+            self.endpoint.name, self.local, worker.seat.worker_id, self._grounds.platform, self._grounds.inherited
+        )
         try:
             worker.process = self._spawn(worker, env)
         except OSError as error:
@@ -175,7 +176,7 @@ class Fleet:
             self._left(worker, -1)
             return
         self.started += 1
-        self._register(worker.process.pid, True)
+        self._grounds.warden.watch(worker.process.pid)
         threading.Thread(target=self._await_exit, args=(worker,), daemon=True).start()
         self._later(worker, self._times.init_timeout_s, self._check_init)
         self._later(worker, self._times.ping_timeout_s, self._check_ping)
@@ -188,7 +189,7 @@ class Fleet:
                 cwd=ROOT,
                 env=env,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if self._echo else log_file,
+                stdout=subprocess.PIPE if self._grounds.echo else log_file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -210,12 +211,13 @@ class Fleet:
             for line in lines:
                 log_file.write(line)
                 log_file.flush()
-                if self._echo is not None:
-                    self._echo(self.endpoint.name, line.decode(errors="replace").rstrip())
+                if self._grounds.echo is not None:
+                    self._grounds.echo(self.endpoint.name, line.decode(errors="replace").rstrip())
 
     def became_ready(self, seat: Seat) -> None:
         """The first question for a job: the worker is up, and from now on its idleness counts."""
         seat.ready = True
+        self.settled.set()
         seat.idle_since = self.endpoint.clock()
         self.unhealthy = None
         worker = self.workers[seat.worker_id]
@@ -228,8 +230,8 @@ class Fleet:
         seat = worker.seat
         if worker.process is not None:
             kill_group(worker.process.pid)  # its heartbeat, and whatever else it started
-            self._register(worker.process.pid, False)
-        for timer in worker.timers:
+            self._grounds.warden.forget(worker.process.pid)
+        for timer in worker.timers.values():
             timer.cancel()
         self.workers.pop(seat.worker_id, None)
         worker.gone.set_result(None)
@@ -240,15 +242,17 @@ class Fleet:
         self.look()
 
     def _count_crash(self, worker: Worker, why: str) -> None:
+        if worker.seat.closing:
+            return
+        self.died += 1
         if worker.seat.taken:
             self._crashes = 0
-            return
-        if worker.seat.closing:
             return
         self._crashes += 1
         self._not_before = self._loop.time() + 0.1 * 2**self._crashes
         if self._crashes >= CRASHES_ALLOWED or self.unhealthy is not None:
             self._crashes = 0
+            self.settled.set()
             self.unhealthy = f"no worker of this endpoint gets as far as taking a job: the last one {why}"
             self.endpoint.fail_queued(f"{self.unhealthy}; its log: {worker.log_path}")
 
@@ -265,7 +269,7 @@ class Fleet:
         # To the process alone: the SDK ends its heartbeat itself, and the group dies with it in any case.
         if worker.process.returncode is None:
             worker.process.send_signal(signal.SIGTERM)
-        self._later(worker, DISMISS_AFTER_S, lambda worker: self.endpoint.dismiss(worker.seat))
+        self._later(worker, DISMISS_AFTER_S, self._dismiss)
         self._later(worker, self._times.grace_s, self._check_gone)
 
     def retire_id(self, worker_id: str) -> None:
@@ -287,9 +291,12 @@ class Fleet:
 
     # ── timers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _later(self, worker: Worker, seconds: float, do: Callable[[Worker], Any]) -> None:
-        worker.timers = [timer for timer in worker.timers if not _over(timer, self._loop)]
-        worker.timers.append(self._loop.call_later(seconds, do, worker))
+    def _later(self, worker: Worker, seconds: float, do: Callable[[Worker], None]) -> None:
+        """One timer per purpose and worker; all of them end with the worker."""
+        worker.timers[do] = self._loop.call_later(seconds, do, worker)
+
+    def _dismiss(self, worker: Worker) -> None:
+        self.endpoint.dismiss(worker.seat)
 
     def _check_init(self, worker: Worker) -> None:
         if not worker.seat.ready:
@@ -347,7 +354,3 @@ class Fleet:
     @property
     def running(self) -> int:
         return sum(bool(worker.seat.jobs) for worker in self.workers.values())
-
-
-def _over(timer: asyncio.TimerHandle, loop: asyncio.AbstractEventLoop) -> bool:
-    return timer.cancelled() or timer.when() < loop.time() - 1

@@ -9,6 +9,8 @@ import runpod
 
 async def handler(job):
     given = job["input"]
+    if given.get("refresh"):
+        return {"pid": os.getpid(), "refresh_worker": True}
     if given.get("progress"):
         runpod.serverless.progress_update(job, {"step": 1})
     await asyncio.sleep(given.get("sleep", 0))

@@ -1,0 +1,48 @@
+"""A platform whose worker is the test itself: its process only sleeps, and the test speaks the protocol for it."""
+
+import httpx
+import pytest
+import pytest_asyncio
+from handworker import Hand, by_hand, stock, until
+
+from localpod import Localpod, LocalpodThread, Options, WorkerTimes
+
+
+@pytest_asyncio.fixture
+async def pod(tmp_path):
+    """Endpoints `e` (one worker by hand), `pair` (two) and `none` (not one)."""
+    endpoints = {"e": by_hand(), "pair": by_hand(2), "none": by_hand(0)}
+    options = Options(state_dir=tmp_path, shutdown_grace_s=0, webhook_retry_s=0.05, times=WorkerTimes(grace_s=0.3))
+    async with Localpod(endpoints, options) as pod:
+        await until(lambda: all(worker["pid"] for name in endpoints for worker in pod.workers(name)))
+        yield pod
+
+
+@pytest_asyncio.fixture
+async def http(pod):
+    headers = {"Authorization": "Bearer any"}
+    async with httpx.AsyncClient(base_url=pod.base_url, headers=headers, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def hand(pod, http):
+    return Hand(http, "e", pod.workers("e")[0]["id"])
+
+
+@pytest.fixture
+def pair(pod, http):
+    return [Hand(http, "pair", worker["id"]) for worker in pod.workers("pair")]
+
+
+@pytest.fixture(scope="session")
+def stock_pod(tmp_path_factory):
+    """Stock SDK workers, kept warm for the whole session: each costs more than a second to start."""
+    endpoints = {
+        "echo": stock("echo", calls_others=True, pools=("llm",)),
+        "streaming": stock("streaming"),
+        "wide": stock("wide"),
+    }
+    options = Options(warm=True, ping_interval_s=1, state_dir=tmp_path_factory.mktemp("state"))
+    with LocalpodThread(endpoints, options) as pod:
+        yield pod
