@@ -64,11 +64,14 @@ class Session:
 
 
 @contextmanager
-def _session(file: Path, images: Images, prefix: str, url: str) -> Iterator[Session]:
+def _session(
+    url: str, file: Path, prefix: str, registry: str = "", tag: str = "none", credential: str | None = None
+) -> Iterator[Session]:
     """What every command starts from; a failure ends the command with one sentence on stderr."""
     try:
         key = PlatformSettings().key
         with Api(key, url) as api:
+            images = Images(registry, tag, credential)
             yield Session(api, wanted(load_endpoints(file), images, prefix), key)
     except (Misconfigured, ApiError, applying.Stopped) as error:
         typer.echo(str(error), err=True)
@@ -87,7 +90,7 @@ def plan(
     api: ApiUrl = BASE_URL,
 ) -> None:
     """Say what would change, what it may cost, and whether the worker quota allows it."""
-    with _session(endpoints, Images(registry, tag, credential), prefix, api) as session:
+    with _session(api, endpoints, prefix, registry, tag, credential) as session:
         made = make_plan(session.wanted, session.api.endpoints(), quota)
     _print_plan(made, as_json=as_json)
     if not made.fits or any(action.reason for action in made.actions):
@@ -107,7 +110,7 @@ def apply(
     api: ApiUrl = BASE_URL,
 ) -> None:
     """Create and update endpoints until RunPod is as the file says. Run it again after a failure: it goes on."""
-    with _session(endpoints, Images(registry, tag, credential), prefix, api) as session:
+    with _session(api, endpoints, prefix, registry, tag, credential) as session:
         made = make_plan(session.wanted, session.api.endpoints(), quota)
         if not as_json:
             _print_plan(made, as_json=False)
@@ -130,7 +133,7 @@ def destroy(
     api: ApiUrl = BASE_URL,
 ) -> None:
     """Remove the file's endpoints, with their queued and running jobs."""
-    with _session(endpoints, Images("", "none"), prefix, api) as session:
+    with _session(api, endpoints, prefix) as session:
         live = session.api.endpoints()
         names = [f"{endpoint.name} ({endpoint.id})" for endpoint in applying.doomed(session.wanted, live)]
         if names and not yes:
@@ -152,7 +155,7 @@ def doctor(
     api: ApiUrl = BASE_URL,
 ) -> None:
     """Say what is wrong with the live endpoints and what to do about it."""
-    with _session(endpoints, Images(registry, tag, credential), prefix, api) as session:
+    with _session(api, endpoints, prefix, registry, tag, credential) as session:
         findings = examine(session.api, session.wanted)
         tried = _smoke(session, as_json=as_json) if smoke and not _hopeless(findings) else []
     if as_json:

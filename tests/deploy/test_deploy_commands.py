@@ -1,0 +1,130 @@
+"""The four commands, as they are typed: what they print, when they ask, and their exit status."""
+
+import json
+from typing import Any
+
+import pytest
+from standin import KEY, Fault, StandIn
+from typer.testing import CliRunner, Result
+
+from deploy.__main__ import app
+
+RELEASE = ["--registry", "ghcr.io/acme", "--tag", "1.2.3"]
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNPOD_API_KEY", KEY)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def deploy(standin: StandIn, *words: str, answer: str | None = None) -> Result:
+    return CliRunner().invoke(app, [*words, "--api", standin.url], input=answer)
+
+
+def as_json(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+def test_plan_shows_changes_cost_and_quota_and_changes_nothing(standin: StandIn) -> None:
+    result = deploy(standin, "plan", *RELEASE)
+
+    assert result.exit_code == 0, result.output
+    assert "+ img-pod-orchestrator: create" in result.stdout
+    assert "Workers: 5 here, 0 in the account's other endpoints, quota 5" in result.stdout
+    # selfie 0.00053 + llm 0.00031 + 2 × zimage 0.00031 + orchestrator 0.00004, by 3600
+    assert "Worst case $5.40 an hour" in result.stdout
+    assert standin.changing() == []
+
+
+def test_plan_as_json_holds_the_same(standin: StandIn) -> None:
+    plan = as_json(deploy(standin, "plan", *RELEASE, "--json"))
+
+    assert [action["kind"] for action in plan["actions"]] == ["create"] * 4
+    assert plan["worst_case_usd_per_hour"] == pytest.approx(5.40)
+    assert plan["fits"]
+
+
+def test_second_file_does_not_fit_the_first_quota(standin: StandIn) -> None:
+    result = deploy(standin, "plan", *RELEASE, "--endpoints", "endpoints-per-pool.yaml", "--json")
+
+    assert result.exit_code == 1
+    assert (as_json(result)["workers"], as_json(result)["fits"]) == (8, False)
+
+
+def test_apply_asks_and_a_no_changes_nothing(standin: StandIn) -> None:
+    result = deploy(standin, "apply", *RELEASE, answer="n\n")
+
+    assert result.exit_code == 1
+    assert standin.changing() == []
+
+
+def test_apply_plan_and_destroy_follow_each_other(standin: StandIn) -> None:
+    made = as_json(deploy(standin, "apply", *RELEASE, "--yes", "--json"))
+    assert [step["done"] for step in made["endpoints"]] == ["create"] * 4
+
+    again = as_json(deploy(standin, "plan", *RELEASE, "--json"))
+    assert [action["kind"] for action in again["actions"]] == ["keep"] * 4
+
+    assert deploy(standin, "destroy", answer="n\n").exit_code == 1
+    assert len(standin.endpoints) == 4
+    assert len(as_json(deploy(standin, "destroy", "--yes", "--json"))["removed"]) == 4
+    assert standin.endpoints == {}
+
+
+def test_staging_stands_beside_production(standin: StandIn) -> None:
+    deploy(standin, "apply", *RELEASE, "--yes")
+    deploy(standin, "apply", *RELEASE, "--yes", "--prefix", "img-pod-staging", "--quota", "10")
+
+    assert len(standin.endpoints) == 8
+    deploy(standin, "destroy", "--yes", "--prefix", "img-pod-staging")
+    assert "img-pod-staging" not in str(standin.endpoints)
+
+
+def test_doctor_without_smoke_finds_nothing_in_a_fresh_deployment(standin: StandIn) -> None:
+    deploy(standin, "apply", *RELEASE, "--yes")
+
+    result = deploy(standin, "doctor", *RELEASE, "--no-smoke")
+
+    assert (result.exit_code, result.stdout.strip()) == (0, "Nothing is wrong.")
+
+
+def test_doctor_of_nothing_says_what_is_missing_and_sends_no_request(standin: StandIn) -> None:
+    result = deploy(standin, "doctor", *RELEASE, "--json")
+
+    assert result.exit_code == 1
+    assert {finding["what"] for finding in as_json(result)["findings"]} == {"doesn't exist"}
+    assert as_json(result)["smoke"] == []
+
+
+@pytest.mark.parametrize("words", [["plan", *RELEASE], ["apply", *RELEASE, "--yes"], ["destroy", "--yes"]])
+def test_failure_of_the_api_is_one_sentence_and_never_the_key(standin: StandIn, words: list[str]) -> None:
+    standin.faults = [Fault("listEndpoints", 403, times=9)]
+
+    result = deploy(standin, *words)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Listing endpoints failed (403)")
+    assert "Traceback" not in result.output
+    assert KEY not in result.output + result.stderr
+
+
+def test_no_key_is_told_by_the_name_of_its_variable(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNPOD_API_KEY")
+    monkeypatch.delenv("RUNPOD_AI_API_KEY", raising=False)
+
+    assert "Set RUNPOD_API_KEY" in deploy(standin, "plan", *RELEASE).stderr
+
+
+def test_tag_that_moves_is_refused(standin: StandIn) -> None:
+    assert "latest" in deploy(standin, "plan", "--registry", "ghcr.io/acme", "--tag", "latest").stderr
+
+
+def test_values_of_the_environment_are_not_shown(standin: StandIn) -> None:
+    deploy(standin, "apply", *RELEASE, "--yes")
+    standin.named("img-pod-llm")["env"] = {"SOMETHING": "a-secret-of-theirs"}
+
+    result = deploy(standin, "plan", *RELEASE)
+
+    assert "-SOMETHING" in result.stdout
+    assert "a-secret-of-theirs" not in result.output

@@ -1,0 +1,90 @@
+"""Smoke requests go through the job API and each outcome is told apart. The platform is a stand-in of two routes."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import respx
+
+from core.contracts import REQUESTS, Route, read_request
+from core.errors import PolicyBlocked
+from deploy import smoke
+
+BASE = "https://jobs.invalid/v2"
+PICTURE = {"width": 1024, "height": 1024, "image_format": "webp"}
+
+
+@pytest.fixture
+def selfie(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {route: request | ({"selfie": "AAAA"} if "selfie" in request else {}) for route, request in fixed().items()}
+    monkeypatch.setattr(smoke, "requests", lambda: made)
+
+
+def fixed() -> dict[Route, dict[str, Any]]:
+    return {Route.GENERAL: {"task": Route.GENERAL, "prompt": "a lighthouse"}}
+
+
+@pytest.fixture
+def platform() -> Iterator[respx.MockRouter]:
+    with respx.mock(base_url=f"{BASE}/orch", assert_all_called=False) as router:
+        router.post("/cancel/j1").respond(json={})
+        yield router
+
+
+def tried(platform: respx.MockRouter, *statuses: dict[str, Any], limit_s: float = 5) -> smoke.Smoke:
+    platform.post("/run").respond(json={"id": "j1", "status": "IN_QUEUE"})
+    platform.get("/status/j1").mock(side_effect=[httpx.Response(200, json={"id": "j1"} | one) for one in statuses])
+    [one] = smoke.try_routes(BASE, "key", "orch", limit_s=limit_s, poll_s=0)
+    return one
+
+
+@pytest.mark.usefixtures("selfie")
+def test_finished_picture_is_a_pass(platform: respx.MockRouter) -> None:
+    one = tried(platform, {"status": "IN_PROGRESS"}, {"status": "COMPLETED", "output": PICTURE})
+
+    assert (one.ok, one.said) == (True, "1024×1024 webp")
+    sent = platform.calls[0].request
+    assert json.loads(sent.content)["input"]["task"] == "imagegen"
+    assert sent.headers["authorization"] == "Bearer key"
+
+
+@pytest.mark.usefixtures("selfie")
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"status": "FAILED", "error": PolicyBlocked("Refused.").to_wire()}, "policy_blocked: Refused."),
+        ({"status": "COMPLETED"}, "COMPLETED without a picture"),
+        ({"status": "TIMED_OUT"}, "TIMED_OUT without a picture"),
+    ],
+)
+def test_anything_else_is_a_failure_with_its_reason(
+    platform: respx.MockRouter, status: dict[str, Any], said: str
+) -> None:
+    one = tried(platform, status)
+
+    assert (one.ok, one.said) == (False, said)
+
+
+@pytest.mark.usefixtures("selfie")
+def test_job_that_nobody_takes_is_cancelled(platform: respx.MockRouter) -> None:
+    one = tried(platform, limit_s=0)
+
+    assert "still IN_QUEUE" in one.said
+    assert platform.calls[-1].request.url.path.endswith("/cancel/j1")
+
+
+@pytest.mark.usefixtures("selfie")
+def test_refused_request_is_told_by_its_status(platform: respx.MockRouter) -> None:
+    platform.post("/run").respond(401)
+
+    [one] = smoke.try_routes(BASE, "key", "orch", poll_s=0)
+
+    assert (one.ok, one.said) == (False, "HTTP 401")
+
+
+def test_requests_of_every_route_are_what_the_orchestrator_takes() -> None:
+    for route, request in smoke.requests().items():
+        assert read_request(request, REQUESTS).task == route
+    assert set(smoke.requests()) == set(Route)
