@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.contracts import Route
-from core.policy.constraints import CONSTRAINT, STRONG_CONSTRAINT
-from core.policy.engine import check
+from core.policy.constraints import ADULT_ANCHOR, CONSTRAINT, STRONG_CONSTRAINT
+from core.policy.engine import AMBIGUOUS_YOUTH, check, treatment_of
 from core.policy.verdict import Action, Treatment, Verdict
+
+
+_TEXTS = {"strong_constraint": STRONG_CONSTRAINT, "constraint": CONSTRAINT, "adult_anchor": ADULT_ANCHOR}
+"""What code may put in front of a prompt, the strongest first: each says all that the ones after it say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """`applied` names what was put into the prompt: `constraint` or `strong_constraint`."""
+    """`applied` names what was put into the prompt: `constraint`, `strong_constraint` or `adult_anchor`."""
 
     prompt: str
     verdict: Verdict
@@ -24,17 +28,15 @@ class Assembled:
 
 
 def _bare(prompt: str) -> tuple[str, set[str]]:
-    """The prompt without the constraint texts at its front, and the names of those it had."""
+    """The prompt without what code has put at its front, and the names of that."""
     had: set[str] = set()
     while True:
         prompt = prompt.lstrip()
-        for name, text in (("strong_constraint", STRONG_CONSTRAINT), ("constraint", CONSTRAINT)):
-            if prompt.startswith(text):
-                had.add(name)
-                prompt = prompt[len(text) :]
-                break
-        else:
+        name = next((name for name, text in _TEXTS.items() if prompt.startswith(text)), None)
+        if name is None:
             return prompt, had
+        had.add(name)
+        prompt = prompt[len(_TEXTS[name]) :]
 
 
 def assemble(
@@ -45,23 +47,24 @@ def assemble(
     The constraint comes first, because the model's encoder cuts off at 512 tokens; at `strength` 1 the stronger text is
     put in whatever the verdict. A prompt assembled before comes back unchanged.
     """
-    bare, had = _bare(prompt)
+    bare, wanted = _bare(prompt)
     verdict = check((bare,), route, treated_as=treated_as, stage="assemble")
-    front: tuple[str, ...] = ()
-    if strength == 1 or "strong_constraint" in had:
-        front = ("strong_constraint",)
-    elif verdict.action is Action.CONSTRAIN or "constraint" in had:
-        front = ("constraint",)
-    texts = {"constraint": CONSTRAINT, "strong_constraint": STRONG_CONSTRAINT}
-    assembled = " ".join([*(texts[name] for name in front), bare]).rstrip()
+    if strength == 1:
+        wanted.add("strong_constraint")
+    if verdict.action is Action.CONSTRAIN:
+        wanted.add("constraint")
+    if AMBIGUOUS_YOUTH in verdict.categories and treatment_of(route, treated_as) == "adult_allowed":
+        wanted.add("adult_anchor")
+    front = next((name for name in _TEXTS if name in wanted), None)
+    assembled = f"{_TEXTS[front]} {bare}".rstrip() if front else bare
     check((assembled,), route, treated_as=treated_as, stage="assemble")
-    return Assembled(assembled, verdict, front)
+    return Assembled(assembled, verdict, (front,) if front else ())
 
 
 def constrain(prompt: str) -> str:
     """The prompt with the constraint in front whatever it says: the chat that it was written from was explicit."""
     bare, had = _bare(prompt)
-    return prompt if had else f"{CONSTRAINT} {bare}"
+    return prompt if had & {"constraint", "strong_constraint"} else f"{CONSTRAINT} {bare}"
 
 
 def evaluate_private_chat(prompt: str) -> Assembled:

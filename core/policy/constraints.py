@@ -20,3 +20,6 @@ STRONG_CONSTRAINT = (
     "fully covered from neck to feet."
 )
 """For the repaint after a picture that the checker refused."""
+
+ADULT_ANCHOR = "Every person in the picture is a grown adult of at least twenty-five years."
+"""Where text that passes on the adult-allowed route says `girl`, which a painter may take for a child."""

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from core.contracts import Route
-from core.errors import PolicyBlocked
+from core.errors import Misconfigured, PolicyBlocked
 from core.policy.lexicon import Found, Lexicon, Rule, Span
 from core.policy.normalise import Stream, streams
 from core.policy.routes import ROUTES
@@ -24,6 +24,7 @@ from core.policy.verdict import Action, Treatment, Verdict
 RULES = Path(__file__).resolve().parent / "rules"
 MAX_TEXT_CHARS = 16_384
 TOO_LONG = "too_long"
+AMBIGUOUS_YOUTH = "ambiguous_youth"
 _LINKING_MAX = 5
 """Linking words that may stand between the two ends of a `linked` rule."""
 
@@ -48,7 +49,10 @@ def lexicon() -> Lexicon:
     """Compiled once per process. Raises `Misconfigured` where a rule is wrong."""
     compiled = Lexicon()
     for file in _files():
-        compiled.add(tomllib.loads(file.read_text(encoding="utf-8")))
+        try:
+            compiled.add(tomllib.loads(file.read_text(encoding="utf-8")))
+        except (tomllib.TOMLDecodeError, KeyError) as error:
+            raise Misconfigured(f"The policy's rules in {file.name} can't be read: {error}.") from None
     return compiled.checked()
 
 
@@ -115,32 +119,33 @@ def _action(rule: Rule, route: Route, treated_as: Treatment) -> Action:
     if rule.tier == "soft":
         return Action.CONSTRAIN if treated_as == "moderated" else Action.ALLOW
     if rule.tier == "anchor":
-        return Action.CONSTRAIN if treated_as == "adult_allowed" else Action.ALLOW
+        return Action.ALLOW
     if rule.tier == "minor":
         return Action.REFUSE if ROUTES[route].refuses_any_minor else Action.ALLOW
     return Action.REFUSE
 
 
-def _treated(route: Route, treated_as: Treatment | None) -> Treatment:
-    """`treated_as` can only make a route stricter."""
+def treatment_of(route: Route, treated_as: Treatment | None) -> Treatment:
+    """How a route treats a text; `treated_as` can only make it stricter."""
     return "adult_allowed" if ROUTES[route].adult_allowed and treated_as != "moderated" else "moderated"
 
 
 def judge(texts: Iterable[str], route: Route, *, treated_as: Treatment | None = None) -> Verdict:
     """The worst verdict of all rules over all texts of one request, taken together. Never raises.
 
-    `categories` are those of the rules that ask for the worst; what is explicit is named where it passes as well.
+    `categories` are those of the rules that ask for the worst; where all pass, those of what needs to be known still:
+    that the text is explicit, or that its words leave open whether a person is grown (`AMBIGUOUS_YOUTH`).
     """
     texts = tuple(texts)
     if any(len(text) > MAX_TEXT_CHARS for text in texts):
         return Verdict(Action.REFUSE, (TOO_LONG,), POLICY_VERSION)
-    treated = _treated(route, treated_as)
+    treated = treatment_of(route, treated_as)
     met = rules_met(texts)
     asked = [(rule.category, _action(rule, route, treated)) for rule in met]
     worst = max((action for _, action in asked), key=_SEVERITY.index, default=Action.ALLOW)
     categories = {category for category, action in asked if action is worst}
     if worst is Action.ALLOW:
-        categories = {rule.category for rule in met if rule.tier == "soft"}
+        categories = {rule.category for rule in met if rule.tier in {"soft", "anchor"}}
     return Verdict(worst, tuple(sorted(categories)), POLICY_VERSION)
 
 

@@ -145,6 +145,8 @@ class Lexicon:
             for pattern in entry.get(key, ()):
                 for tokens in _spellings(pattern, exact=exact):
                     self._insert(tokens, concept, exception=exception)
+                    if entry.get("run_together"):
+                        self._insert(("".join(tokens),), concept, exception=exception)
                     if len(tokens) == 1 and not exception:
                         single.add(tokens[0].rstrip("*"))
         self.words |= single
