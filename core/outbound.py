@@ -10,8 +10,11 @@ May import: core.errors, httpcore.
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import httpcore
@@ -42,6 +45,16 @@ def is_global(address: Address) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_private)
 
 
+_resolvers = ThreadPoolExecutor(8, thread_name_prefix="resolve")
+"""A name server that never answers holds a thread for half a minute: here it can't hold those of everything else."""
+
+
+@functools.cache
+def public_authorities() -> ssl.SSLContext:
+    """TLS that trusts certifi's list of authorities: a slim image has none of its own. Reading it takes 20 ms."""
+    return httpcore.default_ssl_context()
+
+
 def is_any(address: Address) -> bool:
     """For addresses that the deployer chose: all are allowed."""
     del address
@@ -50,9 +63,9 @@ def is_any(address: Address) -> bool:
 
 async def resolve(host: str, port: int) -> list[Address]:
     """Every address of `host`, as the system's resolver reads it (which takes `127.1`, `0177.0.0.1`, `2130706433`)."""
-    loop = asyncio.get_running_loop()
+    ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(_resolvers, ask)
     except (OSError, UnicodeError):
         return []
     # A scope ("fe80::1%eth0") is dropped: it marks a link-local address, which is judged the same without it.

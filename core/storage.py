@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import BadUrl, DeadlineExceeded, EndpointUnavailable, ImgPodError, InvalidRequest, Misconfigured
-from core.outbound import JudgedBackend, Resolve, is_any, is_global, resolve
+from core.outbound import JudgedBackend, Resolve, is_any, is_global, public_authorities, resolve
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
@@ -148,8 +148,9 @@ class Store:
         if endpoint is None and key_id is None and secret is None:
             return None
         if endpoint is None or key_id is None or secret is None:
-            three = "BUCKET_ENDPOINT_URL, BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY"
-            raise Misconfigured(f"Storage needs {three}: set all three, or none.")
+            given = {"ENDPOINT_URL": endpoint, "ACCESS_KEY_ID": key_id, "SECRET_ACCESS_KEY": secret}
+            missing = " and ".join(f"BUCKET_{name}" for name, value in given.items() if value is None)
+            raise Misconfigured(f"Storage also needs {missing}: set it, or unset the other BUCKET_* to go without.")
         try:
             base, region = read_endpoint(endpoint, settings.name, schemes=("https", "http"))
         except ValueError as error:
@@ -227,7 +228,9 @@ class Store:
 
     async def _send(self, url: str, data: bytes, content_type: str) -> tuple[int, bytes]:
         headers = list(self._signed(url, data, content_type).items())
-        pool = httpcore.AsyncConnectionPool(ssl_context=self._ssl, network_backend=self._network)
+        pool = httpcore.AsyncConnectionPool(
+            ssl_context=self._ssl or public_authorities(), network_backend=self._network
+        )
         async with pool, pool.stream("PUT", url, headers=headers, content=data) as response:
             answer = b""
             async for chunk in response.aiter_stream():

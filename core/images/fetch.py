@@ -14,7 +14,7 @@ import httpx
 
 from core.errors import BadUrl
 from core.images.intake import IntakeLimits, too_many_bytes
-from core.outbound import Allowed, JudgedBackend, Resolve, is_global, resolve
+from core.outbound import Allowed, JudgedBackend, Resolve, is_global, public_authorities, resolve
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HEADERS = [("User-Agent", "img-pod"), ("Accept", "image/*"), ("Accept-Encoding", "identity")]
@@ -62,8 +62,7 @@ class HttpsFetch:
 
     async def _follow(self, url: httpx.URL, limits: IntakeLimits) -> bytes:
         backend = JudgedBackend(allowed=self._allowed, resolve=self._resolve)
-        # httpx's context brings its own list of authorities: a slim image has none.
-        context = self._ssl or httpx.create_ssl_context(trust_env=False)
+        context = self._ssl or public_authorities()
         # A connection per hop: one kept from the last may be closing just as the next request is written to it.
         pool = httpcore.AsyncConnectionPool(ssl_context=context, network_backend=backend, max_keepalive_connections=0)
         async with pool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import socket
@@ -247,6 +248,13 @@ async def test_a_real_signature_is_sent(guarded: Guarded) -> None:
     assert stored["Body"].read() == PICTURE
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_signature_covers_the_pictures_bytes(scheme: str) -> None:
+    headers = store(1)._signed(f"{scheme}://s3.example.com/pictures/a.png", PICTURE, "image/png")
+    assert headers["X-Amz-Content-SHA256"] == hashlib.sha256(PICTURE).hexdigest()
+    assert "content-type;host;x-amz-content-sha256;x-amz-date" in headers["Authorization"]
+
+
 async def test_wrong_credentials_say_which_settings_to_check(guarded: Guarded) -> None:
     for key_id, secret in ((guarded.writer[0], SECRET), (KEY_ID, SECRET), guarded.reader):
         made = store(guarded.port, access_key_id=key_id, secret_access_key=secret)
@@ -481,7 +489,7 @@ def test_without_settings_nothing_is_stored() -> None:
 
 @pytest.mark.parametrize("missing", ["endpoint_url", "access_key_id", "secret_access_key"])
 def test_half_a_bucket_is_a_wrong_setting(missing: str) -> None:
-    with pytest.raises(Misconfigured, match="set all three"):
+    with pytest.raises(Misconfigured, match=f"also needs BUCKET_{missing.upper()}:"):
         Store.from_settings(settings(1, **{missing: None}))
 
 
