@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from PIL import Image
 
 from core.contracts import ATTRIBUTES, AgeBand, Features
 from embedded.faces import Look, draw_look, look_of, random_features
@@ -61,8 +62,21 @@ def render(folder: Path, *, split: str, count: int, workers: int = 1) -> None:
 
 
 def load(folder: Path, split: str) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
-    pictures = np.load(folder / f"{split}.npy", mmap_mode="r")
-    return pictures, json.loads((folder / f"{split}.json").read_text())
+    records = json.loads((folder / f"{split}.json").read_text())
+    return np.load(folder / f"{split}.npy", mmap_mode="r")[: len(records)], records
+
+
+def reduced(folder: Path, split: str, side: int) -> NDArray[np.uint8]:
+    """The split's pictures at `side` px, kept beside the large ones."""
+    path = folder / f"{split}{side}.npy"
+    if not path.exists():
+        large, _ = load(folder, split)
+        small = np.empty((len(large), side, side, 3), np.uint8)
+        for index, picture in enumerate(large):
+            small[index] = np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS))
+        np.save(path, small)
+    kept: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    return kept
 
 
 def is_adult(record: dict[str, Any]) -> bool:

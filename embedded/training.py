@@ -1,0 +1,109 @@
+"""What every training script here shares: a clock for the learning rate, averaged weights, resuming, small pictures.
+
+A run is bounded by minutes, not steps, because it is made to fit the machine at hand. Its state is written every few
+minutes and at the end, so that a run can be stopped at any time and taken up again with the same command.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from torch import nn
+
+
+@dataclass(slots=True)
+class Clock:
+    """Learning rate from the share of the run's time that has passed: warm-up, plateau, decay to nothing."""
+
+    minutes: float
+    peak: float
+    warm: float = 0.02
+    decay_from: float = 0.6
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def share(self) -> float:
+        return (time.monotonic() - self.began) / (self.minutes * 60)
+
+    def rate(self) -> float:
+        share = self.share
+        if share < self.warm:
+            return self.peak * (share + 1e-3) / (self.warm + 1e-3)
+        fall = max(share - self.decay_from, 0.0) / (1 - self.decay_from)
+        return self.peak * (0.5 + 0.5 * math.cos(math.pi * min(fall, 1.0)))
+
+    def steps(self, optimizer: torch.optim.Optimizer, first: int = 0) -> Iterator[int]:
+        """Counts steps until the time is up, setting each step's learning rate."""
+        step = first
+        while self.share < 1:
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate() * group.get("factor", 1.0)
+            yield step
+            step += 1
+
+
+class Averaged:
+    """An exponential moving average of a model's weights: what is shipped."""
+
+    def __init__(self, model: nn.Module, keep: float = 0.999) -> None:
+        self.keep = keep
+        self.model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        keep = min(self.keep, (1 + step) / (10 + step))
+        for mine, theirs in zip(self.model.parameters(), model.parameters(), strict=True):
+            mine.lerp_(theirs, 1 - keep)
+
+
+class Run:
+    """One resumable run: its state file and its figures."""
+
+    def __init__(self, folder: Path, name: str, every_s: float = 120) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path, self.log = folder / f"{name}.pt", folder / f"{name}.jsonl"
+        self.every_s, self.saved = every_s, time.monotonic()
+        self.seen: dict[str, float] = {}
+
+    def resume(self, **parts: nn.Module | torch.optim.Optimizer) -> int:
+        """Loads what was saved into `parts`, and gives the step to go on from."""
+        if not self.path.exists():
+            return 0
+        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        return int(state["step"])
+
+    def save(self, step: int, **parts: nn.Module | torch.optim.Optimizer) -> None:
+        beside = self.path.with_suffix(".new")
+        torch.save({"step": step, **{name: part.state_dict() for name, part in parts.items()}}, beside)
+        beside.replace(self.path)
+        self.saved = time.monotonic()
+
+    def due(self) -> bool:
+        return time.monotonic() - self.saved > self.every_s
+
+    def note(self, step: int, clock: Clock, every: int = 50, **figures: float) -> None:
+        for name, value in figures.items():
+            self.seen[name] = 0.95 * self.seen.get(name, value) + 0.05 * value
+        if step % every == 0:
+            shown = {name: round(value, 5) for name, value in self.seen.items()}
+            line = json.dumps({"step": step, "share": round(clock.share, 3), **shown})
+            with self.log.open("a") as file:
+                file.write(line + "\n")
+            typer.echo(line)
+
+
+def to_signed(pictures: NDArray[np.uint8]) -> torch.Tensor:
+    """`(B, H, W, 3)` bytes to `(B, 3, H, W)` in −1…1."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
