@@ -112,15 +112,3 @@ class JudgedBackend(httpcore.AsyncNetworkBackend):
         return await self._network.connect_tcp(
             str(address), port, timeout=timeout, local_address=local_address, socket_options=socket_options
         )
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own signature
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        del path, timeout, socket_options
-        raise BadUrl("The URL must be an https URL.")
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)

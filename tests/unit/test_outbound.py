@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import ip_address
 
 import httpcore
@@ -110,6 +111,16 @@ async def test_a_name_is_asked_for_once_and_the_judged_address_is_connected_to(u
     assert len(answers) == 1
 
 
-async def test_a_socket_in_the_file_system_is_never_connected_to() -> None:
-    with pytest.raises(BadUrl):
-        await JudgedBackend(allowed=is_any).connect_unix_socket("/var/run/docker.sock")
+async def test_an_address_that_does_not_answer_is_followed_by_the_next(unused_tcp_port: int) -> None:
+    async def both(host: str, port: int) -> list[Address]:
+        return [ip_address("127.0.0.2"), ip_address("127.0.0.1")]
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", unused_tcp_port):
+        backend = JudgedBackend(allowed=is_any, resolve=both)
+        stream = await backend.connect_tcp("two.example", unused_tcp_port, timeout=5)
+        assert await stream.read(100, timeout=5) == b"hello"
+        await stream.aclose()
