@@ -1,0 +1,133 @@
+"""What the orchestrator does when its workers fail, are slow, or are given up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from localpod import Fault, FaultKind
+from tests.chain.conftest import Caller, children, eventually
+
+CHAT = {"task": "chat/scenes/generate", "messages": [{"role": "user", "content": "the lighthouse at dusk"}]}
+IMAGE = {"task": "imagegen", "prompt": "a lighthouse at dusk"}
+Start = Callable[..., Caller]
+Executions = Callable[[], list[dict[str, Any]]]
+
+
+def test_caption_runs_beside_the_picture(stand_ins: Start) -> None:
+    caller = stand_ins(STAND_IN_GENERATE_S="1.0", STAND_IN_CAPTION_S="0.8")
+    caller.output(CHAT)
+    records = {record["stage"]: record for record in caller.output(CHAT)["timeline"]}
+    assert records["caption"]["started_ms"] < records["generate"]["started_ms"] + 300
+    assert records["caption"]["started_ms"] + records["caption"]["wall_ms"] < (
+        records["generate"]["started_ms"] + records["generate"]["wall_ms"] + 500
+    )
+
+
+def test_cancelled_request_leaves_no_child_running(stand_ins: Start, executions: Executions) -> None:
+    caller = stand_ins(STAND_IN_GENERATE_S="30", STAND_IN_CAPTION_S="30")
+    job = caller.submit(CHAT)
+    running = lambda: [one for one in children(caller.pod, "llm", "zimage") if one["status"] == "IN_PROGRESS"]  # noqa: E731
+    eventually(running, lambda jobs: len(jobs) == 2, within_s=30)
+    caller.http.post(f"cancel/{job}")
+    cancelled = time.monotonic()
+    eventually(running, lambda jobs: not jobs)
+    assert time.monotonic() - cancelled < 4
+    eventually(executions, lambda lines: sum(line["what"] == "cancelled" for line in lines) == 2)
+
+
+def test_request_ends_at_its_timeout_and_its_child_with_it(stand_ins: Start) -> None:
+    caller = stand_ins(STAND_IN_GENERATE_S="30")
+    error = caller.error({**IMAGE, "timeout_s": 5})
+    assert (error["code"], error["stage"]) == ("deadline_exceeded", "generate")
+    eventually(lambda: children(caller.pod, "zimage"), lambda jobs: all(job["status"] == "CANCELLED" for job in jobs))
+
+
+def test_expansion_that_is_down_is_replaced_and_recorded(stand_ins: Start) -> None:
+    caller = stand_ins()
+    caller.pod.inject(Fault(kind=FaultKind.SERVER_ERROR, endpoint="llm", times=None))
+    result = caller.output(CHAT)
+    assert {(item["stage"], item["fallback"]) for item in result["degraded"]} == {
+        ("expand", "template_prompt"),
+        ("caption", "template_caption"),
+    }
+    assert "lighthouse" in result["prompt_used"]
+    assert 10 <= len(result["caption"].split()) <= 15
+
+
+def test_late_caption_does_not_hold_back_the_picture(stand_ins: Start) -> None:
+    caller = stand_ins(STAND_IN_CAPTION_S="30", ORCHESTRATOR_CAPTION_LIMIT_S="1")
+    result = caller.output(CHAT)
+    assert [item["stage"] for item in result["degraded"]] == ["caption"]
+    assert result["degraded"][0]["reason"] == "deadline_exceeded"
+
+
+def test_prompt_the_llm_wrote_is_judged_before_it_is_painted(stand_ins: Start, executions: Executions) -> None:
+    caller = stand_ins(STAND_IN_SAYS="a naked fourteen year old")
+    error = caller.error(CHAT)
+    assert error["code"] == "policy_blocked"
+    assert not [line for line in executions() if line["stage"] == "generate"]
+
+
+def test_selfie_of_a_minor_is_refused_before_anything_is_painted(stand_ins: Start, executions: Executions) -> None:
+    caller = stand_ins(STAND_IN_AGE="under_18")
+    error = caller.error({"task": "profile/create", "selfie": "aGVsbG8="})
+    assert error["code"] == "minor_suspected"
+    assert not [line for line in executions() if line["stage"] == "generate"]
+
+
+def test_submit_whose_answer_was_lost_is_painted_once_and_answered(stand_ins: Start, executions: Executions) -> None:
+    caller = stand_ins(STAND_IN_GENERATE_S="0.5")
+    caller.pod.inject(Fault(kind=FaultKind.RESET_AFTER, endpoint="zimage", times=1))
+    assert caller.output(IMAGE)["timeline"][0]["attempts"] == 2
+    began = [line for line in executions() if line["stage"] == "generate" and line["what"] == "began"]
+    assert 1 <= len(began) <= 2
+    assert len({line["key"] for line in began}) == 1
+
+
+@pytest.mark.parametrize("kind", [FaultKind.THROTTLE, FaultKind.SERVER_ERROR, FaultKind.RESET_BEFORE])
+def test_passing_fault_of_a_submit_is_retried(stand_ins: Start, kind: FaultKind) -> None:
+    caller = stand_ins()
+    caller.pod.inject(Fault(kind=kind, endpoint="zimage", times=1))
+    assert caller.output(IMAGE)["degraded"] == []
+
+
+def test_full_route_says_when_to_come_back(stand_ins: Start) -> None:
+    caller = stand_ins(STAND_IN_GENERATE_S="2", ORCHESTRATOR_ROUTE_CAPACITY="2")
+    with ThreadPoolExecutor(6) as threads:
+        states = list(threads.map(lambda _: caller.ends(IMAGE), range(6)))
+    refused = [state["error"] for state in states if state["status"] == "FAILED"]
+    assert refused and all('"queue_full"' in error and '"retry_after_ms": null' not in error for error in refused)
+    assert any(state["status"] == "COMPLETED" for state in states)
+
+
+def test_idempotency_key_gives_one_answer_once_painted(stand_ins: Start, executions: Executions) -> None:
+    caller = stand_ins(STAND_IN_GENERATE_S="1")
+    keyed = {**IMAGE, "idempotency_key": "order-1"}
+    first = caller.submit(keyed)
+    eventually(executions, lambda lines: bool(lines))
+    assert caller.error(keyed)["code"] == "already_running"
+    done = caller.wait(first)["output"]
+    assert caller.output(keyed) == done
+    assert caller.error({**keyed, "prompt": "something else"})["code"] == "idempotency_mismatch"
+    assert len([line for line in executions() if line["what"] == "began"]) == 1
+
+
+def test_whole_chains_progress_reaches_the_caller(stand_ins: Start) -> None:
+    caller = stand_ins(STAND_IN_EXPAND_S="1", STAND_IN_GENERATE_S="1")
+    job = caller.submit(CHAT)
+    percents: list[int] = []
+    stages: set[str] = set()
+    while (state := caller.status(job))["status"] not in {"COMPLETED", "FAILED"}:
+        if isinstance(told := state.get("output"), dict):
+            percents.append(told["percent"])
+            stages.add(told["stage"])
+        time.sleep(0.02)
+    assert state["status"] == "COMPLETED"
+    assert stages == {"expand", "generate"}
+    assert percents == sorted(percents)
+    assert any(percent > 50 for percent in percents)
