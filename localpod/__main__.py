@@ -234,14 +234,14 @@ def _chosen(path: Path, only: str | None) -> dict[str, EndpointSpec]:
 
 def _call(command: list[str], env: dict[str, str]) -> int:
     """The command's exit code, or 128 + N as a shell says it when signal N ended it."""
-    # Ctrl-C is the command's, and its end is then ours. A handler, unlike SIG_IGN, isn't inherited.
-    previous = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        code = subprocess.call(command, env=env)  # noqa: S603  # the user's own command
+        process = subprocess.Popen(command, env=env)  # noqa: S603  # the user's own command
     except OSError as error:
         _fail(f"{command[0]} can't be run: {error.strerror}")
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    # Ctrl-C reaches the command by itself, and its end is then ours; a kill of localpod is handed on.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    code = process.wait()
     return code if code >= 0 else 128 - code
 
 

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from localpod import wire
 from localpod.endpoint import Endpoint, Seat, Taker
-from localpod.faults import HTTP_KINDS, WORKER_OPERATIONS, Fault, FaultKind, Faults
+from localpod.faults import AFTER_KINDS, BEFORE_KINDS, WORKER_OPERATIONS, Fault, FaultKind, Faults
 from localpod.jobs import BadEnvelope, Envelope, Job, Outcome
 from localpod.limits import BASE_LIMITS, CHUNK_BYTES, RUN_BYTES, RUNSYNC_BYTES, Gate
 from localpod.workers import Fleet
@@ -32,6 +32,7 @@ HOLD_S = 25.0
 """How long a worker's question stays open; the SDK gives up after 90 s."""
 WAIT_MS, SHORTEST_WAIT_MS, LONGEST_WAIT_MS = 90_000, 1_000, 300_000
 CLOSING_PAUSE_S = 0.2
+UNREADABLE = (FaultKind.RESET_AFTER, FaultKind.TRUNCATE, FaultKind.NOT_JSON)
 DRAIN_BYTES = 256_000_000
 
 
@@ -119,6 +120,8 @@ class Call:
                 return str(envelope["input"]["task"])
             except (wire.NotJson, KeyError, TypeError):
                 return None
+        if self.take is not None:
+            return self.take[1][0].task if self.take[1] else None
         job = self.endpoint.find(self.names[-1]) if self.names else None
         return job.task if job else None
 
@@ -328,6 +331,7 @@ class Api:
             seat.on_stop = pushed.set
             await _within(self._hold_s, pushed)
         if not seat.stops:
+            await asyncio.sleep(CLOSING_PAUSE_S if seat.closing else 0)
             return web.Response(status=204)
         stops, seat.stops = seat.stops, []
         return reply({"jobsToStop": stops})
@@ -386,18 +390,29 @@ class Api:
     async def _through_faults(
         self, call: Call, serve: Callable[[Call], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        fault = None
-        if self._faults.any:
-            fault = self._faults.pick(HTTP_KINDS, call.endpoint.name, call.operation, await call.task())
-        if fault is None:
-            answer = await self._serve(call, serve)
-            return await self._deliver(call, answer) if call.take else answer
-        if (early := _before(call.request, fault)) is not None:
-            return early
+        if (early := await self._fault(call, BEFORE_KINDS)) is not None:
+            return _before(call.request, early)
         answer = await self._serve(call, serve)
-        if call.take and fault.kind in (FaultKind.RESET_AFTER, FaultKind.TRUNCATE, FaultKind.NOT_JSON):
-            call.endpoint.give_back(*call.take)  # a worker can't have read these
-        return await _spoil(call.request, answer, fault)
+        try:
+            # An answer without a body, such as "no job yet", has nothing to spoil: the fault waits for the next.
+            spoiled = await self._fault(call, AFTER_KINDS) if answer.status != 204 else None
+            if spoiled is None:
+                return await self._deliver(call, answer)
+            if spoiled.kind in UNREADABLE:
+                self._take_back(call)
+            return await _spoil(call.request, answer, spoiled)
+        except (ConnectionError, asyncio.CancelledError):
+            self._take_back(call)
+            raise
+
+    async def _fault(self, call: Call, kinds: tuple[FaultKind, ...]) -> Fault | None:
+        if not self._faults.any:
+            return None
+        return self._faults.pick(kinds, call.endpoint.name, call.operation, await call.task())
+
+    def _take_back(self, call: Call) -> None:
+        if call.take is not None:
+            call.endpoint.give_back(*call.take)
 
     async def _serve(self, call: Call, serve: Callable[[Call], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
         try:
@@ -407,16 +422,11 @@ class Api:
 
     async def _deliver(self, call: Call, answer: web.StreamResponse) -> web.StreamResponse:
         """Writes a hand-over out at once, and takes the jobs back if nobody is there any more."""
-        if call.take is None:
-            return answer
-        try:
+        if call.take is not None:
             await answer.prepare(call.request)
             await answer.write_eof()
-        except (ConnectionError, asyncio.CancelledError):
-            call.endpoint.give_back(*call.take)
-            raise
-        if call.request.transport is None or call.request.transport.is_closing():
-            call.endpoint.give_back(*call.take)
+            if call.request.transport is None or call.request.transport.is_closing():
+                self._take_back(call)
         return answer
 
     # ── localpod's own resources ─────────────────────────────────────────────────────────────────────────────────────
@@ -479,17 +489,15 @@ async def _within(seconds: float, event: asyncio.Event) -> None:
         return
 
 
-def _before(request: web.BaseRequest, fault: Fault) -> web.Response | None:
-    if fault.kind is FaultKind.THROTTLE:
-        refused = refusal(429, "rate limit exceeded (fault)")
-        if fault.retry_after_s is not None:
-            refused.headers["Retry-After"] = f"{fault.retry_after_s:g}"
-        return refused
-    if fault.kind is FaultKind.SERVER_ERROR:
-        return refusal(fault.status, "internal error (fault)")
+def _before(request: web.BaseRequest, fault: Fault) -> web.Response:
     if fault.kind is FaultKind.RESET_BEFORE:
         return _reset(request)
-    return None
+    if fault.kind is FaultKind.SERVER_ERROR:
+        return refusal(fault.status, "internal error (fault)")
+    refused = refusal(429, "rate limit exceeded (fault)")
+    if fault.retry_after_s is not None:
+        refused.headers["Retry-After"] = f"{fault.retry_after_s:g}"
+    return refused
 
 
 def _reset(request: web.BaseRequest) -> web.Response:

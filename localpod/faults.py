@@ -50,10 +50,8 @@ MEANING = {
     FaultKind.CLOCK_SKEW: "delayTime and executionTime are off by delay_s, one up and one down",
 }
 
-HTTP_KINDS = (
-    FaultKind.THROTTLE,
-    FaultKind.SERVER_ERROR,
-    FaultKind.RESET_BEFORE,
+BEFORE_KINDS = (FaultKind.THROTTLE, FaultKind.SERVER_ERROR, FaultKind.RESET_BEFORE)
+AFTER_KINDS = (
     FaultKind.RESET_AFTER,
     FaultKind.STALL,
     FaultKind.SLOW_DRIP,

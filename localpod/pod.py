@@ -239,9 +239,9 @@ class Localpod:
         return False
 
     def jobs(self, name: str) -> list[dict[str, Any]]:
-        """Every job the endpoint still knows, as `/status` would answer, and how often it was handed out."""
+        """Every job the endpoint still knows, as `/status` would answer, its task, and how often it was handed out."""
         endpoint = self.served[name].endpoint
-        return [{**job.for_client(), "attempts": job.attempts} for job in endpoint.jobs.values()]
+        return [{**job.for_client(), "task": job.task, "attempts": job.attempts} for job in endpoint.jobs.values()]
 
     def counters(self, name: str) -> dict[str, int]:
         """Since the start: submitted, COMPLETED, …, requeued, retried, duplicated, late_results, expired, started."""

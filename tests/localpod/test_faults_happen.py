@@ -5,7 +5,7 @@ import time
 
 import httpx
 import pytest
-from handworker import by_hand, status, stock, submit, until
+from handworker import Hand, by_hand, status, stock, submit, until
 
 from localpod import Fault, FaultKind, Localpod, Options
 
@@ -228,3 +228,20 @@ async def test_state_tells_endpoints_workers_and_faults(pod, http):
     assert set(state["endpoints"]) == {"e", "pair", "none"}
     assert len(state["endpoints"]["pair"]["processes"]) == 2
     assert state["faults"][0]["kind"] == "throttle"
+
+
+async def test_a_spoiled_answer_waits_for_one_that_holds_a_job():
+    options = Options(shutdown_grace_s=0, hold_s=0.05)
+    async with (
+        Localpod({"e": by_hand()}, options) as pod,
+        httpx.AsyncClient(base_url=pod.base_url, headers={"Authorization": "x"}) as http,
+    ):
+        await until(lambda: pod.workers("e")[0]["pid"])
+        hand = Hand(http, "e", pod.workers("e")[0]["id"])
+        met = pod.inject(fault("not_json", operation="job-take"))
+        assert await hand.take() is None
+        assert pod.fired(met) == 0
+        job_id = await submit(http)
+        with pytest.raises(ValueError, match="Expecting value"):
+            await hand.take()
+        assert (await hand.take())["id"] == job_id

@@ -148,3 +148,37 @@ async def test_a_worker_that_stops_pinging_is_replaced_and_its_job_requeued(pod,
 @pytest.mark.parametrize("path", ["job-take/stranger", "job-stop/stranger", "ping/stranger", "job-take"])
 async def test_a_worker_nobody_started_is_not_served(http, path):
     assert (await http.get(f"/e/{path}?gpu=CPU")).status_code == 404
+
+
+async def test_a_heartbeat_that_names_a_cancelled_job_brings_the_stop_again(http, hand):
+    job_id = await submit(http)
+    await hand.take()
+    await http.post(f"/e/cancel/{job_id}")
+    assert (await hand.stops()).json() == {"jobsToStop": [job_id]}
+    listening = asyncio.create_task(hand.stops())
+    await http.get(f"/e/ping/{hand.id}?job_id={job_id}&runpod_version=1.12.0")
+    assert (await asyncio.wait_for(listening, 1)).json() == {"jobsToStop": [job_id]}
+
+
+async def test_a_worker_that_asks_for_nothing_while_jobs_wait_is_replaced(pod, http, hand):
+    first, second = await submit(http), await submit(http)
+    await hand.take()
+    await http.post(f"/e/cancel/{first}")
+    fleet = pod.served["e"].fleet
+    worker = fleet.workers[hand.id]
+    worker.seat.asked_at = worker.seat.idle_since = worker.seat.idle_since - 100
+    fleet._check_idle(worker)
+    await until(worker.gone.done)
+    await until(lambda: [one["pid"] for one in pod.workers("e") if one["pid"]])
+    hand.id = pod.workers("e")[0]["id"]
+    assert (await hand.take())["id"] == second
+
+
+async def test_a_worker_told_to_stop_gets_its_open_question_back_and_no_job(pod, http, hand):
+    asking = asyncio.create_task(hand.take())
+    await until(lambda: pod.served["e"].endpoint._takers)
+    fleet = pod.served["e"].fleet
+    fleet.retire(fleet.workers[hand.id])
+    job_id = await submit(http)
+    assert await asyncio.wait_for(asking, 2) is None
+    assert (await status(http, job_id)).json()["status"] == "IN_QUEUE"
