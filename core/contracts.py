@@ -247,7 +247,7 @@ ATTRIBUTES: dict[str, type[StrEnum]] = {
 
 
 class FaceQuality(Message):
-    """Components of the quality score, each 0–1; None where the picture does not allow the measure.
+    """Components of the quality score, each 0–1; null where the picture does not allow the measure.
 
     ISO/IEC 29794-5 measures that need only pixels and the face's box, as OFIQ computes them.
     """
@@ -305,7 +305,7 @@ class PictureCheck(Message):
     """What the output checker saw in the finished picture."""
 
     checker: str = Field(description="The checker's name.")
-    score: Unit | None = Field(description="Its probability that the picture is not safe; None when it failed.")
+    score: Unit | None = Field(description="Its probability that the picture is not safe; null when it failed.")
     threshold: Unit = Field(description="From this score on, a picture does not pass.")
     outcome: Literal["passed", "reported", "repainted"] = Field(
         description="`reported`: over the threshold, on the route for adults; `repainted`: passed at a second try."
@@ -367,9 +367,7 @@ class PictureRequest(Message):
     """What every request to the orchestrator may carry."""
 
     task: Route = Field(description="What is asked for.")
-    request_id: Identifier | None = Field(
-        default=None, description="Yours; echoed in the result and in every log line."
-    )
+    request_id: Identifier | None = Field(default=None, description="Yours; echoed in the result.")
     idempotency_key: Identifier | None = Field(
         default=None,
         description="The same key and body give the same answer; the same key and another body are refused.",
@@ -460,7 +458,7 @@ REQUESTS: dict[str, type[PictureRequest]] = {
 class Picture(Message):
     """A finished picture: its bytes in base64, or, where storage is configured, its URL."""
 
-    image_base64: str | None = Field(default=None, description="The file's bytes; None where there is a URL.")
+    image_base64: str | None = Field(default=None, description="The file's bytes; null where there is a URL.")
     image_url: str | None = Field(
         default=None, description="Where storage is configured: the file's URL, which expires."
     )
@@ -477,7 +475,7 @@ class Result(Picture):
     request_id: str | None = Field(description="The request's own.")
     task: Route = Field(description="The request's own.")
     caption: str | None = Field(
-        default=None, description="10 to 15 words that anyone may read; None where none is made."
+        default=None, description="10 to 15 words that anyone may read; null where none is made."
     )
     prompt_used: str = Field(description="The prompt the picture was painted from, constraints included.")
     features: Features | None = Field(default=None, description="`profile/create` only.")
@@ -487,7 +485,7 @@ class Result(Picture):
     degraded: tuple[Degraded, ...] = Field(default=(), description="What had to be done without; empty as a rule.")
     timeline: tuple[StageRecord, ...] = Field(default=(), description="The stages, by their start.")
     cost_usd: float | None = Field(
-        default=None, description="Sum of the timeline's costs; None where a price is unset."
+        default=None, description="Sum of the timeline's costs; null where a price is unset."
     )
     trace_id: str = Field(description="Is in every log line of this request, the workers' included.")
 

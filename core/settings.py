@@ -291,10 +291,12 @@ class OrchestratorSettings(_FromEnvironment):
 
     concurrency: Annotated[int, Field(ge=1)] = Field(default=50, description="Requests taken at a time.")
     timeout_s: Annotated[float, Field(ge=1, le=900)] = Field(default=300, description="For requests that name none.")
-    analyze_limit_s: Seconds | None = Field(default=None, description="Execution; unset: the weights profile's limit.")
-    expand_limit_s: Seconds | None = Field(default=None, description="As above.")
-    caption_limit_s: Seconds | None = Field(default=None, description="As above.")
-    generate_limit_s: Seconds | None = Field(default=None, description="As above.")
+    analyze_limit_s: Seconds | None = Field(
+        default=None, description="How long the stage may run; unset: by the weights."
+    )
+    expand_limit_s: Seconds | None = Field(default=None, description="As `analyze_limit_s`.")
+    caption_limit_s: Seconds | None = Field(default=None, description="As `analyze_limit_s`.")
+    generate_limit_s: Seconds | None = Field(default=None, description="As `analyze_limit_s`.")
     queue_allowance_s: Seconds = Field(default=180, description="A stage's allowance for queue and cold start.")
     route_capacity: Annotated[int, Field(ge=1)] = Field(
         default=32, description="Requests of one route at a time; more are answered `queue_full`."

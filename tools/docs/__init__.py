@@ -1,0 +1,9 @@
+"""The reference documents, made from the code that they describe.
+
+__main__.py   `python -m tools.docs`, and `--check`
+fields.py     a pydantic model as rows of a table
+api.py        docs/api.md and docs/schema/*.json, from core/contracts.py
+examples.py   a request for each task and one result, all of them valid
+settings.py   docs/settings.md, from core/settings.py, core/storage.py and core/weights.py
+errors.py     docs/errors.md, from core/errors.py
+"""

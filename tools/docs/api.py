@@ -1,0 +1,317 @@
+"""docs/api.md and docs/schema/*.json: what may be asked, and what comes back.
+
+May import: core.contracts, core.policy, tools.docs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from core.contracts import (
+    ATTRIBUTES,
+    CONTRACT_VERSION,
+    REQUESTS,
+    ROUTE_OF_TASK,
+    STAGE_REQUESTS,
+    AnalyzeRequest,
+    AnalyzeResult,
+    CaptionRequest,
+    CaptionResult,
+    ExpandRequest,
+    ExpandResult,
+    GenerateRequest,
+    GenerateResult,
+    PictureRequest,
+    Result,
+    Route,
+    StageProgress,
+    StageRequest,
+    StageResult,
+)
+from core.policy import ROUTES
+from tools.docs import examples
+from tools.docs.fields import Field, fields_of, parts_of, schema_of, table
+
+STAGES: dict[Route, str] = {
+    Route.PROFILE: "analyze → generate",
+    Route.CHAT_1TO1: "expand → generate ∥ caption",
+    Route.SHORTS: "expand → generate ∥ caption",
+    Route.SCENES: "expand → generate ∥ caption",
+    Route.PRIVATE: "generate ∥ caption",
+    Route.GENERAL: "generate (∥ caption on request)",
+}
+"""What orchestrator/flows.py calls for each route; ∥ is side by side."""
+
+WORKERS: dict[str, tuple[type[StageRequest], type[StageResult]]] = {
+    "selfie": (AnalyzeRequest, AnalyzeResult),
+    "llm · expand": (ExpandRequest, ExpandResult),
+    "llm · caption": (CaptionRequest, CaptionResult),
+    "zimage": (GenerateRequest, GenerateResult),
+}
+
+_LINE = 110
+
+_HEAD = """\
+<!-- Made by `python -m tools.docs` from core/contracts.py: change that and run it again. -->
+
+# The job API
+
+Everything is a job. Its input names a `task` and holds the task's fields beside it; there is no nesting:
+
+```bash
+curl -s "https://api.runpod.ai/v2/$ORCHESTRATOR_ENDPOINT_ID/runsync" \\
+  -H "Authorization: Bearer $RUNPOD_API_KEY" -H "Content-Type: application/json" \\
+  -d '{"input": {"task": "imagegen", "prompt": "a lighthouse at dusk"}}'
+```
+
+```python
+import runpod
+
+result = runpod.Endpoint("<endpoint id>").run_sync({"input": {"task": "imagegen", "prompt": "a lighthouse at dusk"}})
+```
+
+`run` answers at once with the job's id and `status/<id>` follows it; `runsync` waits, and where it waits no longer, its
+answer is to be followed by `status` as well. Against [localpod](localpod.md) the same calls work with its address in
+place of RunPod's. RunPod takes jobs of 10 MB by `run` and 20 MB by `runsync`; a picture of your own that is larger goes
+in as a URL.
+
+A job that failed holds an [error](errors.md): a code, a sentence that says what to do, and whether trying again makes
+sense. Which texts are refused or constrained on which task is in [safety.md](safety.md).
+
+What a request must keep to:
+
+- Fields that don't exist are refused, not ignored: a misspelt `seed` would otherwise go unnoticed.
+- NaN and infinity are no numbers, and a string with half a surrogate pair is no text.
+- A job may carry `s3Config` beside its `input`, as RunPod documents it: the picture is then put there and the result
+  holds its URL. See [storage.md](storage.md).
+
+Every request and the result also exist as JSON Schema: [schema/](schema/).
+"""
+
+_RESULT = """\
+## The result
+
+One shape for all tasks. Fields that a task has nothing for are null or empty, never missing.
+"""
+
+_PROGRESS = """\
+## Progress
+
+While a job runs, `status/<id>` holds its newest report as `output`. Reports arrive in order, and none after the result.
+"""
+
+_FEATURES = """\
+## Features and their values
+
+A closed vocabulary: what can't be seen is `unknown`. Race, religion, orientation and health are neither asked nor
+taken. `profile/create` returns them; given back as `features`, the same described person is drawn again: the attributes
+agree, the face is not cloned.
+"""
+
+_PARTS = """\
+## Parts
+
+What requests and results are made of.
+"""
+
+_WORKERS = """\
+## Calling a worker yourself
+
+The orchestrator is a client like any other: each worker is an endpoint of its own and can be called directly, by the
+same rules. A worker judges its own texts, by the policy of the route that its task names. `context` is set by our own
+processes only; leave it out, and unknown fields are refused here as well.
+"""
+
+
+def page() -> str:
+    sections = [
+        _HEAD,
+        _overview(),
+        *(_public_task(Route(task), model) for task, model in REQUESTS.items()),
+        "### Fields that every request takes\n",
+        _request_table(fields_of(PictureRequest)),
+        _RESULT,
+        _json_block(examples.RESULT),
+        _result_table(fields_of(Result, "serialization")),
+        _PROGRESS,
+        _result_table(fields_of(StageProgress, "serialization")),
+        _FEATURES,
+        table(["Attribute", "Values"], _attributes()),
+        _WORKERS,
+        "### Fields that every worker takes and returns\n",
+        _request_table(fields_of(StageRequest)),
+        _result_table(fields_of(StageResult, "serialization")),
+        *(_worker(name, *messages) for name, messages in WORKERS.items()),
+        _PARTS,
+        *_parts(),
+    ]
+    return "\n".join(section.rstrip("\n") + "\n" for section in sections)
+
+
+# ── the orchestrator's tasks ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _overview() -> str:
+    rows = [
+        [f"[`{task}`](#{_anchor(task)})", _first_line(model), STAGES[Route(task)], _policy(Route(task))]
+        for task, model in REQUESTS.items()
+    ]
+    return "## Tasks of the orchestrator\n\n" + table(["Task", "What it does", "Stages", "Content"], rows)
+
+
+def _policy(route: Route) -> str:
+    return "adult content passes" if ROUTES[route].adult_allowed else "moderated"
+
+
+def _public_task(route: Route, model: type[PictureRequest]) -> str:
+    common = PictureRequest.model_fields.keys() - {"task"}
+    own = [field for field in fields_of(model) if field.name not in common]
+    return "\n".join(
+        [
+            f"### `{route}`\n",
+            f"{_doc(model)}\n\nStages: {STAGES[route]}.\n",
+            _json_block({"input": request_example(route)}),
+            _request_table(own),
+            "\nAnd the [fields that every request takes](#fields-that-every-request-takes).",
+        ]
+    )
+
+
+def request_example(task: str, *, worker: bool = False) -> dict[str, Any]:
+    """The documented input of a task, of a worker's task where an orchestrator's has the same name."""
+    fields = examples.REQUESTS.get(f"{task}#worker") if worker else None
+    return {"task": str(task), **(fields or examples.REQUESTS[task])}
+
+
+# ── the workers' tasks ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _worker(name: str, request: type[StageRequest], result: type[StageResult]) -> str:
+    tasks = [task for task, model in STAGE_REQUESTS.items() if model is request]
+    shared_in, shared_out = StageRequest.model_fields.keys() - {"task"}, StageResult.model_fields.keys()
+    return "\n".join(
+        [
+            f"### {name}\n",
+            f"{_doc(request)}\n",
+            table(["Task", "By the policy of"], ([f"`{task}`", _judged_as(task)] for task in tasks)) + "\n",
+            *(_json_block({"input": request_example(task, worker=True)}) for task in tasks[:1]),
+            _other_tasks(tasks[1:]),
+            "Its fields:\n",
+            _request_table([field for field in fields_of(request) if field.name not in shared_in]),
+            f"\nIts result: {_doc(result)[0].lower()}{_doc(result)[1:]}\n",
+            _result_table([field for field in fields_of(result, "serialization") if field.name not in shared_out]),
+        ]
+    )
+
+
+def _other_tasks(tasks: list[str]) -> str:
+    """The same message under its other names, a line each."""
+    if not tasks:
+        return ""
+    lines = (json.dumps({"input": request_example(task, worker=True)}, ensure_ascii=False) for task in tasks)
+    return "And, one a line:\n\n```jsonl\n" + "\n".join(lines) + "\n```\n"
+
+
+def _judged_as(task: str) -> str:
+    return f"`{ROUTE_OF_TASK[task]}`" if task in ROUTE_OF_TASK else "every route: a caption belongs to none"
+
+
+# ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _parts() -> Iterator[str]:
+    requests = parts_of([*REQUESTS.values(), *STAGE_REQUESTS.values()], "validation")
+    results = parts_of([Result, *(result for _, result in WORKERS.values())], "serialization")
+    for name in sorted(requests.keys() | results.keys()):
+        model = _model(name)
+        if name in requests:
+            yield f"### {name}\n\n{_doc(model)}\n\n{_request_table(fields_of(model))}"
+        else:
+            yield f"### {name}\n\n{_doc(model)}\n\n{_result_table(fields_of(model, 'serialization'))}"
+
+
+def _model(name: str) -> type[BaseModel]:
+    import core.contracts
+
+    found: type[BaseModel] = getattr(core.contracts, name)
+    return found
+
+
+def _attributes() -> Iterator[list[str]]:
+    for name, values in ATTRIBUTES.items():
+        yield [f"`{name}`", ", ".join(f"`{value}`" for value in values)]
+
+
+# ── what the sections share ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _request_table(fields: Iterable[Field]) -> str:
+    rows = ([f"`{field.name}`", field.kind, field.bounds or "–", _asked(field), field.description] for field in fields)
+    return table(["Field", "Type", "Bounds", "Default", "What it is"], rows)
+
+
+def _asked(field: Field) -> str:
+    return f"**{field.default}**" if field.default == "required" else field.default
+
+
+def _result_table(fields: Iterable[Field]) -> str:
+    rows = ([f"`{field.name}`", _bounded(field), field.description] for field in fields)
+    return table(["Field", "Type", "What it is"], rows)
+
+
+def _bounded(field: Field) -> str:
+    return f"{field.kind}, {field.bounds}" if field.bounds else field.kind
+
+
+def _json_block(value: object) -> str:
+    return f"```json\n{_laid_out(value)}\n```\n"
+
+
+def _laid_out(value: object, indent: str = "") -> str:
+    """JSON with what fits on a line on one line."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or (indent and len(indent) + len(flat) < _LINE):
+        return flat
+    deeper = indent + "  "
+    if isinstance(value, list):
+        opening, closing, items = "[", "]", [_laid_out(item, deeper) for item in value]
+    else:
+        opening, closing = "{", "}"
+        items = [f"{json.dumps(key)}: {_laid_out(item, deeper)}" for key, item in value.items()]
+    return f"{opening}\n{deeper}" + f",\n{deeper}".join(items) + f"\n{indent}{closing}"
+
+
+def _doc(model: type[BaseModel]) -> str:
+    return inspect.getdoc(model) or ""
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return _doc(model).partition(". ")[0].rstrip(".") + "."
+
+
+def _anchor(heading: str) -> str:
+    return "".join(letter for letter in heading.lower() if letter.isalnum() or letter in "-_ ").replace(" ", "-")
+
+
+# ── schemas ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def schemas() -> dict[str, str]:
+    """JSON Schema (draft 2020-12) of each public request and of the result, by file name without its ending."""
+    found = {f"{task.replace('/', '-')}.request": schema_of(model, "validation") for task, model in REQUESTS.items()}
+    found["result"] = schema_of(Result, "serialization")
+    found["progress"] = schema_of(StageProgress, "serialization")
+    return {name: _schema_file(schema) for name, schema in found.items()}
+
+
+def _schema_file(schema: dict[str, Any]) -> str:
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$comment": f"Made by `python -m tools.docs` from core/contracts.py; contract version {CONTRACT_VERSION}.",
+    }
+    return json.dumps(head | schema, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,139 @@
+"""docs/settings.md: every setting, its variable and its place in config.yaml.
+
+May import: core.settings, core.storage, core.weights, tools.docs.fields.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+from pydantic import BaseModel
+from pydantic_settings import BaseSettings
+
+from core.settings import STAGE_LIMITS_S, Endpoints, EndpointSpec, Settings, secret_settings
+from core.storage import StorageSettings
+from core.weights import TABLE
+from tools.docs.fields import Field, fields_of, link, parts_of, table
+
+_HEAD = """\
+<!-- Made by `python -m tools.docs` from core/settings.py and core/storage.py: change those and run it again. -->
+
+# Settings
+
+`config.yaml` at the project's root says how a deployment behaves, and `endpoints.yaml` which endpoints there are. The
+environment overrides `config.yaml`, variable by variable; an empty variable counts as unset. Lists are separated by
+commas. Each process reads its settings once, when it starts; one that is wrong ends the process with a sentence that
+names the setting and never its value.
+
+Secrets are taken from the environment only: one in `config.yaml` is refused.
+"""
+
+_STORAGE = """\
+## storage
+
+The bucket that finished pictures go to, by the names that RunPod's SDK uses too. Without it, pictures travel in the
+result as base64. From the environment only; see [storage.md](storage.md).
+"""
+
+_LIMITS = """\
+## Limits of the stages
+
+How long a stage may run when its `…_limit_s` is unset, in seconds, by the weights that are used. Queue and cold start
+are apart: `orchestrator.queue_allowance_s`.
+"""
+
+_PINS = """\
+## Pins of weights
+
+The `full` weights are fetched while an image is built, each at the commit or SHA-256 that is written in
+core/weights.py. A variable of the build can give another one; a branch or tag is refused. See [models.md](models.md).
+"""
+
+_ENDPOINTS = """\
+## endpoints.yaml
+
+The one list of endpoints, by name. localpod, the orchestrator and [deploy](deploy.md) read it.
+"""
+
+
+def page() -> str:
+    parts = [_part(name, field.annotation) for name, field in Settings.model_fields.items()]
+    return "\n".join(
+        [
+            _HEAD,
+            *parts,
+            _STORAGE,
+            _settings_table(StorageSettings, None),
+            _LIMITS,
+            _limits(),
+            _PINS,
+            _pins(),
+            _ENDPOINTS,
+            _plain_table(fields_of(EndpointSpec)),
+            *_endpoint_parts(),
+        ]
+    )
+
+
+def _part(name: str, annotation: object) -> str:
+    cls = cast("type[BaseSettings]", annotation)
+    return f"## {name}\n\n{inspect.getdoc(cls)}\n\n{_settings_table(cls, name)}"
+
+
+def _settings_table(cls: type[BaseSettings], part: str | None) -> str:
+    head = ["Variable", "In config.yaml", "Type", "Bounds", "Default", "What it is"]
+    return table(head, (_row(field, cls, part) for field in fields_of(cls))) + "\n"
+
+
+def _row(field: Field, cls: type[BaseSettings], part: str | None) -> list[str]:
+    in_file = "–" if part is None or field.name in secret_settings(cls) else f"`{part}.{field.name}`"
+    kind = field.kind.removesuffix(" or null")
+    return [f"`{variable(cls, field.name)}`", in_file, kind, field.bounds or "–", field.default, field.description]
+
+
+def variable(cls: type[BaseSettings], name: str) -> str:
+    return f"{cls.model_config.get('env_prefix', '')}{name}".upper()
+
+
+def _limits() -> str:
+    stages = list(next(iter(STAGE_LIMITS_S.values())))
+    rows = ([f"`{profile}`", *(f"{limits[stage]:g}" for stage in stages)] for profile, limits in STAGE_LIMITS_S.items())
+    return table(["Weights", *(f"`{stage}`" for stage in stages)], rows) + "\n"
+
+
+def _pins() -> str:
+    return table(["Variable", "Weights", "Pin in the code"], sorted(set(_pinned()))) + "\n"
+
+
+def _pinned() -> Iterator[tuple[str, str, str]]:
+    for entries in TABLE.values():
+        for entry in entries.values():
+            if setting := getattr(entry.source, "setting", None):
+                known = getattr(entry.source, "commit", None) or getattr(entry.source, "sha256", None)
+                yield f"`{setting}`", entry.name, f"`{known}`" if known else "none: set the variable"
+
+
+def _endpoint_parts() -> Iterator[str]:
+    for name, schema in parts_of([Endpoints], "validation").items():
+        if name != EndpointSpec.__name__:
+            said = schema.get("description") or _used_by(name)
+            yield f"### {name}\n\n{said}\n\n{_plain_table(fields_of(_model(name)))}"
+
+
+def _used_by(name: str) -> str:
+    users = [field.name for field in fields_of(EndpointSpec) if link(name) in field.kind]
+    return f"Of an endpoint's `{'`, `'.join(users)}`."
+
+
+def _model(name: str) -> type[BaseModel]:
+    import core.settings
+
+    found: type[BaseModel] = getattr(core.settings, name)
+    return found
+
+
+def _plain_table(fields: Iterable[Field]) -> str:
+    rows = ([f"`{field.name}`", field.kind, field.bounds or "–", field.default, field.description] for field in fields)
+    return table(["Field", "Type", "Bounds", "Default", "What it is"], rows) + "\n"
