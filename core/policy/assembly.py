@@ -13,7 +13,6 @@ from core.policy.constraints import ADULT_ANCHOR, CONSTRAINT, STRONG_CONSTRAINT
 from core.policy.engine import AMBIGUOUS_YOUTH, check, treatment_of
 from core.policy.verdict import Action, Treatment, Verdict
 
-
 _TEXTS = {"strong_constraint": STRONG_CONSTRAINT, "constraint": CONSTRAINT, "adult_anchor": ADULT_ANCHOR}
 """What code may put in front of a prompt, the strongest first: each says all that the ones after it say."""
 

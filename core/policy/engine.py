@@ -118,7 +118,7 @@ def _action(rule: Rule, route: Route, treated_as: Treatment) -> Action:
     """What one rule asks on one route. A tier that nobody foresaw refuses."""
     if rule.tier == "soft":
         return Action.CONSTRAIN if treated_as == "moderated" else Action.ALLOW
-    if rule.tier == "anchor":
+    if rule.tier in {"anchor", "caption"}:
         return Action.ALLOW
     if rule.tier == "minor":
         return Action.REFUSE if ROUTES[route].refuses_any_minor else Action.ALLOW

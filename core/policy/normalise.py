@@ -121,19 +121,21 @@ _SPELT_WITH_MARKS = r"\u0900-\u0dff\u0e00-\u0eff"
 _NUMBER = r"\d++(?:[.,]\d++)*"
 _PLAIN = re.compile(rf"[{_UNSPACED}]|{_NUMBER}|(?:[^\W\d_{_UNSPACED}]|[{_SPELT_WITH_MARKS}])++")
 _SYMBOLS = "@$!|€£¢+¡*#"
+_AT_THE_END = "@$€£|!"
 _CHUNK = re.compile(
     rf"[{_UNSPACED}]|{_NUMBER}(?![^\W_{_UNSPACED}]|[{_SYMBOLS}][^\W\d_])"
     rf"|[@$€£¢]?+(?:[^\W_{_UNSPACED}]|[{_SPELT_WITH_MARKS}])++"
-    rf"(?:[{re.escape(_SYMBOLS)}]{{1,3}}+(?:[^\W_{_UNSPACED}]|[{_SPELT_WITH_MARKS}])++)*[$@]*+"
+    rf"(?:[{re.escape(_SYMBOLS)}]{{1,6}}+(?:[^\W_{_UNSPACED}]|[{_SPELT_WITH_MARKS}])++)*[{re.escape(_AT_THE_END)}]*+"
 )
-_LEET = str.maketrans("0134567892@$!|€£¢+¡", "oieasgtbgzasiielcti")
-_LEET_L = str.maketrans("0134567892@$!|€£¢+¡", "oleasgtbgzasllelctl")
+_LEET = str.maketrans("0134567892@$!|€£¢+¡", "oieasgtbgzasilelcti")
+_LEET_L = _LEET | {ord("1"): ord("l"), ord("!"): ord("l")}
 _LETTERED_DIGIT = str.maketrans("liozs", "11025")
 _DIGITS_THEN_LETTERS = re.compile(r"(\d++)([^\W\d_]++)")
 _LONG_RUN = re.compile(r"(.)\1{2,}+")
 _ARABIC_ARTICLE = re.compile(r"[وبفلك]?(?:ال|لل)(?=.{2})")
 _MASKS = "*#"
 _MAX_MASKED = 2
+_MAX_RUNS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +163,24 @@ def _value(digits: str) -> float | None:
     return int(whole[:9]) + 0.5 if len(parts) == 1 else None
 
 
+def _shortened_runs(word: str) -> Iterator[str]:
+    """`teeeen` as `ten` and `teen`: each run of three and more as one letter or two."""
+    letters = [found[1] for found in _LONG_RUN.finditer(word)]
+    if not letters:
+        return
+    between = _LONG_RUN.split(word)[::2]
+    for times in product((1, 2), repeat=min(len(letters), _MAX_RUNS)):
+        runs = [letter * count for letter, count in zip(letters, (*times, *[1] * len(letters)), strict=False)]
+        yield "".join(text + run for text, run in zip(between, (*runs, ""), strict=True))
+
+
 def _readings(word: str, spelling: Spelling) -> Token:
     if word[0].isdigit():
         value = _value(word)
         return (word, MINOR_NUMBER) if value is not None and value < ADULT_AGE else (word,)
-    found = [word]
-    if word in spelling.numbers and spelling.numbers[word] < ADULT_AGE:
+    found = [word, *_shortened_runs(word)]
+    if any(spelling.numbers.get(reading, ADULT_AGE) < ADULT_AGE for reading in found):
         found.append(MINOR_NUMBER)
-    if _LONG_RUN.search(word):
-        found += [_LONG_RUN.sub(r"\1", word), _LONG_RUN.sub(r"\1\1", word)]
     if "\u0600" <= word[0] <= "\u06ff" and (article := _ARABIC_ARTICLE.match(word)):
         found.append(word[article.end() :])
     return tuple(found)
@@ -221,12 +232,15 @@ def _unmasked(word: str) -> Iterator[str]:
 def _folded_tokens(text: str, spelling: Spelling) -> Iterator[Token]:
     for found in _CHUNK.finditer(text):
         chunk = found[0]
-        if chunk.isalpha() or (chunk[0].isdigit() and not any(letter.isalpha() for letter in chunk)):
-            yield _readings(chunk.rstrip("$@"), spelling)
-        elif not any(letter.isalpha() for letter in chunk):
-            yield (chunk,)
+        word = chunk.rstrip(_AT_THE_END)
+        if not any(letter.isalpha() for letter in chunk):
+            yield _readings(word, spelling)
+        elif chunk.isalpha():
+            yield _readings(chunk, spelling)
         else:
-            yield from _leet_readings(chunk, spelling)
+            mixed = list(_leet_readings(chunk, spelling))
+            yield (*_readings(word, spelling), *mixed[0]) if word.isalpha() else mixed[0]
+            yield from mixed[1:]
 
 
 # ── words in pieces ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -254,7 +268,9 @@ def _from_pieces(stream: Stream, start: int, spelling: Spelling) -> tuple[str, i
 
 
 def _whole(pieces: Stream, spelling: Spelling) -> bool:
-    return " ".join(token[0] for token in pieces) in spelling.whole_pieces
+    """Whether the pieces are words themselves: `child s`, which was an apostrophe, and what the lexicon lists."""
+    written = [token[0] for token in pieces]
+    return " ".join(written) in spelling.whole_pieces or any(len(p) > 1 and p in spelling.words for p in written)
 
 
 def _in_two(token: Token, spelling: Spelling) -> tuple[str, str] | None:
