@@ -27,21 +27,21 @@ Resolve = Callable[[str, int], Awaitable[list[Address]]]
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 """The only IPv6 block from which public addresses are given out (RFC 4291 §2.4, IANA's registry)."""
-_DOCUMENTATION = IPv6Network("3fff::/20")
-"""RFC 9637; Python 3.11 takes it for global."""
+_NOT_PUBLIC = (IPv6Network("2002::/16"), IPv6Network("3fff::/20"))
+"""6to4, which carries any IPv4 address and is no longer used, and documentation (RFC 9637): Pythons differ on both."""
 
 
 def is_global(address: Address) -> bool:
     """Whether `address` is a public host's: not loopback, private, link-local, shared, reserved or multicast.
 
-    An IPv6 address that carries an IPv4 one (mapped, 6to4) is judged by the one it carries; NAT64 and Teredo, which
-    could carry any, are refused with the rest of the blocks from which no public host has its address.
+    An IPv4 address mapped into IPv6 is judged as the IPv4 one; NAT64, 6to4 and Teredo, which could carry any, are
+    refused with the rest of the blocks from which no public host has its address.
     """
     if isinstance(address, IPv6Address):
-        carried = address.ipv4_mapped or address.sixtofour
-        if carried is not None:
-            return is_global(carried)
-        return address in _GLOBAL_UNICAST and address not in _DOCUMENTATION and address.is_global
+        if address.ipv4_mapped is not None:
+            return is_global(address.ipv4_mapped)
+        outside = address not in _GLOBAL_UNICAST or any(address in block for block in _NOT_PUBLIC)
+        return address.is_global and not outside
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_private)
 
 

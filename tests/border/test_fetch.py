@@ -184,6 +184,15 @@ async def test_a_url_to_a_private_place_is_refused(url: str) -> None:
     assert "10.0.0.1" not in caught.value.message
 
 
+async def test_https_alone_is_spoken_and_no_password_is_taken(site: Site, fetch: HttpsFetch) -> None:
+    site.answers["/"] = body(b"picture")
+    with pytest.raises(BadUrl, match="must begin with https://"):
+        await fetch(site.url("/").replace("https", "http"), LIMITS)
+    with pytest.raises(BadUrl, match="password"):
+        await fetch(site.url("/", host="user:secret@pictures.example"), LIMITS)
+    assert site.requests == []
+
+
 @pytest.mark.parametrize("address", ["10.0.0.7", "169.254.169.254", "::1", "::ffff:192.168.0.1", "fd00::1"])
 async def test_a_public_name_with_a_private_address_is_refused(address: str) -> None:
     async def resolve(host: str, port: int) -> list[Address]:

@@ -312,6 +312,11 @@ def test_a_picture_too_small_for_a_face_is_refused(width: int, height: int) -> N
         open_picture(saved(Image.new("RGB", (width, height)), "PNG"))
 
 
+def test_the_smallest_and_the_longest_picture_allowed_come_in() -> None:
+    assert open_picture(saved(Image.new("RGB", (32, 32)), "PNG")).size == (32, 32)
+    assert open_picture(saved(Image.new("RGB", (40, 400)), "PNG")).size == (40, 400)
+
+
 def test_a_picture_too_long_for_a_face_is_refused() -> None:
     with pytest.raises(BadPicture, match="10 times"):
         open_picture(saved(Image.new("RGB", (40, 401)), "PNG"))

@@ -204,6 +204,12 @@ def test_a_picture_without_the_mark_is_not_called_generated(xmp: str) -> None:
     assert said["recipe"] is None
 
 
+def test_no_entity_of_a_strangers_packet_is_expanded() -> None:
+    document_type = f'<!DOCTYPE r [<!ENTITY t "{TERM}">]>'
+    said = inspect(other_peoples(f'{document_type}<r {RDF} {EXT}><rdf:Description e:DigitalSourceType="&t;"/></r>'))
+    assert said["ai_generated"] is False
+
+
 def test_a_seed_that_is_no_number_is_shown_as_it_stands() -> None:
     said = inspect(
         other_peoples(f'<r {RDF} xmlns:o="urn:img-pod:recipe:1"><rdf:Description o:seed="{"9" * 5_000}"/></r>')

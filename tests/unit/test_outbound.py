@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from ipaddress import ip_address
 
-import httpcore
 import pytest
 
 from core.errors import BadUrl
@@ -46,6 +45,7 @@ PRIVATE = {
     "2001::1": "Teredo",
     "2001:db8::1": "documentation",
     "2002:7f00:1::": "6to4 of loopback",
+    "2002:808:808::": "6to4",
     "2002:a9fe:a9fe::": "6to4 of metadata",
     "3fff::1": "documentation",
     "5f00::1": "segment routing",
@@ -92,32 +92,34 @@ async def test_one_private_address_among_public_ones_is_enough_to_refuse(address
         await JudgedBackend(resolve=resolve_to).connect_tcp("pictures.example", 443, timeout=1)
 
 
-async def test_a_name_is_asked_for_once_and_the_judged_address_is_connected_to(unused_tcp_port: int) -> None:
-    answers = [[ip_address("127.0.0.1")], [ip_address("127.0.0.2")]]
+async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"hello")
+    writer.close()
+
+
+async def test_a_name_is_asked_for_once_and_the_judged_address_is_connected_to() -> None:
+    # Only 127.0.0.3 listens: whoever resolves the name again, or dials the name itself, finds nobody.
+    answers = [[ip_address("127.0.0.3")], [ip_address("127.0.0.2")]]
+    judged: list[Address] = []
 
     async def rebinding(host: str, port: int) -> list[Address]:
         return answers.pop(0)
-
-    judged: list[Address] = []
 
     def allowed(address: Address) -> bool:
         judged.append(address)
         return True
 
-    backend = JudgedBackend(allowed=allowed, resolve=rebinding)
-    with pytest.raises(httpcore.ConnectError):
-        await backend.connect_tcp("rebinding.example", unused_tcp_port, timeout=1)
-    assert judged == [ip_address("127.0.0.1")]
-    assert len(answers) == 1
+    async with await asyncio.start_server(greet, "127.0.0.3", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        stream = await JudgedBackend(allowed=allowed, resolve=rebinding).connect_tcp("localhost", port, timeout=5)
+        assert await stream.read(100, timeout=5) == b"hello"
+        await stream.aclose()
+    assert judged == [ip_address("127.0.0.3")]
 
 
 async def test_an_address_that_does_not_answer_is_followed_by_the_next(unused_tcp_port: int) -> None:
     async def both(host: str, port: int) -> list[Address]:
         return [ip_address("127.0.0.2"), ip_address("127.0.0.1")]
-
-    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"hello")
-        writer.close()
 
     async with await asyncio.start_server(greet, "127.0.0.1", unused_tcp_port):
         backend = JudgedBackend(allowed=is_any, resolve=both)
