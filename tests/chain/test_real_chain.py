@@ -231,12 +231,11 @@ def test_worker_killed_in_mid_job_leaves_a_job_that_ends(
         assert json.loads(state["error"])["retryable"]
 
 
-def test_local_try_of_each_worker_shows_a_result(tmp_path: Path) -> None:
-    for module, expected in (
-    ("handlers.llm", "prompt"),
-    ("handlers.zimage", "image_base64"),
-    ("handlers.selfie", "features"),
-    ):
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [("handlers.llm", "prompt"), ("handlers.zimage", "image_base64"), ("handlers.selfie", "features")],
+)
+def test_local_try_of_each_worker_shows_a_result(module: str, expected: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", module], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
     )
