@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -45,6 +45,9 @@ Idle = Annotated[float | None, typer.Option(min=0.1, help="Idle time-out of ever
 Logs = Annotated[bool, typer.Option("--logs", help="Show the workers' own output.")]
 NoLimits = Annotated[bool, typer.Option("--no-limits", help="Leave the platform's rate limits away.")]
 ShareEnv = Annotated[list[str] | None, typer.Option(help="Hand this variable on to workers though it is BUCKET_…")]
+Attach = Annotated[
+    str | None, typer.Option(help="Endpoints whose workers you start yourself, in containers say: names with commas.")
+]
 StateDir = Annotated[Path | None, typer.Option(help="Where workers' logs go. Unset, a new temporary folder.")]
 Url = Annotated[str, typer.Option(help="A running localpod.", envvar="LOCALPOD_URL")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -64,9 +67,11 @@ def up(  # noqa: PLR0913, PLR0917  # each is an option of the command
     logs: Logs = False,  # noqa: FBT002  # an option, not an argument
     no_limits: NoLimits = False,  # noqa: FBT002  # an option, not an argument
     share_env: ShareEnv = None,
+    attach: Attach = None,
     state_dir: StateDir = None,
 ) -> None:
     """Run the platform until Ctrl-C."""
+    chosen = _chosen(endpoints, only)
     options = Options(
         host=host,
         port=port,
@@ -76,12 +81,13 @@ def up(  # noqa: PLR0913, PLR0917  # each is an option of the command
         idle_timeout_s=idle_timeout_s,
         times=WorkerTimes(cold_start_s=cold_start_s),
         share_env=tuple(share_env or ()),
+        attach=_named(chosen, attach or "", endpoints.name),
         state_dir=state_dir,
         echo=_echo if logs else None,
     )
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=err, show_path=False)])
     try:
-        asyncio.run(_serve(_chosen(endpoints, only), options))
+        asyncio.run(_serve(chosen, options))
     except PortInUse as error:
         _fail(str(error))
 
@@ -224,12 +230,14 @@ def _chosen(path: Path, only: str | None) -> dict[str, EndpointSpec]:
         known = load_endpoints(path).endpoints
     except Misconfigured as error:
         _fail(error.message)
-    if only is None:
-        return known
-    names = [name.strip() for name in only.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in known]:
-        _fail(f"{path.name} has no endpoint {', '.join(unknown)}; it has {', '.join(known)}")
-    return {name: known[name] for name in names}
+    return known if only is None else {name: known[name] for name in _named(known, only, path.name)}
+
+
+def _named(known: Mapping[str, EndpointSpec], names: str, where: str) -> tuple[str, ...]:
+    listed = tuple(name.strip() for name in names.split(",") if name.strip())
+    if unknown := [name for name in listed if name not in known]:
+        _fail(f"{where} has no endpoint {', '.join(unknown)}; it has {', '.join(known)}")
+    return listed
 
 
 def _call(command: list[str], env: dict[str, str]) -> int:

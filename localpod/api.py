@@ -91,6 +91,8 @@ class Call:
 
     def seat(self) -> Seat:
         seat = self.endpoint.seats.get(self.names[0]) if self.names else None
+        if seat is None and self.names and self.served.fleet.local.attached:
+            seat = self.endpoint.seat(self.names[0])
         if seat is None:
             raise Answered(404, "no such worker")
         seat.last_seen = self.endpoint.clock()

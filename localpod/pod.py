@@ -50,7 +50,8 @@ class Options:
 
     `key` None takes any key. `warm` keeps at least one worker per endpoint. `idle_timeout_s` overrides every
     endpoint's own. `shutdown_grace_s` is what workers get to leave when localpod stops. `share_env` names
-    environment variables, of those kept from workers, that they are to have after all.
+    environment variables, of those kept from workers, that they are to have after all. `attach` names endpoints whose
+    workers are started by somebody else.
     """
 
     host: str = "127.0.0.1"
@@ -66,6 +67,7 @@ class Options:
     times: WorkerTimes = field(default_factory=WorkerTimes)
     keeping: Keeping = field(default_factory=Keeping)
     share_env: Collection[str] = ()
+    attach: Collection[str] = ()
     state_dir: Path | None = None
     echo: Callable[[str, str], None] | None = None
 
@@ -73,7 +75,12 @@ class Options:
 def local_endpoints(endpoints: AnyEndpoints, options: Options) -> dict[str, LocalEndpoint]:
     given = endpoints.endpoints if isinstance(endpoints, Endpoints) else endpoints
     locals_ = {name: one if isinstance(one, LocalEndpoint) else LocalEndpoint.of(one) for name, one in given.items()}
-    return {name: _adapted(one, options) for name, one in locals_.items()}
+    adapted = {name: _adapted(one, options) for name, one in locals_.items()}
+    return adapted | {name: _attached(adapted[name]) for name in options.attach}
+
+
+def _attached(endpoint: LocalEndpoint) -> LocalEndpoint:
+    return replace(endpoint, attached=True, scaler=replace(endpoint.scaler, min=0, max=0))
 
 
 def _adapted(endpoint: LocalEndpoint, options: Options) -> LocalEndpoint:

@@ -22,7 +22,10 @@ IDLE_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True)
 class LocalEndpoint:
-    """`handler` is a module for `python -m`, or a whole command. `calls_others` gives its workers the key and pools."""
+    """`handler` is a module for `python -m`, or a whole command. `calls_others` gives its workers the key and pools.
+
+    Workers of an `attached` endpoint are started by somebody else, in containers say: whoever asks for jobs is one.
+    """
 
     handler: str | tuple[str, ...]
     scaler: Scaler = field(default_factory=Scaler)
@@ -31,6 +34,7 @@ class LocalEndpoint:
     gpu: str = "CPU"
     pools: tuple[str, ...] = ()
     calls_others: bool = False
+    attached: bool = False
     secrets: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
 

@@ -220,8 +220,8 @@ class Fleet:
         self.settled.set()
         seat.idle_since = self.endpoint.clock()
         self.unhealthy = None
-        worker = self.workers[seat.worker_id]
-        self._later(worker, self.local.idle_timeout_s, self._check_idle)
+        if (worker := self.workers.get(seat.worker_id)) is not None:  # an attached one isn't ours to end
+            self._later(worker, self.local.idle_timeout_s, self._check_idle)
         self.look()
 
     def _left(self, worker: Worker, code: int) -> None:
@@ -339,7 +339,7 @@ class Fleet:
     # ── numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def health(self) -> dict[str, int]:
-        seats = [worker.seat for worker in self.workers.values() if not worker.seat.closing]
+        seats = [seat for seat in self.endpoint.seats.values() if not seat.closing]
         running = sum(bool(seat.jobs) for seat in seats)
         ready = sum(seat.ready for seat in seats)
         return {

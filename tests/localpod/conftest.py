@@ -3,7 +3,7 @@
 import httpx
 import pytest
 import pytest_asyncio
-from handworker import Hand, by_hand, stock, until
+from handworker import Hand, by_hand, pids, stock, until
 
 from localpod import Localpod, LocalpodThread, Options, WorkerTimes
 
@@ -14,7 +14,7 @@ async def pod(tmp_path):
     endpoints = {"e": by_hand(), "pair": by_hand(2), "none": by_hand(0)}
     options = Options(state_dir=tmp_path, shutdown_grace_s=0, webhook_retry_s=0.05, times=WorkerTimes(grace_s=0.3))
     async with Localpod(endpoints, options) as pod:
-        await until(lambda: all(worker["pid"] for name in endpoints for worker in pod.workers(name)))
+        await until(lambda: (len(pids(pod)), len(pids(pod, "pair"))) == (1, 2))
         yield pod
 
 

@@ -48,6 +48,10 @@ class Hand:
         return await self.http.get(f"{self.at}/job-stop/{self.id}?gpu=CPU")
 
 
+def pids(pod, name="e"):
+    return [worker["pid"] for worker in pod.workers(name) if worker["pid"]]
+
+
 async def until(holds, timeout_s=20):
     """Waits for something that another process is to bring about."""
     async with asyncio.timeout(timeout_s):

@@ -5,7 +5,7 @@ import time
 
 import httpx
 import pytest
-from handworker import Hand, by_hand, status, stock, submit, until
+from handworker import Hand, by_hand, pids, status, stock, submit, until
 
 from localpod import Fault, FaultKind, Localpod, Options
 
@@ -236,7 +236,7 @@ async def test_a_spoiled_answer_waits_for_one_that_holds_a_job():
         Localpod({"e": by_hand()}, options) as pod,
         httpx.AsyncClient(base_url=pod.base_url, headers={"Authorization": "x"}) as http,
     ):
-        await until(lambda: pod.workers("e")[0]["pid"])
+        await until(lambda: pids(pod))
         hand = Hand(http, "e", pod.workers("e")[0]["id"])
         met = pod.inject(fault("not_json", operation="job-take"))
         assert await hand.take() is None

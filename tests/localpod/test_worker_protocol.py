@@ -6,7 +6,7 @@ import signal
 import socket
 
 import pytest
-from handworker import status, submit, until
+from handworker import pids, status, submit, until
 
 
 async def test_a_batch_holds_what_waits_up_to_its_size(http, hand):
@@ -112,7 +112,7 @@ async def test_a_killed_workers_job_is_requeued_once_and_then_fails_with_where_i
     await hand.take()
     os.kill(pod.workers("e")[0]["pid"], signal.SIGKILL)
     await until(lambda: pod.counters("e").get("requeued") == 1)
-    await until(lambda: [worker["pid"] for worker in pod.workers("e") if worker["pid"]])
+    await until(lambda: pids(pod))
     hand.id = pod.workers("e")[0]["id"]
     assert (await hand.take())["id"] == job_id
     assert pod.kill_worker(hand.id)
@@ -169,7 +169,7 @@ async def test_a_worker_that_asks_for_nothing_while_jobs_wait_is_replaced(pod, h
     worker.seat.asked_at = worker.seat.idle_since = worker.seat.idle_since - 100
     fleet._check_idle(worker)
     await until(worker.gone.done)
-    await until(lambda: [one["pid"] for one in pod.workers("e") if one["pid"]])
+    await until(lambda: pids(pod))
     hand.id = pod.workers("e")[0]["id"]
     assert (await hand.take())["id"] == second
 

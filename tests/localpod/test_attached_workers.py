@@ -1,0 +1,57 @@
+"""Workers that somebody else started, in a container say: whoever asks an attached endpoint for jobs is one."""
+
+import httpx
+import pytest
+import pytest_asyncio
+from handworker import Hand, by_hand, status, submit
+from typer.testing import CliRunner
+
+from localpod import Localpod, Options
+from localpod.__main__ import app
+
+
+@pytest_asyncio.fixture
+async def http(tmp_path):
+    options = Options(state_dir=tmp_path, shutdown_grace_s=0, attach=("e",))
+    headers = {"Authorization": "Bearer any"}
+    async with (
+        Localpod({"e": by_hand(), "other": by_hand(0)}, options) as pod,
+        httpx.AsyncClient(base_url=pod.base_url, headers=headers, timeout=30) as client,
+    ):
+        yield client
+
+
+async def test_stranger_of_an_attached_endpoint_takes_and_answers_a_job(http):
+    job_id = await submit(http)
+    stranger = Hand(http, "e", "from-a-container")
+
+    assert (await stranger.take())["id"] == job_id
+    await stranger.done(job_id, {"output": 7})
+
+    seen = (await status(http, job_id)).json()
+    assert (seen["status"], seen["output"], seen["workerId"]) == ("COMPLETED", 7, "from-a-container")
+
+
+async def test_no_process_is_started_for_an_attached_endpoint(http):
+    await submit(http)
+
+    assert (await http.get("/e/health")).json()["workers"]["initializing"] == 0
+
+
+async def test_attached_worker_is_counted(http):
+    await submit(http)
+    await Hand(http, "e", "from-a-container").take()
+
+    assert (await http.get("/e/health")).json()["workers"]["running"] == 1
+
+
+@pytest.mark.parametrize("operation", ["job-take", "job-stop"])
+async def test_stranger_of_another_endpoint_stays_one(http, operation):
+    assert (await http.get(f"/other/{operation}/from-a-container?gpu=CPU")).status_code == 404
+
+
+def test_attaching_to_an_endpoint_that_is_not_there_is_told():
+    result = CliRunner().invoke(app, ["up", "--attach", "llm,nobody"])
+
+    assert result.exit_code != 0
+    assert "has no endpoint nobody" in result.output
