@@ -113,9 +113,9 @@ def _manifest(recipe: Recipe) -> dict[str, object]:
 
 
 def _pem(value: str, name: str) -> bytes:
-    r"""PEM text as it stands, with `\n` for line breaks as some secret stores keep it, or from a file."""
+    r"""PEM text as it stands (c2pa takes `\n` for a line break, as some secret stores keep it), or a file's."""
     if "-----BEGIN" in value:
-        return value.replace("\\n", "\n").encode()
+        return value.encode()
     try:
         return Path(value).read_bytes()
     except (OSError, ValueError):

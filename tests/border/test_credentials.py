@@ -159,10 +159,11 @@ def test_without_settings_nothing_is_signed(monkeypatch: pytest.MonkeyPatch) -> 
 def test_keys_come_from_files_or_from_one_line(ours: Chain, tmp_path: Path) -> None:
     path = tmp_path / "chain.pem"
     path.write_text(ours.certificates)
-    one_line = ours.private_key.replace("\n", "\\n")
-    settings = SigningSettings(certificates=str(path), private_key=one_line)  # type: ignore[arg-type]  # made secret by pydantic
-    assert ContentCredentials.from_settings(settings) is not None
-    assert "PRIVATE KEY" not in repr(settings)
+    one_line = [pem.replace("\n", "\\n") for pem in (ours.certificates, ours.private_key)]
+    for certificates, private_key in ((str(path), ours.private_key), one_line):
+        settings = SigningSettings(certificates=certificates, private_key=private_key)  # type: ignore[arg-type]  # made secret by pydantic
+        assert ContentCredentials.from_settings(settings) is not None
+        assert "PRIVATE KEY" not in repr(settings)
 
 
 WRONG = {

@@ -229,6 +229,12 @@ async def test_the_url_is_the_one_boto3_would_sign(s3: int) -> None:
     assert parse_qs(urlsplit(ours).query) == parse_qs(urlsplit(theirs).query)
 
 
+@pytest.mark.parametrize(("region", "signed"), [("eu-west-9", "eu-west-9"), (None, "us-west-2")])
+def test_a_region_that_is_set_wins_over_the_one_in_the_host(region: str | None, signed: str) -> None:
+    made = store(1, endpoint_url="https://s3.us-west-2.amazonaws.com", region=region)
+    assert f"%2F{signed}%2Fs3%2F" in made._presigned("https://s3.us-west-2.amazonaws.com/pictures/a.png")
+
+
 async def test_a_prefix_is_a_folder(s3: int) -> None:
     url = await store(s3, prefix="/avatars/2026/").put(PICTURE, key="a.webp", content_type="image/webp")
     assert urlsplit(url).path == "/pictures/avatars/2026/a.webp"
@@ -334,9 +340,15 @@ async def test_a_refusal_is_not_repeated_and_says_what_to_do(
 
 
 async def test_a_refusal_that_never_ends_is_cut_off(front: Front) -> None:
-    front.faults = [answering(403, b"x" * 5_000_000)]
+    async def endless(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 403 No\r\nConnection: close\r\n\r\n")
+        while True:
+            writer.write(b"x" * 10_000)
+            await writer.drain()
+
+    front.faults = [endless]
     with pytest.raises(Misconfigured):
-        await store(front.port).put(PICTURE, key="s.png", content_type="image/png")
+        await store(front.port, timeout_s=5, attempts=1).put(PICTURE, key="s.png", content_type="image/png")
 
 
 async def test_a_cancelled_upload_ends_at_once(front: Front) -> None:
