@@ -137,7 +137,7 @@ def build_and_try(builder: Builder, image: str, tag: str, build_args: dict[str, 
 
 def _try(image: str, command: list[str]) -> str:
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 (as above)
-    said = done.stdout + done.stderr
+    said = done.stderr + done.stdout
     if image == "orchestrator":
         if done.returncode == 0 or "localpod" not in said or "Traceback" in said:
             raise BuildFailed(f"The orchestrator's image doesn't say what it needs:\n{said[-2000:]}")
@@ -147,7 +147,8 @@ def _try(image: str, command: list[str]) -> str:
 
 
 def _shortened(said: str, characters: int = 300) -> str:
-    return said[-characters:].strip()
+    """The end of it, in one line."""
+    return " ".join(said.split())[-characters:]
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
