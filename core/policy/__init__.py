@@ -11,29 +11,35 @@ May import: core.contracts and core.errors. It knows no HTTP, no model and no pi
 from __future__ import annotations
 
 from core.policy.assembly import Assembled, assemble, constrain, evaluate_private_chat, sanitize_general
+from core.policy.audit import Audit, audit, keep_audit
 from core.policy.captions import safe_caption
-from core.policy.constraints import CONSTRAINT, STRONG_CONSTRAINT
-from core.policy.engine import POLICY_VERSION, check, judge
+from core.policy.constraints import ADULT_ANCHOR, CONSTRAINT, STRONG_CONSTRAINT
+from core.policy.engine import check, judge
 from core.policy.features import gate_profile, sign_features, signed
 from core.policy.routes import ROUTES, RouteRules, treatment
 from core.policy.verdict import Action, Treatment, Verdict
+from core.policy.version import POLICY_VERSION
 
 __all__ = [
+    "ADULT_ANCHOR",
     "CONSTRAINT",
     "POLICY_VERSION",
     "ROUTES",
     "STRONG_CONSTRAINT",
     "Action",
     "Assembled",
+    "Audit",
     "RouteRules",
     "Treatment",
     "Verdict",
     "assemble",
+    "audit",
     "check",
     "constrain",
     "evaluate_private_chat",
     "gate_profile",
     "judge",
+    "keep_audit",
     "safe_caption",
     "sanitize_general",
     "sign_features",

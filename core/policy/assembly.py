@@ -10,7 +10,7 @@ from typing import Literal
 
 from core.contracts import Route
 from core.policy.constraints import ADULT_ANCHOR, CONSTRAINT, STRONG_CONSTRAINT
-from core.policy.engine import AMBIGUOUS_YOUTH, check, treatment_of
+from core.policy.engine import AMBIGUOUS_YOUTH, MAX_TEXT_CHARS, check, treatment_of
 from core.policy.verdict import Action, Treatment, Verdict
 
 _TEXTS = {"strong_constraint": STRONG_CONSTRAINT, "constraint": CONSTRAINT, "adult_anchor": ADULT_ANCHOR}
@@ -46,7 +46,7 @@ def assemble(
     The constraint comes first, because the model's encoder cuts off at 512 tokens; at `strength` 1 the stronger text is
     put in whatever the verdict. A prompt assembled before comes back unchanged.
     """
-    bare, wanted = _bare(prompt)
+    bare, wanted = _bare(prompt) if len(prompt) <= MAX_TEXT_CHARS else (prompt, set())
     verdict = check((bare,), route, treated_as=treated_as, stage="assemble")
     if strength == 1:
         wanted.add("strong_constraint")

@@ -8,20 +8,19 @@ May import: core.contracts, core.errors, core.policy.
 
 from __future__ import annotations
 
-import hashlib
 import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
-from pathlib import Path
 
 from core.contracts import Route
 from core.errors import Misconfigured, PolicyBlocked
+from core.policy.audit import audit
 from core.policy.lexicon import Found, Lexicon, Rule, Span
 from core.policy.normalise import Stream, streams
 from core.policy.routes import ROUTES
 from core.policy.verdict import Action, Treatment, Verdict
+from core.policy.version import POLICY_VERSION, rule_files
 
-RULES = Path(__file__).resolve().parent / "rules"
 MAX_TEXT_CHARS = 16_384
 TOO_LONG = "too_long"
 AMBIGUOUS_YOUTH = "ambiguous_youth"
@@ -29,26 +28,11 @@ _LINKING_MAX = 5
 """Linking words that may stand between the two ends of a `linked` rule."""
 
 
-def _files() -> list[Path]:
-    return sorted(RULES.rglob("*.toml"))
-
-
-def _version() -> str:
-    content = hashlib.sha256()
-    for file in _files():
-        content.update(file.name.encode() + b"\0" + file.read_bytes())
-    return f"1-{content.hexdigest()[:12]}"
-
-
-POLICY_VERSION = _version()
-"""The engine's own number and a hash of the rules: in every result and log, so that a decision can be repeated."""
-
-
 @cache
 def lexicon() -> Lexicon:
     """Compiled once per process. Raises `Misconfigured` where a rule is wrong."""
     compiled = Lexicon()
-    for file in _files():
+    for file in rule_files():
         try:
             compiled.add(tomllib.loads(file.read_text(encoding="utf-8")))
         except (tomllib.TOMLDecodeError, KeyError) as error:
@@ -152,9 +136,14 @@ def judge(texts: Iterable[str], route: Route, *, treated_as: Treatment | None = 
 def check(
     texts: Iterable[str], route: Route, *, treated_as: Treatment | None = None, stage: str | None = None
 ) -> Verdict:
-    """`judge`, and raises `PolicyBlocked` where that says refuse; its message names categories, never words."""
+    """`judge`, and raises `PolicyBlocked` where that says refuse; its message names categories, never words.
+
+    A refusal is in the process's audit before it is raised.
+    """
+    texts = tuple(texts)
     verdict = judge(texts, route, treated_as=treated_as)
     if verdict.action is Action.REFUSE:
+        audit().refused(verdict.categories, route, stage=stage, version=verdict.version, texts=texts)
         raise PolicyBlocked(
             f"The text is refused by the content policy ({', '.join(verdict.categories)}). Change what it asks for.",
             categories=verdict.categories,

@@ -1,6 +1,6 @@
 """Features of a selfie: the age gate, and the signature that carries its result to the next request.
 
-May import: core.contracts, core.errors.
+May import: core.contracts, core.errors, core.policy.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ import hashlib
 import hmac
 import json
 
-from core.contracts import ATTRIBUTES, AgeBand, Features
+from core.contracts import ATTRIBUTES, AgeBand, Features, Route
 from core.errors import MinorSuspected
+from core.policy.audit import audit
+from core.policy.version import POLICY_VERSION
 
 MINOR_THRESHOLD = 0.35
 """Probability of `under_18` from which the profile is refused, also where another band is likelier."""
 
 
-def gate_profile(features: Features, *, threshold: float = MINOR_THRESHOLD) -> None:
+def gate_profile(features: Features, *, threshold: float = MINOR_THRESHOLD, route: Route = Route.PROFILE) -> None:
     """Veto a selfie that looks under age: raises `MinorSuspected`. An estimate is never proof that someone is adult.
 
     `features.confidence["age_band"]` is the probability of the band that was read. What is left may all belong to
@@ -25,17 +27,20 @@ def gate_profile(features: Features, *, threshold: float = MINOR_THRESHOLD) -> N
     read = features.confidence.get("age_band", 1.0)
     neighbour = features.age_band is AgeBand.FROM_18_TO_24 and 1.0 - read >= threshold
     if features.age_band is AgeBand.UNDER_18 or neighbour:
+        audit().refused((MinorSuspected.code,), route, stage="gate", version=POLICY_VERSION)
         raise MinorSuspected("The person in the selfie may be under 18. Use a picture of an adult.")
 
 
 def _canonical(features: Features) -> bytes:
-    """The attributes as sorted JSON.
+    """The attributes as sorted JSON, and of the confidences the one that the age gate reads.
 
-    Confidence is left out: it decides nothing after the gate, and a client that rounds floats must not lose its
-    signature by that.
+    That one is signed because dropping it would lift the veto. The others decide nothing, and a client that leaves them
+    out must not lose its signature; two decimals, because a float may not survive every JSON library.
     """
     values = {name: str(getattr(features, name)) for name in ATTRIBUTES}
-    return json.dumps({"v": 1, "attributes": values}, sort_keys=True, separators=(",", ":")).encode()
+    age = features.confidence.get("age_band")
+    signed_over = {"v": 1, "attributes": values, "age_confidence": None if age is None else f"{age:.2f}"}
+    return json.dumps(signed_over, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _signature(features: Features, key: bytes) -> str:
@@ -43,12 +48,12 @@ def _signature(features: Features, key: bytes) -> str:
 
 
 def sign_features(features: Features, key: bytes) -> Features:
-    """The same features with `signature` set: HMAC-SHA256 over the attributes."""
+    """The same features with `signature` set: HMAC-SHA256 over the attributes and the age's confidence."""
     return features.model_copy(update={"signature": _signature(features, key)})
 
 
 def signed(features: Features, key: bytes) -> bool:
-    """Whether `signature` is ours for these very attributes. Features under 18 are never signed."""
+    """Whether `signature` is ours for these very attributes, compared in constant time; under 18 it never counts."""
     if features.signature is None or features.age_band is AgeBand.UNDER_18:
         return False
     return hmac.compare_digest(features.signature.encode(), _signature(features, key).encode())

@@ -1,0 +1,28 @@
+"""Which policy decided: the engine's own number and a hash of the rules, read without compiling them.
+
+May import: nothing of core.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+RULES = Path(__file__).resolve().parent / "rules"
+ENGINE = 1
+"""Raised when the same rules would decide otherwise."""
+
+
+def rule_files() -> list[Path]:
+    return sorted(RULES.rglob("*.toml"))
+
+
+def _version() -> str:
+    content = hashlib.sha256()
+    for file in rule_files():
+        content.update(file.name.encode() + b"\0" + file.read_bytes())
+    return f"{ENGINE}-{content.hexdigest()[:12]}"
+
+
+POLICY_VERSION = _version()
+"""In every result and log, so that a decision can be repeated."""
