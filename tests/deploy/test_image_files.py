@@ -1,0 +1,187 @@
+"""Dockerfiles, bake, compose, workflows and the Hub's files agree with each other and with endpoints.yaml."""
+
+import re
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import pytest
+import yaml
+
+from core.settings import ROOT, load_endpoints
+from tools import hub
+from tools.images import COMMANDS
+
+IMAGES = list(COMMANDS)
+SCRIPTS = Path(sys.executable).parent
+
+
+def dockerfile(image: str) -> str:
+    return (ROOT / f"Dockerfile.{image}").read_text()
+
+
+def instructions(image: str) -> list[str]:
+    """One string each, without comments, continuation lines joined."""
+    lines = [line for line in dockerfile(image).splitlines() if not re.match(r"\s*(#|$)", line)]
+    return "\n".join(lines).replace("\\\n", " ").splitlines()
+
+
+def copied(image: str) -> list[str]:
+    words = [line.split() for line in instructions(image) if line.startswith("COPY ")]
+    return [source for line in words for source in line[1:-1] if not source.startswith("--")]
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_stages_are_the_same_in_the_same_order(image: str) -> None:
+    stages = [line.split()[1:] for line in instructions(image) if line.startswith("FROM ")]
+
+    assert stages == [
+        ["${BASE_IMAGE}", "AS", "base"],
+        ["base", "AS", "dependencies"],
+        ["dependencies", "AS", "weights"],
+        ["weights", "AS", "code"],
+    ]
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_base_is_pinned_by_digest_and_the_user_is_not_root(image: str) -> None:
+    lines = instructions(image)
+
+    assert any(re.fullmatch(r"ARG BASE_IMAGE=python:3\.11-\S+@sha256:[0-9a-f]{64}", line) for line in lines)
+    assert "USER 10001:10001" in lines
+    assert lines[-1] == f'CMD ["python", "-m", "{COMMANDS[image]}"]'
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_logs_stay_without_prompts_and_weights_off_the_volume(image: str) -> None:
+    text = " ".join(instructions(image))
+
+    assert "RUNPOD_LOG_LEVEL=INFO" in text
+    assert "/runpod-volume" not in text
+    assert ("HF_HUB_OFFLINE=1" in text) == (image != "orchestrator")
+
+
+@pytest.mark.parametrize("image", ["selfie", "zimage", "llm"])
+def test_layer_with_full_weights_depends_on_one_file_of_core(image: str) -> None:
+    lines = instructions(image)
+    [full, _] = [index for index, line in enumerate(lines) if "core.weights fetch" in line]
+
+    before = [line for line in lines[:full] if line.startswith("COPY ")]
+
+    assert before == [f"COPY requirements/{image}.txt requirements.txt", "COPY core/weights.py core/weights.py"]
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_everything_that_is_copied_exists_and_gets_past_the_ignore_file(image: str) -> None:
+    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+
+    for source in copied(image):
+        assert (ROOT / source).exists(), source
+        assert any(source == name or fnmatch(source, f"{name}/*") for name in kept), source
+
+
+def test_ignore_file_lets_nothing_past_that_no_image_takes() -> None:
+    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    taken = {source for image in IMAGES for source in copied(image)} | {"tools/sbom.py"}
+
+    assert [name for name in kept if not any(source.split("/")[0] == name or source == name for source in taken)] == []
+
+
+def test_dockerfiles_are_clean_to_hadolint() -> None:
+    command = [str(SCRIPTS / "hadolint"), *(f"Dockerfile.{image}" for image in IMAGES)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_bake_builds_each_image_from_its_file() -> None:
+    with (ROOT / "docker-bake.hcl").open() as file:
+        parsed = hcl2.load(file)
+    targets = {name.strip('"'): body for one in parsed["target"] for name, body in one.items()}
+
+    assert set(targets) - {"image"} == set(IMAGES)
+    for image in IMAGES:
+        assert targets[image]["dockerfile"].strip('"') == f"Dockerfile.{image}"
+        assert f"img-pod-{image}:${{VERSION}}" in targets[image]["tags"][0]
+    [group] = parsed["group"]
+    assert {name.strip('"') for name in group['"default"']["targets"]} == set(IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("schema", "pattern"),
+    [("vendor.compose-spec", "compose.yaml"), ("vendor.github-workflows", ".github/workflows/*.yml")],
+)
+def test_files_have_the_form_that_their_readers_want(schema: str, pattern: str) -> None:
+    files = [str(file) for file in ROOT.glob(pattern)]
+    command = [str(SCRIPTS / "check-jsonschema"), "--builtin-schema", schema, *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
+
+
+def compose() -> dict[str, Any]:
+    services: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    return services
+
+
+def test_compose_starts_a_worker_for_every_endpoint() -> None:
+    endpoints = load_endpoints().endpoints
+    services = compose()
+
+    assert set(services) == {"localpod", *endpoints}
+    assert services["localpod"]["command"][-1].split(",") == list(endpoints)
+    for name in endpoints:
+        assert services[name]["build"]["dockerfile"] == f"Dockerfile.{name}"
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_compose_tells_a_worker_the_addresses_of_its_own_endpoint(image: str) -> None:
+    env = compose()[image]["environment"]
+
+    assert env["RUNPOD_ENDPOINT_ID"] == image
+    hooks = {name: value for name, value in env.items() if name.startswith("RUNPOD_WEBHOOK_")}
+    assert len(hooks) == 4
+    assert all(value.startswith(f"http://localpod:8000/v2/{image}/") for value in hooks.values())
+    # Compose reads `$ID` as its own; the SDK has to find it.
+    assert "$$ID" in env["RUNPOD_WEBHOOK_GET_JOB"]
+
+
+def test_compose_wires_the_pools_as_endpoints_yaml_does() -> None:
+    env = compose()["orchestrator"]["environment"]
+    endpoints = load_endpoints()
+    pools = {pool for spec in endpoints.endpoints.values() for pool in spec.pools}
+
+    for pool in pools:
+        assert env[f"ORCHESTRATOR_{pool.upper()}_ENDPOINT_IDS"].split(",") == endpoints.serving(pool)
+
+
+def test_actions_are_pinned_by_commit() -> None:
+    used = [
+        found
+        for file in (ROOT / ".github" / "workflows").glob("*.yml")
+        for found in re.findall(r"uses: (\S+)(.*)", file.read_text())
+    ]
+
+    assert used
+    for action, comment in used:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action), action
+        assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), action
+
+
+def test_release_builds_every_image() -> None:
+    release = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+
+    assert set(release["jobs"]["image"]["strategy"]["matrix"]["image"]) == set(IMAGES)
+
+
+def test_hub_s_files_are_current() -> None:
+    assert hub.main(["--check"]) == 0
+
+
+def test_hub_leaves_out_the_same_gpus_as_the_deployment() -> None:
+    made = hub.hub(load_endpoints().endpoints["selfie"])
+
+    assert made["config"]["gpuIds"] == "ADA_48_PRO,-NVIDIA L40,-NVIDIA L40S"
