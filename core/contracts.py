@@ -10,6 +10,7 @@ May import: pydantic. Nothing is loaded, judged or drawn here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, TypeVar
@@ -618,6 +619,17 @@ class StageProgress(Message):
 M = TypeVar("M", bound=Message)
 
 _TOO_LONG = {"string_too_long", "too_long"}
+_MOST_DETAILS = 100
+"""Of a refused request: a caller can send a million wrong fields, and needs to hear of five."""
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}", re.ASCII)
+_PLAINER = {
+    "Extra inputs are not permitted": "there is no such field",
+    "Field required": "is required",
+    r"String should match pattern '\S'": "must not be blank",
+    r"String should match pattern '^[\x21-\x7e]+$'": "must be printable ASCII without spaces",
+    "Input should be a valid string, unable to parse raw data as a unicode string": "is no valid text",
+}
+"""What pydantic says in its own terms, for a reader who knows only the field."""
 
 
 def read_request(payload: object, tasks: Mapping[str, type[M]]) -> M:
@@ -633,7 +645,7 @@ def read_request(payload: object, tasks: Mapping[str, type[M]]) -> M:
         raise UnknownTask(f"The input names no `task`; this endpoint serves {known}.")
     if not isinstance(task, str) or task not in tasks:
         raise UnknownTask(f"This endpoint has no such task; it serves {known}.")
-    from_our_own = isinstance(payload.get("context"), dict)
+    from_our_own = issubclass(tasks[task], StageRequest) and isinstance(payload.get("context"), dict)
     try:
         return tasks[task].model_validate(payload, extra="ignore" if from_our_own else "forbid")
     except ValidationError as error:
@@ -641,14 +653,24 @@ def read_request(payload: object, tasks: Mapping[str, type[M]]) -> M:
 
 
 def _explained(error: ValidationError) -> InvalidRequest:
-    details = error.errors(include_url=False, include_context=False, include_input=False)
+    details = error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_DETAILS]
     # A list whose every item was refused is also reported as too short: only the item's own reason helps.
     details = [
         detail
         for detail in details
         if not any(other is not detail and other["loc"][: len(detail["loc"])] == detail["loc"] for other in details)
     ]
-    sentences = [f"`{'.'.join(map(str, detail['loc'])) or 'input'}`: {detail['msg']}" for detail in details[:5]]
-    more = f" (and {len(details) - 5} more)" if len(details) > 5 else ""
+    sentences = [f"`{_place(detail['loc'])}`: {_plainly(detail['msg'])}" for detail in details[:5]]
+    more = " (and more)" if len(details) > 5 else ""
     cls = TooLarge if any(detail["type"] in _TOO_LONG for detail in details) else InvalidRequest
     return cls("; ".join(sentences) + more + ".")
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """Where in the request; a field's name is the caller's text too, so only what looks like a name is repeated."""
+    steps = (step if isinstance(step, int) or _FIELD_NAME.fullmatch(step) else "…" for step in loc)
+    return ".".join(map(str, steps)) or "input"
+
+
+def _plainly(said: str) -> str:
+    return _PLAINER.get(said) or said.removeprefix("Value error, ").replace("Tuple", "List").replace("tuple", "list")
