@@ -179,6 +179,7 @@ class Endpoint:
 
     def wait(self, taker: Taker) -> None:
         self._takers[taker] = None
+        self._feed()
 
     def unwait(self, taker: Taker) -> None:
         self._takers.pop(taker, None)
