@@ -328,16 +328,22 @@ def from_wire(error: object, *, stage: str | None = None) -> ImgPodError:
     Anything else (the stock SDK's traceback string, a platform's sentence, an object) becomes `StageFailed`, whose
     message never repeats what it was given: it may hold a path, a prompt or a key.
     """
+    body = _body_of(error)
+    code, message, where, wait = (body.get(key) for key in ("code", "message", "stage", "retry_after_ms"))
+    if not isinstance(code, str) or code not in BY_CODE or not isinstance(message, str):
+        return StageFailed("The worker failed without a reason that can be passed on; see its log.", stage=stage)
+    stage = stage or (where if isinstance(where, str) else None)
+    cls = BY_CODE[code]
+    if issubclass(cls, PolicyBlocked):
+        categories = body.get("categories")
+        named = categories if isinstance(categories, list) else []
+        return cls(message[:500], categories=tuple(name for name in named if isinstance(name, str)), stage=stage)
+    return cls(message[:500], stage=stage, retry_after_ms=wait if type(wait) is int and wait >= 0 else None)
+
+
+def _body_of(error: object) -> dict[str, Any]:
     try:
         body = json.loads(error) if isinstance(error, str) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
-    if not isinstance(body, dict) or body.get("code") not in BY_CODE:
-        return StageFailed("The worker failed without a reason that can be passed on; see its log.", stage=stage)
-    cls = BY_CODE[body["code"]]
-    message = str(body.get("message", ""))[:500]
-    where = stage or body.get("stage")
-    if issubclass(cls, PolicyBlocked):
-        return cls(message, categories=tuple(map(str, body.get("categories") or ())), stage=where)
-    wait = body.get("retry_after_ms")
-    return cls(message, stage=where, retry_after_ms=wait if isinstance(wait, int) else None)
+    return body if isinstance(body, dict) else {}
