@@ -3,7 +3,7 @@
 With storage (the deployment's own, or the one that the job brings) it is uploaded. Without, it must fit into what the
 platform carries: a picture that does not is encoded anew, smaller, rather than lost.
 
-May import: core.contracts, core.images, core.storage.
+May import: core.contracts, core.images, core.settings, core.storage.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from core.contracts import ImageFormat, Picture
 from core.images import CONTENT_TYPES, Recipe, Signer, encode, shrink_to_fit
-from core.storage import StorageSettings, Store, object_key
+from core.settings import StorageSettings
+from core.storage import Store, object_key
 
 if TYPE_CHECKING:
     from PIL.Image import Image

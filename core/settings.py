@@ -1,8 +1,8 @@
 """Settings: what a deployment is. `config.yaml` and `endpoints.yaml` say it, the environment overrides it.
 
 Read once, in a `__main__`, and passed down; nothing else in the project looks at the environment. Every part has its
-prefix (`ORCHESTRATOR_`, `SELFIE_`, `LLM_`, `ZIMAGE_`, `WORKER_`, `POLICY_`, `BUCKET_`). Secrets come from the
-environment only.
+prefix (`ORCHESTRATOR_`, `SELFIE_`, `LLM_`, `ZIMAGE_`, `WORKER_`, `POLICY_`, `BUCKET_`, `C2PA_`). Secrets come from
+the environment only.
 
 May import: core.contracts, core.errors, core.weights, pydantic, pydantic-settings.
 """
@@ -329,6 +329,47 @@ class OrchestratorSettings(_FromEnvironment):
         return ids
 
 
+MAX_URL_EXPIRY_S = 7 * 24 * 3600
+"""The longest that a URL presigned by signature version 4 may live."""
+
+
+class StorageSettings(_FromEnvironment):
+    """The deployment's bucket, from `BUCKET_*`: the SDK's own three names, and what they leave open."""
+
+    model_config = SettingsConfigDict(env_prefix="BUCKET_", hide_input_in_errors=True)
+
+    endpoint_url: str | None = Field(
+        default=None, description="Such as https://my-bucket.s3.eu-west-1.amazonaws.com; unset, nothing is stored."
+    )
+    access_key_id: str | None = Field(default=None, description="A key that may write into the bucket.")
+    secret_access_key: SecretStr | None = Field(default=None, description="That key's secret.")
+    name: str | None = Field(default=None, description="The bucket, where the endpoint's URL does not hold it.")
+    prefix: str = Field(default="", pattern=r"^[A-Za-z0-9_/-]*$", description="Folder within the bucket.")
+    region: str | None = Field(default=None, description="Unset, it is read from the endpoint's host.")
+    public_url: str | None = Field(default=None, description="Base of a public bucket: its URLs are not presigned.")
+    url_expiry_s: Annotated[int, Field(ge=1, le=MAX_URL_EXPIRY_S)] = Field(
+        default=MAX_URL_EXPIRY_S, description="How long a presigned URL opens."
+    )
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = Field(default=30, description="For one attempt at an upload.")
+    attempts: Annotated[int, Field(ge=1, le=10)] = Field(default=3, description="At an upload, before it has failed.")
+    allow_private: bool = Field(
+        default=False, description="Let a job's own bucket be on a private network, or on http."
+    )
+
+
+class SigningSettings(_FromEnvironment):
+    """Who signs pictures, from `C2PA_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="C2PA_", hide_input_in_errors=True)
+
+    certificates: str | None = Field(default=None, description="PEM chain, signer first, or the path of its file.")
+    private_key: SecretStr | None = Field(default=None, description="PEM, PKCS #8, or the path of its file.")
+    algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = "es256"
+    timestamp_url: str | None = Field(
+        default=None, description="RFC 3161 authority; keeps a signature valid after the certificate has expired."
+    )
+
+
 class PlatformSettings(_FromEnvironment):
     """Where RunPod is, by the SDK's own names."""
 
@@ -370,6 +411,8 @@ class Settings(Part):
     llm: LlmSettings
     zimage: ZimageSettings
     policy: PolicySettings
+    storage: StorageSettings
+    signing: SigningSettings
     orchestrator: OrchestratorSettings
     platform: PlatformSettings
 

@@ -3,7 +3,7 @@
 A request is signed with botocore and sent over the same judged connection as a selfie's URL (`core.outbound`): a job's
 bucket may only be on the public internet. An object's name is random and long, and its URL is presigned and expires.
 
-May import: core.errors, core.outbound, pydantic-settings, botocore, httpcore, httpx, stamina.
+May import: core.errors, core.outbound, core.settings, botocore, httpcore, httpx, stamina.
 """
 
 from __future__ import annotations
@@ -18,16 +18,13 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpcore
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import BadUrl, DeadlineExceeded, EndpointUnavailable, ImgPodError, InvalidRequest, Misconfigured
 from core.outbound import JudgedBackend, Resolve, is_any, is_global, public_authorities, resolve
+from core.settings import StorageSettings
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
-
-MAX_EXPIRY_S = 7 * 24 * 3600
-"""The longest that a URL presigned by signature version 4 may live."""
 
 _STAGE = "storage"
 _DEFAULT_REGION = "us-east-1"
@@ -51,32 +48,6 @@ _ADVICE: dict[bytes, str] = {
     b"TemporaryRedirect": _WRONG_REGION,
     b"RequestTimeTooSkewed": "this machine's clock is wrong",
 }
-
-
-class StorageSettings(BaseSettings):
-    """The deployment's bucket, from `BUCKET_*`: the SDK's own three names, and what they leave open."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="BUCKET_", env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
-    )
-
-    endpoint_url: str | None = Field(
-        default=None, description="Such as https://my-bucket.s3.eu-west-1.amazonaws.com; unset, nothing is stored."
-    )
-    access_key_id: str | None = Field(default=None, description="A key that may write into the bucket.")
-    secret_access_key: SecretStr | None = Field(default=None, description="That key's secret.")
-    name: str | None = Field(default=None, description="The bucket, where the endpoint's URL does not hold it.")
-    prefix: str = Field(default="", pattern=r"^[A-Za-z0-9_/-]*$", description="Folder within the bucket.")
-    region: str | None = Field(default=None, description="Unset, it is read from the endpoint's host.")
-    public_url: str | None = Field(default=None, description="Base of a public bucket: its URLs are not presigned.")
-    url_expiry_s: Annotated[int, Field(ge=1, le=MAX_EXPIRY_S)] = Field(
-        default=MAX_EXPIRY_S, description="How long a presigned URL opens."
-    )
-    timeout_s: Annotated[float, Field(gt=0, le=300)] = Field(default=30, description="For one attempt at an upload.")
-    attempts: Annotated[int, Field(ge=1, le=10)] = Field(default=3, description="At an upload, before it has failed.")
-    allow_private: bool = Field(
-        default=False, description="Let a job's own bucket be on a private network, or on http."
-    )
 
 
 class _JobBucket(BaseModel):

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from core.backends import ImageBackend, Painted, Painting, PictureChecker
 from core.contracts import GenerateRequest, GenerateResult, GenerateTask
 from core.images import Recipe
+from core.images.credentials import ContentCredentials
 from core.painting import Canvas, Finished, paint_safely
 from core.policy import POLICY_VERSION
 from core.publishing import Publisher
 from core.settings import ROOT, Settings
-from core.storage import StorageSettings
 from core.weights import Model
 from core.worker.device import Device, Done
 from core.worker.job import Job, Respond, Worker
@@ -98,7 +98,11 @@ def load(settings: Settings) -> Respond[GenerateRequest]:
         window_s=settings.zimage.batch_window_s,
     )
     warm_up(backend)
-    publisher = Publisher.from_settings(StorageSettings(), max_bytes=settings.worker.max_result_bytes)
+    publisher = Publisher.from_settings(
+        settings.storage,
+        max_bytes=settings.worker.max_result_bytes,
+        signer=ContentCredentials.from_settings(settings.signing),
+    )
     return handler(
         backend,
         checker,

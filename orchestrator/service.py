@@ -17,7 +17,6 @@ from core.policy import POLICY_VERSION, treatment
 from core.publishing import Publisher
 from core.settings import Endpoints as EndpointList
 from core.settings import Pool, Settings, load_endpoints
-from core.storage import StorageSettings
 from core.worker.job import Job
 from orchestrator.chain import Chain
 from orchestrator.endpoints import Deadline, Endpoints
@@ -45,7 +44,7 @@ class Service:
             settings=settings,
             endpoints=Endpoints(settings.platform, own),
             prices=prices(load_endpoints()),
-            publisher=Publisher.from_settings(StorageSettings(), max_bytes=settings.worker.max_result_bytes),
+            publisher=Publisher.from_settings(settings.storage, max_bytes=settings.worker.max_result_bytes),
             answers=Answers(keep_s=own.keep_results_s),
             capacity={
                 route: Capacity(own.route_capacity, retry_after_cap_ms=own.retry_after_cap_ms) for route in Route

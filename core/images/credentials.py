@@ -9,15 +9,14 @@ from __future__ import annotations
 import io
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from PIL import Image
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import Misconfigured
 from core.images.encoding import encode
 from core.images.marks import TRAINED_ALGORITHMIC_MEDIA, Recipe
+from core.settings import SigningSettings
 
 if TYPE_CHECKING:
     import c2pa  # type: ignore[import-untyped]  # has no types
@@ -26,21 +25,6 @@ _WHAT_IS_NEEDED = (
     "C2PA_CERTIFICATES needs a PEM chain, the signer's own certificate first, and C2PA_PRIVATE_KEY its key in PKCS #8; "
     "C2PA_ALGORITHM must fit the key, and the certificate be valid today, for e-mail protection or document signing."
 )
-
-
-class SigningSettings(BaseSettings):
-    """Who signs pictures, from `C2PA_*`."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="C2PA_", env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
-    )
-
-    certificates: str | None = Field(default=None, description="PEM chain, signer first, or the path of its file.")
-    private_key: SecretStr | None = Field(default=None, description="PEM, PKCS #8, or the path of its file.")
-    algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = "es256"
-    timestamp_url: str | None = Field(
-        default=None, description="RFC 3161 authority; keeps a signature valid after the certificate has expired."
-    )
 
 
 class ContentCredentials:

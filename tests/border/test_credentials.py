@@ -20,7 +20,8 @@ from PIL import Image
 from core.contracts import ImageFormat
 from core.errors import Misconfigured
 from core.images import Recipe, encode, inspect
-from core.images.credentials import ContentCredentials, SigningSettings
+from core.images.credentials import ContentCredentials
+from core.settings import SigningSettings
 
 c2pa = pytest.importorskip("c2pa", reason="signing is optional: pip install c2pa-python")
 

@@ -27,7 +27,8 @@ from pydantic import SecretStr, ValidationError
 
 from core.errors import DeadlineExceeded, EndpointUnavailable, ImgPodError, InvalidRequest, Misconfigured
 from core.outbound import Address
-from core.storage import MAX_EXPIRY_S, StorageSettings, Store, object_key, read_endpoint
+from core.settings import MAX_URL_EXPIRY_S, StorageSettings
+from core.storage import Store, object_key, read_endpoint
 
 SECRET = "canary/secret+of=40characters"
 KEY_ID = "AKIACANARYCANARY"
@@ -221,7 +222,7 @@ async def test_the_url_is_the_one_boto3_would_sign(s3: int) -> None:
     for _ in range(5):  # both hold the second they were made in
         ours = await store(s3).put(PICTURE, key="folder/a.png", content_type="image/png")
         theirs = client(s3).generate_presigned_url(
-            "get_object", Params={"Bucket": "pictures", "Key": "folder/a.png"}, ExpiresIn=MAX_EXPIRY_S
+            "get_object", Params={"Bucket": "pictures", "Key": "folder/a.png"}, ExpiresIn=MAX_URL_EXPIRY_S
         )
         if parse_qs(urlsplit(ours).query)["X-Amz-Date"] == parse_qs(urlsplit(theirs).query)["X-Amz-Date"]:
             break
@@ -518,7 +519,7 @@ def test_settings_come_from_the_environment_and_hide_the_secret(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"url_expiry_s": MAX_EXPIRY_S + 1}, {"url_expiry_s": 0}, {"prefix": "a b"}, {"prefix": "../x"}]
+    "wrong", [{"url_expiry_s": MAX_URL_EXPIRY_S + 1}, {"url_expiry_s": 0}, {"prefix": "a b"}, {"prefix": "../x"}]
 )
 def test_settings_have_bounds(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
