@@ -7,5 +7,7 @@ loop.py      the event-driven job loop
 outbox.py    replies posted until they are delivered
 progress.py  progress reports: ordered, coalesced, never after the result
 replay.py    a job delivered twice is answered once and told twice
-sdk.py       the only module that imports runpod
+platform.py  what the loop needs of the platform, and how that fails
+sdk.py       the platform by way of the SDK's own functions
+stock.py     the SDK's own loop, the fallback; these two are the only modules that import runpod
 """

@@ -14,11 +14,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from core.backends import Outcome, Watch
-from core.errors import Cancelled, DeviceError, ImgPodError
+from core.errors import Cancelled, DeviceError, DeviceLost, ImgPodError, WorkerStopping
 from core.worker.job import unforeseen
 
 Q = TypeVar("Q")
@@ -26,10 +27,13 @@ R = TypeVar("R")
 OnStep = Callable[[int, int], None]
 Generate = Callable[[Sequence[Q], Watch], Sequence[Outcome[R]]]
 
+_SETTLE_S = 0.003
+"""Jobs that the platform handed over together reach the line within this of one another."""
+
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[R]):
-    """A job's result; `device_ms` is how long its batch ran, which `batch_size` jobs share."""
+    """A job's result; `device_ms` is how long its batch ran, which `batch_size` jobs shared."""
 
     result: R
     device_ms: int
@@ -46,8 +50,16 @@ class _Waiting(Generic[Q, R]):
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def tell(self, outcome: Done[R] | ImgPodError) -> None:
-        if not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self._tell, outcome)
+        self._in_loop(self._tell, outcome)
+
+    def step(self, step: int, of: int) -> None:
+        if self.on_step is not None and not self.cancelled.is_set():
+            self._in_loop(self.on_step, step, of)
+
+    def _in_loop(self, call: Callable[..., None], *args: object) -> None:
+        # A loop that has closed belongs to a worker that has left: nobody listens, and the thread must live on.
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(call, *args)
 
     def _tell(self, outcome: Done[R] | ImgPodError) -> None:
         if self.future.done():
@@ -63,9 +75,7 @@ class _BatchWatch(Generic[Q, R]):
     batch: Sequence[_Waiting[Q, R]]
 
     def step(self, index: int, step: int, of: int) -> None:
-        member = self.batch[index]
-        if member.on_step is not None and not member.cancelled.is_set():
-            member.loop.call_soon_threadsafe(member.on_step, step, of)
+        self.batch[index].step(step, of)
 
     def cancelled(self, index: int) -> bool:
         return self.batch[index].cancelled.is_set()
@@ -74,7 +84,8 @@ class _BatchWatch(Generic[Q, R]):
 class Device(Generic[Q, R]):
     """`generate` runs in the device's thread; requests of one `bucket` may share a call of at most `max_batch`.
 
-    `window_s` is how long a batch waits for more, and only while jobs arrive so densely that waiting has paid.
+    `window_s` bounds how long a batch waits for company. It waits only for as many jobs as came together the last
+    time, so a lone caller pays a few milliseconds and a crowd comes back as one batch.
     """
 
     def __init__(
@@ -89,11 +100,12 @@ class Device(Generic[Q, R]):
         self._generate = generate
         self._bucket = bucket or (lambda _: None)
         self._max_batch = max_batch
-        self._window_s = window_s
+        self._window_s = window_s if max_batch > 1 else 0.0
         self._line: deque[_Waiting[Q, R]] = deque()
         self._news = threading.Condition()
         self._closed = False
-        self._last_arrival = self._last_gap = float("inf")
+        self._crowd = 0
+        self._lost: DeviceLost | None = None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -108,7 +120,7 @@ class Device(Generic[Q, R]):
             mine.cancelled.set()
 
     def close(self) -> None:
-        """Waits for the batch that runs; nothing may be run afterwards."""
+        """Waits for the batch that runs; who still waits in line hears `WorkerStopping`."""
         with self._news:
             self._closed = True
             self._news.notify()
@@ -118,8 +130,8 @@ class Device(Generic[Q, R]):
 
     def _enter(self, job: _Waiting[Q, R]) -> None:
         with self._news:
-            now = time.monotonic()
-            self._last_gap, self._last_arrival = now - self._last_arrival, now
+            if self._closed:
+                raise WorkerStopping("The worker is leaving; send the request again.")
             self._line.append(job)
             self._news.notify()
 
@@ -129,37 +141,62 @@ class Device(Generic[Q, R]):
         while (batch := self._next_batch()) is not None:
             if batch:
                 self._run(batch)
+        for job in self._line:
+            job.tell(WorkerStopping("The worker is leaving; send the request again."))
 
     def _next_batch(self) -> list[_Waiting[Q, R]] | None:
         with self._news:
+            expected = self._crowd + len(self._line)
             self._news.wait_for(lambda: self._line or self._closed)
             if self._closed:
                 return None
-            if self._max_batch > 1 and self._last_gap < self._window_s:
-                self._news.wait_for(lambda: len(self._line) >= self._max_batch or self._closed, timeout=self._window_s)
+            self._await_company(expected)
             return self._gather()
+
+    def _await_company(self, expected: int) -> None:
+        """Lets go of the lock while it waits; ends when the batch is full, the crowd is back, or the window is over."""
+        until = time.monotonic() + self._window_s
+        while len(self._line) < self._max_batch and not self._closed:
+            left_s = until - time.monotonic()
+            if left_s <= 0 or not self._news.wait(left_s if len(self._line) < expected else min(left_s, _SETTLE_S)):
+                return
 
     def _gather(self) -> list[_Waiting[Q, R]]:
         waiting = [job for job in self._line if not job.cancelled.is_set()]
         batch = [job for job in waiting if job.bucket == waiting[0].bucket][: self._max_batch]
-        self._line = deque(job for job in waiting if job not in batch)
+        taken = set(map(id, batch))
+        self._line = deque(job for job in waiting if id(job) not in taken)
+        # A lone job is no crowd: whoever works in sequence must not wait for himself.
+        self._crowd = len(batch) if len(batch) > 1 else 0
         return batch
 
     def _run(self, batch: Sequence[_Waiting[Q, R]]) -> None:
         started = time.monotonic()
         try:
-            outcomes = self._generate([job.request for job in batch], _BatchWatch(batch))
+            outcomes = self._outcomes(batch)
         except DeviceError as error:
             for job in batch:
                 job.tell(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, each member of the batch must hear of it
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the jobs must hear of it and the thread live on
             self._isolate(batch, error)
         else:
             device_ms = round(1000 * (time.monotonic() - started))
             for job, outcome in zip(batch, outcomes, strict=True):
                 job.tell(outcome if isinstance(outcome, ImgPodError) else Done(outcome, device_ms, len(batch)))
 
-    def _isolate(self, batch: Sequence[_Waiting[Q, R]], error: Exception) -> None:
+    def _outcomes(self, batch: Sequence[_Waiting[Q, R]]) -> Sequence[Outcome[R]]:
+        if self._lost is not None:
+            raise self._lost  # a lost device stays lost, and asking it again can block for minutes
+        try:
+            outcomes = self._generate([job.request for job in batch], _BatchWatch(batch))
+        except DeviceLost as error:
+            self._lost = error
+            raise
+        if len(outcomes) != len(batch):
+            raise RuntimeError(f"the backend gave {len(outcomes)} outcomes for {len(batch)} requests")
+        return outcomes
+
+    def _isolate(self, batch: Sequence[_Waiting[Q, R]], error: BaseException) -> None:
         """One member's unforeseen failure must not be the others': each runs again alone."""
         if len(batch) == 1:
             batch[0].tell(unforeseen(error))

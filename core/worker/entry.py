@@ -1,6 +1,6 @@
 """`main(worker)`: what `python -m handlers.zimage` does. On the platform a job loop, anywhere else one job.
 
-May import: core.errors, core.logs, core.settings, core.worker.*. The SDK is imported only where it is used.
+May import: core.contracts, core.errors, core.logs, core.settings, core.worker.*. The SDK only where it is used.
 """
 
 from __future__ import annotations
@@ -9,16 +9,20 @@ import argparse
 import asyncio
 import base64
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
+from core.contracts import StageProgress
 from core.errors import ImgPodError, Misconfigured
 from core.logs import configure, logger
 from core.settings import Settings, load_settings
-from core.worker.job import M, Reply, Respond, Worker, answer
+from core.worker.job import M, Reply, Respond, Worker, answer, unforeseen
 from core.worker.progress import Progress
 
 log = logger()
@@ -29,18 +33,20 @@ def main(declare: Callable[[Settings], Worker[M]]) -> None:
     arguments, _ = _parser().parse_known_args()
     try:
         settings = load_settings()
-        worker = declare(settings)
+        configure(on_platform=settings.platform.endpoint_id is not None, level=settings.worker.log_level)
+        sys.exit(_start(declare(settings), arguments, settings))
     except Misconfigured as error:
         print(error.message, file=sys.stderr)
         sys.exit(1)
-    on_platform = settings.platform.webhook_get_job is not None and not arguments.test_input
-    configure(on_platform=settings.platform.endpoint_id is not None, level=settings.worker.log_level)
-    if on_platform and settings.worker.loop == "own":
-        _run_own_loop(worker, settings)
-    elif on_platform or arguments.rp_serve_api:
-        _run_stock_loop(worker, settings)
-    else:
-        sys.exit(_try_one(worker, arguments.test_input, settings))
+
+
+def _leave_early(number: int, _: object) -> None:
+    """SIGTERM before the first job was asked for: nothing is in hand, and unwinding a half-loaded model can hang.
+
+    Without this the process with number 1 of a container would not even hear the signal.
+    """
+    log.info("worker leaving before its first job", signal=signal.Signals(number).name)
+    os._exit(0)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,56 +56,90 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _start(worker: Worker[M], arguments: argparse.Namespace, settings: Settings) -> int:
+    if arguments.rp_serve_api:
+        return _run_stock_loop(worker, settings, serve_api=True)
+    if settings.platform.webhook_get_job is None or arguments.test_input is not None:
+        return _try_one(worker, arguments.test_input, settings)
+    signal.signal(signal.SIGTERM, _leave_early)
+    if settings.worker.loop == "own":
+        return _run_own_loop(worker, settings)
+    return _run_stock_loop(worker, settings, serve_api=False)
+
+
+@dataclass(slots=True)
+class _Loading(Generic[M]):
+    """A worker's handler, once it is loaded."""
+
+    worker: Worker[M]
+    respond: Respond[M] | None = None
+
+    def load_weights(self) -> None:
+        """Raises one sentence, which the SDK's fitness check reports to the platform under this function's name."""
+        started = time.monotonic()
+        try:
+            self.respond = self.worker.load()
+        except ImgPodError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a library may raise anything, and its words stay out of the report
+            raise unforeseen(error) from None
+        log.info("weights loaded", worker=self.worker.name, wall_ms=round(1000 * (time.monotonic() - started)))
+
+    async def answer(self, raw: dict[str, Any], progress: Progress, settings: Settings) -> Reply:
+        if self.respond is None:
+            raise RuntimeError("a job came before the weights")
+        return await answer(raw, self.worker, self.respond, progress, settings.worker.max_result_bytes)
+
+
 # ── on the platform ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _run_own_loop(worker: Worker[M], settings: Settings) -> None:
+def _run_own_loop(worker: Worker[M], settings: Settings) -> int:
     from core.worker import sdk
     from core.worker.loop import JobLoop
 
-    started = time.monotonic()
-    heartbeat = sdk.Heartbeat()
-    loaded: list[Respond[M]] = []
-
-    def load_weights() -> None:
-        loaded.append(worker.load())
-
-    sdk.check_fitness(load_weights)
-    log.info("worker ready", worker=worker.name, wall_ms=round(1000 * (time.monotonic() - started)))
+    heartbeat = sdk.SdkHeartbeat()
+    loading = _Loading(worker)
+    sdk.check_fitness(loading.load_weights)
 
     async def serve() -> None:
-        async with sdk.Platform() as platform:
+        async with sdk.SdkPlatform() as platform:
             loop = JobLoop(
                 platform,
-                lambda raw, progress: answer(raw, worker, loaded[0], progress, settings.worker.max_result_bytes),
+                lambda raw, progress: loading.answer(raw, progress, settings),
                 settings.worker,
                 running=worker.running,
                 concurrency=worker.concurrency,
             )
             await loop.run(heartbeat)
+        log.info("worker left", worker=worker.name)
+        sys.stdout.flush()
+        # At once: the device's thread may be in the middle of a step, and Python's own shutdown under it can crash.
+        os._exit(0)
 
     asyncio.run(serve())
-    log.info("worker left", worker=worker.name)
+    return 1
 
 
-def _run_stock_loop(worker: Worker[M], settings: Settings) -> None:
+def _run_stock_loop(worker: Worker[M], settings: Settings, *, serve_api: bool) -> int:
     """The fallback: the SDK's own loop. Replies are the same, with its delays and without our delivery."""
-    from core.worker import sdk
+    from core.worker.stock import run_stock
 
-    respond = worker.load()
+    loading = _Loading(worker)
 
     async def handler(raw: dict[str, Any]) -> dict[str, Any]:
         async def drop(_: object) -> None:
             """The SDK's progress updates may overtake the result, so the stock loop reports none."""
 
-        reply = await answer(raw, worker, respond, Progress(drop, interval_s=60), settings.worker.max_result_bytes)
+        reply = await loading.answer(raw, Progress(drop, interval_s=60), settings)
         body: dict[str, Any] = json.loads(reply.body)
         if reply.error is not None:
             return {"error": body["error"], "refresh_worker": reply.refresh}
         output: dict[str, Any] = body["output"]
         return output
 
-    sdk.run_stock(handler, concurrency=worker.concurrency)
+    run_stock(handler, load=loading.load_weights, concurrency=worker.concurrency, serve_api=serve_api)
+    return 0
 
 
 # ── anywhere else ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -107,13 +147,7 @@ def _run_stock_loop(worker: Worker[M], settings: Settings) -> None:
 
 def _try_one(worker: Worker[M], given: str | None, settings: Settings) -> int:
     """One job from `--test_input` or the worker's file. Prints the result, its picture written to `out/`."""
-    try:
-        raw = json.loads(given) if given else json.loads(worker.test_input.read_text(encoding="utf-8"))
-        raw = raw if "input" in raw else {"input": raw}
-    except (OSError, ValueError, TypeError):
-        where = "--test_input" if given else str(worker.test_input.name)
-        print(f'{where} must hold a job as JSON: {{"input": {{"task": …}}}}.', file=sys.stderr)
-        return 1
+    raw = _given_job(worker, given)
     try:
         reply = asyncio.run(_answer_one(worker, {"id": "local", **raw}, settings))
     except ImgPodError as error:
@@ -126,14 +160,27 @@ def _try_one(worker: Worker[M], given: str | None, settings: Settings) -> int:
     return 0
 
 
-async def _answer_one(worker: Worker[M], raw: dict[str, Any], settings: Settings) -> Reply:
-    respond = await asyncio.to_thread(worker.load)
+def _given_job(worker: Worker[M], given: str | None) -> dict[str, Any]:
+    """Raises `Misconfigured`."""
+    try:
+        raw = json.loads(worker.test_input.read_text(encoding="utf-8") if given is None else given)
+    except (OSError, ValueError):
+        raw = None
+    if not isinstance(raw, dict):
+        where = worker.test_input.name if given is None else "--test_input"
+        raise Misconfigured(f'{where} must hold a job as JSON: {{"input": {{"task": …}}}}.')
+    return raw if "input" in raw else {"input": raw}
 
-    async def show(report: Any) -> None:
+
+async def _answer_one(worker: Worker[M], raw: dict[str, Any], settings: Settings) -> Reply:
+    loading = _Loading(worker)
+    await asyncio.to_thread(loading.load_weights)
+
+    async def show(report: StageProgress) -> None:
         print(f"  {report.stage} {report.step}/{report.of}  {report.percent} %", file=sys.stderr)
 
     progress = Progress(show, interval_s=settings.worker.progress_interval_s)
-    reply = await answer(raw, worker, respond, progress, settings.worker.max_result_bytes)
+    reply = await loading.answer(raw, progress, settings)
     await progress.close()
     return reply
 

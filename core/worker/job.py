@@ -21,7 +21,7 @@ import structlog
 from pydantic import BaseModel
 
 from core.contracts import Message, StageRequest, read_request
-from core.errors import Cancelled, DeviceError, ImgPodError, Internal, InvalidRequest, TooLarge
+from core.errors import Cancelled, DeviceError, ImgPodError, Internal, InvalidRequest, Refused, TooLarge
 from core.logs import logger
 from core.worker.progress import Progress
 
@@ -68,8 +68,9 @@ class Reply:
     refresh: bool = False
 
     @property
-    def retryable(self) -> bool:
-        return self.error is not None and self.error.retryable
+    def settled(self) -> bool:
+        """Whether the same job would meet the same end again: a result, or a fault of the request itself."""
+        return self.error is None or isinstance(self.error, InvalidRequest | Refused)
 
     @classmethod
     def of_result(cls, result: Message, *, max_bytes: int) -> Reply:
@@ -108,7 +109,7 @@ async def answer(
                 raise
             # A handler that leaks a cancellation of its own making would leave the job without any answer.
             return Reply.of_error(Cancelled("The work was cancelled inside the worker; send the request again."))
-        except Exception as error:  # noqa: BLE001 - a job without an answer is worse than any error
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a job without an answer is worse than any error
             return Reply.of_error(unforeseen(error))
 
 

@@ -3,34 +3,25 @@
 The SDK tries three times within five seconds and then drops the result with one line in the log; the GPU's work is lost
 and the caller waits for its time-out.
 
-May import: core.errors, core.logs, core.worker.job.
+May import: core.errors, core.logs, core.worker.{job,platform}.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
-
-import stamina
+from contextlib import suppress
 
 from core.errors import TooLarge
 from core.logs import logger
 from core.worker.job import Reply
+from core.worker.platform import NotDelivered
 
 log = logger()
-stamina.instrumentation.set_on_retry_hooks([])  # the outbox logs in its own words
 
-
-class NotDelivered(Exception):
-    """The platform did not take a reply. `status` is its answer's; None where there was none."""
-
-    def __init__(self, status: int | None) -> None:
-        super().__init__(status)
-        self.status = status
-
-    @property
-    def worth_retrying(self) -> bool:
-        return self.status is None or self.status >= 500 or self.status in {408, 425, 429}
+_FIRST_WAIT_S = 0.2
+_HURRIED_WAIT_S = 0.5
 
 
 Post = Callable[[str, bytes], Awaitable[None]]
@@ -38,10 +29,13 @@ Post = Callable[[str, bytes], Awaitable[None]]
 
 
 class Outbox:
+    """`wait_max_s` bounds the pause between two tries, which doubles from 0.2 s."""
+
     def __init__(self, post: Post, *, wait_max_s: float = 10.0) -> None:
         self._post = post
         self._wait_max_s = wait_max_s
         self._under_way: set[asyncio.Task[None]] = set()
+        self._hurry = asyncio.Event()
 
     def send(self, job_id: str, reply: Reply) -> asyncio.Task[None]:
         """Delivers in the background; the task ends when the platform has the reply or will never take it."""
@@ -53,18 +47,13 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._under_way)
 
-    async def drain(self, timeout_s: float) -> int:
-        """Waits for what is under way; returns how many replies could not be delivered in that time."""
-        if not self._under_way:
-            return 0
-        _, late = await asyncio.wait(self._under_way, timeout=timeout_s)
-        for task in late:
-            task.cancel()
-        return len(late)
+    def hurry(self) -> None:
+        """From here on pauses are short: the worker has to leave."""
+        self._hurry.set()
 
     async def _deliver(self, job_id: str, reply: Reply) -> None:
         try:
-            await self._retrying(job_id, reply.body)
+            await self._persist(job_id, reply.body)
         except NotDelivered as refusal:
             log.warning("reply refused", job_id=job_id, http_status=refusal.status, bytes=len(reply.body))
             if refusal.status in {400, 413} and reply.error is None:
@@ -72,16 +61,24 @@ class Outbox:
                 error = TooLarge("The platform refused the result as too large; configure storage (BUCKET_…).")
                 await self._deliver(job_id, Reply.of_error(error))
 
-    async def _retrying(self, job_id: str, body: bytes) -> None:
-        attempts = stamina.retry_context(
-            on=lambda error: isinstance(error, NotDelivered) and error.worth_retrying,
-            attempts=None,
-            timeout=None,
-            wait_initial=0.2,
-            wait_max=self._wait_max_s,
-        )
-        async for attempt in attempts:
-            with attempt:
-                if attempt.num > 1:
-                    log.info("posting a reply again", job_id=job_id, attempt=attempt.num)
+    async def _persist(self, job_id: str, body: bytes) -> None:
+        """Raises `NotDelivered` where the platform has said no and would say it again."""
+        pause_s, attempt = _FIRST_WAIT_S, 1
+        while True:
+            try:
                 await self._post(job_id, body)
+            except NotDelivered as failure:
+                if not failure.worth_retrying:
+                    raise
+                attempt += 1
+                log.info("posting a reply again", job_id=job_id, attempt=attempt, http_status=failure.status)
+            else:
+                return
+            await self._pause(random.uniform(0.5, 1) * pause_s)  # noqa: S311 - jitter, not a secret
+            pause_s = min(2 * pause_s, self._wait_max_s)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+                await asyncio.sleep(_HURRIED_WAIT_S)

@@ -1,7 +1,8 @@
 """A job delivered twice is run once and answered twice.
 
 RunPod may deliver a job again, and a submit whose answer was lost is sent again under the same `replay_key`. Whoever
-comes second waits for the first one's reply, or gets it from here. Replies that another try could mend are not kept.
+comes second waits for the first one's reply, or gets it from here. Only replies that another try could not change are
+kept: a job that failed for a passing reason, or that its caller had retried, runs again.
 
 May import: core.worker.job.
 """
@@ -49,7 +50,7 @@ class Replay:
         finally:
             del self._running[key]
         mine.set_result(reply)
-        if not reply.retryable:
+        if reply.settled:
             self._keep(key, reply)
         return reply
 
@@ -59,6 +60,8 @@ class Replay:
         return kept[1] if kept else None
 
     def _keep(self, key: str, reply: Reply) -> None:
+        if len(reply.body) > self._max_bytes:
+            return  # it would push out all others and then itself
         self._kept[key] = (time.monotonic() + self._keep_s, reply)
         self._bytes += len(reply.body)
         self._forget_old()

@@ -1,0 +1,255 @@
+"""The device's thread and its batches, with a `generate` that the test controls."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from core.errors import Cancelled, DeviceLost, Internal, InvalidRequest, OutOfDeviceMemory, WorkerStopping
+from core.worker.device import Device
+
+
+class Model:
+    """Answers each request with itself when the test opens the gate; `batches` are the calls it got."""
+
+    def __init__(self, *, gate=True):
+        self.batches = []
+        self.gate = threading.Event()
+        if gate:
+            self.gate.set()
+        self.raises = {}
+        self.busy = 0
+        self.overlap = False
+
+    def generate(self, requests, watch):
+        self.busy += 1
+        self.overlap |= self.busy > 1
+        self.batches.append(list(requests))
+        try:
+            while not self.gate.wait(0.005):
+                if all(watch.cancelled(index) for index in range(len(requests))):
+                    return [Cancelled("The job was cancelled.") for _ in requests]
+            for index, request in enumerate(requests):
+                watch.step(index, 1, 1)
+                if request in self.raises:
+                    raise self.raises[request]
+            return [InvalidRequest("odd") if request == "odd" else request for request in requests]
+        finally:
+            self.busy -= 1
+
+
+@pytest.fixture
+def model():
+    return Model()
+
+
+def device(model, **options):
+    return Device(model.generate, **options)
+
+
+async def until(holds):
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - what another task or thread brings about has no event
+            await asyncio.sleep(0.001)
+
+
+async def test_a_lone_job_gets_its_result(model):
+    done = await device(model).run("a")
+    assert (done.result, done.batch_size) == ("a", 1)
+
+
+async def test_a_member_that_is_refused_leaves_the_others_their_results(model):
+    model.gate.clear()
+    on = device(model, max_batch=3)
+    first = asyncio.create_task(on.run("first"))
+    await until(lambda: model.batches)
+    rest = [asyncio.create_task(on.run(request)) for request in ("a", "odd", "b")]
+    await asyncio.sleep(0.02)
+    model.gate.set()
+    ended = await asyncio.gather(first, *rest, return_exceptions=True)
+    assert model.batches == [["first"], ["a", "odd", "b"]]
+    assert isinstance(ended[2], InvalidRequest)
+    assert [ended[1].result, ended[3].result] == ["a", "b"]
+    assert {ended[1].batch_size, ended[3].batch_size} == {3}
+
+
+async def test_jobs_of_different_buckets_never_share_a_batch(model):
+    model.gate.clear()
+    on = device(model, max_batch=8, bucket=len)
+    first = asyncio.create_task(on.run("first"))
+    await until(lambda: model.batches)
+    rest = [asyncio.create_task(on.run(request)) for request in ("a", "bb", "c", "dd")]
+    await asyncio.sleep(0.02)
+    model.gate.set()
+    await asyncio.gather(first, *rest)
+    assert model.batches[1:] == [["a", "c"], ["bb", "dd"]]
+
+
+async def test_a_batch_is_never_larger_than_allowed(model):
+    model.gate.clear()
+    on = device(model, max_batch=2)
+    jobs = [asyncio.create_task(on.run(str(number))) for number in range(7)]
+    await asyncio.sleep(0.02)
+    model.gate.set()
+    await asyncio.gather(*jobs)
+    assert max(map(len, model.batches)) == 2
+    assert [request for batch in model.batches for request in batch] == [str(number) for number in range(7)]
+
+
+async def test_jobs_that_arrive_together_run_together_from_the_first_on(model):
+    on = device(model, max_batch=8, window_s=0.5)
+    await asyncio.gather(*(on.run(str(number)) for number in range(8)))
+    assert [len(batch) for batch in model.batches] == [8]
+
+
+async def test_a_crowd_that_comes_back_one_by_one_is_one_batch_again(model):
+    on = device(model, max_batch=8, window_s=1)
+
+    async def again(delay_s):
+        await asyncio.sleep(delay_s)
+        return await on.run("again")
+
+    await asyncio.gather(*(on.run(str(number)) for number in range(4)))
+    await asyncio.gather(*(again(0.02 * number) for number in range(4)))
+    assert [len(batch) for batch in model.batches] == [4, 4]
+
+
+async def test_a_lone_caller_does_not_wait_for_the_window(model):
+    on = device(model, max_batch=8, window_s=1)
+    started = time.monotonic()
+    for _ in range(5):
+        await on.run("a")
+    assert time.monotonic() - started < 1
+    assert [len(batch) for batch in model.batches] == [1] * 5
+
+
+async def test_a_crowd_that_has_gone_is_waited_for_once_and_no_longer_than_the_window(model):
+    on = device(model, max_batch=8, window_s=0.2)
+    await asyncio.gather(*(on.run(str(number)) for number in range(4)))
+    started = time.monotonic()
+    await on.run("a")
+    first = time.monotonic() - started
+    await on.run("b")
+    second = time.monotonic() - started - first
+    assert 0.1 < first < 1
+    assert second < 0.1
+
+
+# ── cancelling ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_cancelled_job_is_let_go_at_once_and_the_device_stops():
+    model = Model(gate=False)
+    on = device(model)
+    job = asyncio.create_task(on.run("a"))
+    await until(lambda: model.batches)
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(job, 1)
+    await until(lambda: not model.busy)
+
+
+async def test_a_job_cancelled_while_it_waits_never_reaches_the_device():
+    model = Model(gate=False)
+    on = device(model)
+    first = asyncio.create_task(on.run("first"))
+    await until(lambda: model.batches)
+    second = asyncio.create_task(on.run("second"))
+    third = asyncio.create_task(on.run("third"))
+    await asyncio.sleep(0.01)
+    second.cancel()
+    await asyncio.sleep(0.01)
+    model.gate.set()
+    await asyncio.gather(first, third)
+    assert model.batches == [["first"], ["third"]]
+
+
+async def test_the_device_goes_on_while_one_member_of_its_batch_wants_it():
+    model = Model(gate=False)
+    on = device(model, max_batch=2, window_s=0.5)
+    a, b = asyncio.create_task(on.run("a")), asyncio.create_task(on.run("b"))
+    await until(lambda: model.batches == [["a", "b"]])
+    a.cancel()
+    await asyncio.sleep(0.03)
+    assert model.busy == 1
+    model.gate.set()
+    assert (await b).result == "b"
+
+
+async def test_no_work_begins_before_the_cancelled_one_has_really_ended():
+    model = Model(gate=False)
+    on = device(model)
+    for _ in range(5):
+        job = asyncio.create_task(on.run("a"))
+        await asyncio.sleep(0.01)
+        job.cancel()
+    model.gate.set()
+    await on.run("last")
+    assert not model.overlap
+
+
+# ── failing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_member_that_crashes_leaves_the_others_their_results(model):
+    model.raises = {"b": RuntimeError("the words of a prompt")}
+    on = device(model, max_batch=3, window_s=0.5)
+    ended = await asyncio.gather(*(on.run(request) for request in "abc"), return_exceptions=True)
+    assert [ended[0].result, ended[2].result] == ["a", "c"]
+    assert isinstance(ended[1], Internal)
+    assert "prompt" not in ended[1].message
+
+
+@pytest.mark.parametrize("crash", [SystemExit(3), KeyboardInterrupt(), MemoryError()])
+async def test_the_thread_outlives_whatever_the_backend_raises(model, crash):
+    model.raises = {"a": crash}
+    on = device(model)
+    with pytest.raises(Internal):
+        await asyncio.wait_for(on.run("a"), 2)
+    assert (await asyncio.wait_for(on.run("b"), 2)).result == "b"
+
+
+async def test_a_backend_with_too_few_outcomes_fails_its_jobs_and_not_the_worker():
+    on = Device(lambda requests, watch: ["only one"] if len(requests) > 1 else list(requests), max_batch=2, window_s=1)
+    ended = await asyncio.wait_for(asyncio.gather(on.run("a"), on.run("b")), 2)
+    assert [done.result for done in ended] == ["a", "b"]
+
+
+async def test_out_of_memory_fails_the_batch_as_retryable(model):
+    model.raises = {"b": OutOfDeviceMemory("The device ran out of memory.")}
+    on = device(model, max_batch=2, window_s=0.5)
+    ended = await asyncio.gather(on.run("a"), on.run("b"), return_exceptions=True)
+    assert all(isinstance(error, OutOfDeviceMemory) for error in ended)
+
+
+async def test_a_lost_device_is_not_asked_again(model):
+    model.raises = {"a": DeviceLost("The device is gone.")}
+    on = device(model)
+    for request in ("a", "b"):
+        with pytest.raises(DeviceLost):
+            await on.run(request)
+    assert model.batches == [["a"]]
+
+
+async def test_a_closed_device_lets_nobody_wait():
+    model = Model(gate=False)
+    on = device(model)
+    running = asyncio.create_task(on.run("running"))
+    await until(lambda: model.batches)
+    waiting = asyncio.create_task(on.run("waiting"))
+    await asyncio.sleep(0.01)
+    closing = asyncio.create_task(asyncio.to_thread(on.close))
+    await asyncio.sleep(0.01)
+    model.gate.set()
+    await asyncio.wait_for(closing, 2)
+    assert (await running).result == "running"
+    for late in (waiting, on.run("late")):
+        with pytest.raises(WorkerStopping):
+            await asyncio.wait_for(late, 2)
+
+
+async def test_steps_are_told_in_the_event_loop(model):
+    told = []
+    await device(model).run("a", lambda step, of: told.append((step, of, threading.current_thread().name)))
+    assert told == [(1, 1, threading.main_thread().name)]
