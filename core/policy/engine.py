@@ -47,9 +47,8 @@ def _spans(found: Found, group: tuple[str, ...]) -> list[Span]:
     return [span for concept in group for span in found.get(concept, ())]
 
 
-def _linked(rule: Rule, found: Found, stream: Stream) -> bool:
+def _linked(rule: Rule, found: Found, stream: Stream, linking: set[str]) -> bool:
     """Whether spans of the groups follow each other in order, with only linking words between."""
-    linking = lexicon().linking
     ends = {end for _, end in _spans(found, rule.groups[0])}
     for group in rule.groups[1:]:
         reached = {at for end in ends for at in _over_linking(stream, end, linking)}
@@ -68,29 +67,34 @@ def _over_linking(stream: Stream, at: int, linking: set[str]) -> Iterator[int]:
 
 def _near(rule: Rule, found: Found) -> bool:
     first, second = (_spans(found, group) for group in rule.groups)
-    edges = {at for start, end in first for at in range(start - rule.within, end + rule.within)}
+    edges = {at for start, end in first for at in range(start - rule.within - 1, end + rule.within + 1)}
     return any(not edges.isdisjoint(range(*span)) for span in second)
 
 
-def _meets(rule: Rule, found: Found, stream: Stream) -> bool:
+def _met_in_place(rule: Rule, found: Found, stream: Stream, linking: set[str]) -> bool:
     if not all(any(concept in found for concept in group) for group in rule.groups):
         return False
-    return _linked(rule, found, stream) if rule.how == "linked" else _near(rule, found)
+    return _linked(rule, found, stream, linking) if rule.how == "linked" else _near(rule, found)
+
+
+def met_in(texts: Iterable[str], words: Lexicon) -> list[Rule]:
+    """The rules of a lexicon that the texts meet: in one place where they ask for that, else anywhere in all texts."""
+    in_place = [rule for rule in words.rules if rule.how != "together"]
+    here: set[str] = set()
+    met: list[Rule] = []
+    for text in texts:
+        for stream in streams(text, words.spelling):
+            found = words.find(stream)
+            here |= found.keys()
+            met += [rule for rule in in_place if _met_in_place(rule, found, stream, words.linking)]
+    together = (rule for rule in words.rules if rule.how == "together")
+    met += [rule for rule in together if all(not here.isdisjoint(group) for group in rule.groups)]
+    return list({rule.id: rule for rule in met}.values())
 
 
 def rules_met(texts: Iterable[str]) -> list[Rule]:
     """Every rule that the texts meet together, of whatever tier and route."""
-    rules, spelling = lexicon().rules, lexicon().spelling
-    here: set[str] = set()
-    met: dict[str, Rule] = {}
-    for text in texts:
-        for stream in streams(text, spelling):
-            found = lexicon().find(stream)
-            here |= found.keys()
-            met |= {rule.id: rule for rule in rules if rule.how != "together" and _meets(rule, found, stream)}
-    together = (rule for rule in rules if rule.how == "together")
-    met |= {rule.id: rule for rule in together if all(not here.isdisjoint(group) for group in rule.groups)}
-    return list(met.values())
+    return met_in(texts, lexicon())
 
 
 # ── the decision ─────────────────────────────────────────────────────────────────────────────────────────────────────
