@@ -364,7 +364,9 @@ class SigningSettings(_FromEnvironment):
 
     certificates: str | None = Field(default=None, description="PEM chain, signer first, or the path of its file.")
     private_key: SecretStr | None = Field(default=None, description="PEM, PKCS #8, or the path of its file.")
-    algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = "es256"
+    algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = Field(
+        default="es256", description="Of the key."
+    )
     timestamp_url: str | None = Field(
         default=None, description="RFC 3161 authority; keeps a signature valid after the certificate has expired."
     )

@@ -12,14 +12,13 @@ from pydantic import BaseModel
 
 import core.contracts
 import core.settings
-import core.storage
 from core.contracts import REQUESTS, STAGE_REQUESTS, Result, read_request
 from core.errors import BY_CODE
 from orchestrator.flows import FLOWS
 from tools.docs import api, errors, examples
 from tools.docs.__main__ import ROOT, documents, main, stale, write
 
-DOCUMENTED: tuple[ModuleType, ...] = (core.contracts, core.settings, core.storage)
+DOCUMENTED: tuple[ModuleType, ...] = (core.contracts, core.settings)
 
 
 def models() -> Iterator[type[BaseModel]]:

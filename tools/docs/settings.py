@@ -1,6 +1,6 @@
 """docs/settings.md: every setting, its variable and its place in config.yaml.
 
-May import: core.settings, core.storage, core.weights, tools.docs.fields.
+May import: core.settings, core.weights, tools.docs.fields.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from pydantic import BaseModel
 from pydantic_settings import BaseSettings
 
 from core.settings import STAGE_LIMITS_S, Endpoints, EndpointSpec, Settings, secret_settings
-from core.storage import StorageSettings
 from core.weights import TABLE
 from tools.docs.fields import Field, fields_of, link, parts_of, table
 
 _HEAD = """\
-<!-- Made by `python -m tools.docs` from core/settings.py and core/storage.py: change those and run it again. -->
+<!-- Made by `python -m tools.docs` from core/settings.py: change that and run it again. -->
 
 # Settings
 
@@ -27,14 +26,8 @@ environment overrides `config.yaml`, variable by variable; an empty variable cou
 commas. Each process reads its settings once, when it starts; one that is wrong ends the process with a sentence that
 names the setting and never its value.
 
-Secrets are taken from the environment only: one in `config.yaml` is refused.
-"""
-
-_STORAGE = """\
-## storage
-
-The bucket that finished pictures go to, by the names that RunPod's SDK uses too. Without it, pictures travel in the
-result as base64. From the environment only; see [storage.md](storage.md).
+Secrets are taken from the environment only: one in `config.yaml` is refused. What the settings of `storage` and
+`signing` do is told in [storage.md](storage.md) and [pictures.md](pictures.md).
 """
 
 _LIMITS = """\
@@ -64,8 +57,6 @@ def page() -> str:
         [
             _HEAD,
             *parts,
-            _STORAGE,
-            _settings_table(StorageSettings, None),
             _LIMITS,
             _limits(),
             _PINS,
@@ -82,13 +73,13 @@ def _part(name: str, annotation: object) -> str:
     return f"## {name}\n\n{inspect.getdoc(cls)}\n\n{_settings_table(cls, name)}"
 
 
-def _settings_table(cls: type[BaseSettings], part: str | None) -> str:
+def _settings_table(cls: type[BaseSettings], part: str) -> str:
     head = ["Variable", "In config.yaml", "Type", "Bounds", "Default", "What it is"]
     return table(head, (_row(field, cls, part) for field in fields_of(cls))) + "\n"
 
 
-def _row(field: Field, cls: type[BaseSettings], part: str | None) -> list[str]:
-    in_file = "–" if part is None or field.name in secret_settings(cls) else f"`{part}.{field.name}`"
+def _row(field: Field, cls: type[BaseSettings], part: str) -> list[str]:
+    in_file = "–" if field.name in secret_settings(cls) else f"`{part}.{field.name}`"
     kind = field.kind.removesuffix(" or null")
     return [f"`{variable(cls, field.name)}`", in_file, kind, field.bounds or "–", field.default, field.description]
 
