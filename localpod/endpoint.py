@@ -56,6 +56,10 @@ class Taker:
     deliver: Callable[[list[Job]], None]
 
 
+Line = deque[tuple[int, Job]]
+"""Places and jobs, in the order they are to be taken."""
+
+
 class _Due(Enum):
     TTL = auto()
     EXECUTION = auto()
@@ -99,8 +103,8 @@ class Endpoint:
         self.on_change: Callable[[], None] = _nothing
         self.on_final: Callable[[Job], None] = _nothing
         self.on_due: Callable[[float], None] = _nothing
-        self._normal: deque[Job] = deque()
-        self._low: deque[Job] = deque()
+        self._normal: Line = deque()
+        self._low: Line = deque()
         self._again: deque[Job] = deque()
         self._takers: OrderedDict[Taker, None] = OrderedDict()
         self._timers: list[tuple[float, int, _Due, Job, int]] = []
@@ -268,7 +272,7 @@ class Endpoint:
     def oldest_wait_s(self) -> float | None:
         """How long the job at the head has waited; None when none waits that may start a worker."""
         _drop_stale(self._normal)
-        return self.clock() - self._normal[0].queued_at if self._normal else None
+        return self.clock() - self._normal[0][1].queued_at if self._normal else None
 
     def find(self, job_id: str) -> Job | None:
         return self.jobs.get(job_id)
@@ -322,10 +326,11 @@ class Endpoint:
         self.in_queue += 1
         self.in_queue_low += low
         line = self._low if low else self._normal
+        job.place = next(self._ticket)
         if head:
-            line.appendleft(job)
+            line.appendleft((job.place, job))
         else:
-            line.append(job)
+            line.append((job.place, job))
         self._feed()
         self.on_change()
 
@@ -337,17 +342,23 @@ class Endpoint:
         self._enqueue(job, head=True)
 
     def _next(self) -> Job | None:
-        for line in (self._again, self._normal, self._low):
-            if line is not self._again:
-                _drop_stale(line)
+        while self._again:
+            job = self._again.popleft()
+            if job.state is not State.IN_QUEUE:  # else it is handed out again in any case
+                return job
+        for line in (self._normal, self._low):
+            _drop_stale(line)
             if line:
-                return line.popleft()
+                return line.popleft()[1]
         return None
 
     def _feed(self) -> None:
         while self._takers and (self._again or self.in_queue):
             taker, _ = self._takers.popitem(last=False)
-            taker.deliver(self.take(taker.seat, taker.limit))
+            if jobs := self.take(taker.seat, taker.limit):
+                taker.deliver(jobs)
+            else:
+                self._takers[taker] = None
 
     def _hand(self, job: Job, seat: Seat) -> None:
         seat.jobs[job.id] = job
@@ -395,10 +406,15 @@ class Endpoint:
             seat.idle_since = self.clock()
 
     def _waiting(self) -> Iterator[Job]:
-        return (job for line in (self._normal, self._low) for job in line if job.state is State.IN_QUEUE)
+        return (job for line in (self._normal, self._low) for place, job in line if _waits(place, job))
 
 
-def _drop_stale(line: deque[Job]) -> None:
+def _waits(place: int, job: Job) -> bool:
+    """A job that ended while it waited, and was retried, has another place now."""
+    return job.state is State.IN_QUEUE and job.place == place
+
+
+def _drop_stale(line: Line) -> None:
     """What was cancelled while it waited stays in the line until it is at the head: taking it out would be a scan."""
-    while line and line[0].state is not State.IN_QUEUE:
+    while line and not _waits(*line[0]):
         line.popleft()

@@ -96,6 +96,7 @@ class Job:
     taken_at: float | None = None
     done_at: float | None = None
     worker_id: str | None = None
+    place: int = 0
     attempts: int = 0
     requeues: int = 0
     output: Any = None

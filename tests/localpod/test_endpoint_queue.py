@@ -292,3 +292,13 @@ def test_a_worker_gets_s3_config_and_webhook_but_not_the_policy(endpoint):
     assert job.for_worker() == handed
     assert job.id.startswith("sync-")
     assert job.id.endswith("-u1")
+
+
+def test_a_result_for_a_requeued_job_and_a_retry_leave_it_in_the_line_once(endpoint):
+    job = submit(endpoint)
+    endpoint.take(endpoint.seat("a"), 1)
+    endpoint.leave(endpoint.seats["a"], "it died")
+    endpoint.finish(job, "a", Outcome(error="late and bad"))
+    assert endpoint.retry(job)
+    assert endpoint.purge() == 1
+    assert endpoint.take(endpoint.seat("b"), 2) == []
