@@ -74,7 +74,7 @@ async def paint_safely(
     for attempt in range(1, _ATTEMPTS + 1):
         words = assemble(request.prompt, route, treated_as=treated_as, strength=strength)
         try:
-            painted = await paint(Painting(words.prompt, seed, width, height, careful=was_black))
+            painted = await paint(Painting(words.prompt, seed, width, height))
         except BlackPicture:
             if was_black:
                 raise

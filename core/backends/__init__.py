@@ -97,13 +97,12 @@ class VisionBackend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Painting:
-    """One picture asked of an image model; sides in px. `careful` decodes in fp32, after a black picture."""
+    """One picture asked of an image model; sides in px."""
 
     prompt: str
     seed: int
     width: int
     height: int
-    careful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
