@@ -603,6 +603,7 @@ class GenerateResult(Picture, StageResult):
     prompt_used: str = Field(description="The prompt the picture was painted from, constraints included.")
     policy: PolicyReport = Field(description="What the policy decided and did.")
     attempts: int = Field(default=1, ge=1, description="How many pictures were painted until one could leave.")
+    degraded: tuple[Degraded, ...] = Field(default=(), description="What was done without, such as a bucket.")
 
 
 class StageProgress(Message):

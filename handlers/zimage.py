@@ -55,9 +55,12 @@ def handler(
             meter.batch_size = done.batch_size
             return done.result
 
+        publisher.check(job.s3_config)
         finished = await paint_safely(request, canvas, paint, checker, threshold=threshold)
         recipe = _recipe(finished, backend, with_prompt=request.include_prompt)
-        picture = await publisher.publish(finished.painted.image, request.output_format, recipe, job.s3_config)
+        picture, degraded = await publisher.publish(
+            finished.painted.image, request.output_format, recipe, job.s3_config
+        )
         return GenerateResult(
             **picture.model_dump(),
             request_id=request.request_id,
@@ -68,6 +71,7 @@ def handler(
             prompt_used=finished.prompt,
             policy=finished.policy,
             attempts=finished.attempts,
+            degraded=degraded,
         )
 
     return generate

@@ -129,7 +129,7 @@ def _result(
         face=read.face if read else None,
         model=picture.model,
         policy=picture.policy,
-        degraded=tuple(chain.degraded),
+        degraded=(*chain.degraded, *picture.degraded),
         timeline=tuple(sorted(chain.timeline, key=lambda record: record.started_ms)),
         cost_usd=None if None in costs else round(sum(cost for cost in costs if cost is not None), 8),
         trace_id=chain.trace_id,

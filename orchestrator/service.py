@@ -53,6 +53,7 @@ class Service:
 
     async def answer(self, request: PictureRequest, job: Job) -> Result:
         """A request's result. Raises what its flow raises, `QueueFull`, and what an idempotency key brings."""
+        self.publisher.check(job.s3_config)
         return await self.answers.once(request, lambda: self._run(request, job))
 
     async def _run(self, request: PictureRequest, job: Job) -> Result:
@@ -94,8 +95,13 @@ class Service:
         )
 
     async def _published(self, result: Result, job: Job) -> Result:
-        picture = await self.publisher.upload(result, job.s3_config)
-        return result.model_copy(update={"image_base64": picture.image_base64, "image_url": picture.image_url})
+        url, degraded = await self.publisher.upload(result, job.s3_config)
+        if url is None:
+            known = {item.stage for item in result.degraded}
+            more = tuple(item for item in degraded if item.stage not in known)
+            return result.model_copy(update={"degraded": (*result.degraded, *more)})
+        stored = tuple(item for item in result.degraded if item.stage != "storage")
+        return result.model_copy(update={"image_base64": None, "image_url": url, "degraded": stored})
 
 
 def prices(endpoints: EndpointList) -> dict[Pool, float]:

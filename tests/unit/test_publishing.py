@@ -29,19 +29,20 @@ def opened(picture: Picture) -> Image.Image:
 
 
 async def test_picture_that_fits_goes_inline_in_the_format_asked_for() -> None:
-    picture = await Publisher(NO_STORAGE, None, 9_500_000).publish(noise(64), "png", RECIPE)
+    picture, degraded = await Publisher(NO_STORAGE, None, 9_500_000).publish(noise(64), "png", RECIPE)
+    assert degraded == ()
     assert (picture.image_format, opened(picture).format, picture.seed) == ("png", "PNG", 7)
     assert picture.image_url is None
 
 
 async def test_picture_too_large_for_the_platform_is_encoded_smaller_and_not_lost() -> None:
-    picture = await Publisher(NO_STORAGE, None, 500_000).publish(noise(512), "png", RECIPE)
+    picture, _ = await Publisher(NO_STORAGE, None, 500_000).publish(noise(512), "png", RECIPE)
     assert picture.image_base64 is not None
     assert len(picture.image_base64) < 400_000
     assert (picture.image_format, opened(picture).size) == ("webp", (512, 512))
     assert "trainedAlgorithmicMedia" in str(inspect(base64.b64decode(picture.image_base64)))
 
 
-async def test_malformed_bucket_of_a_job_is_its_senders_fault() -> None:
+def test_malformed_bucket_of_a_job_is_its_senders_fault() -> None:
     with pytest.raises(InvalidRequest):
-        await Publisher(NO_STORAGE, None, 9_500_000).publish(noise(64), "png", RECIPE, {"accessId": "x"})
+        Publisher(NO_STORAGE, None, 9_500_000).check({"accessId": "x"})

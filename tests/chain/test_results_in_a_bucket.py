@@ -1,0 +1,71 @@
+"""A result's picture in a bucket: the deployment's own, and one that the job brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import boto3
+import httpx
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tests.chain.conftest import Caller
+
+IMAGE = {"task": "imagegen", "prompt": "a lighthouse at dusk"}
+KEYS = {"aws_access_key_id": "id", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+
+
+@pytest.fixture
+def bucket_server() -> Iterator[str]:
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    s3 = boto3.client("s3", endpoint_url=url, **KEYS)
+    s3.create_bucket(Bucket="pictures")
+    s3.close()
+    yield url
+    server.stop()
+
+
+def is_picture(url: str) -> bool:
+    return httpx.get(url).content.startswith(b"\x89PNG")
+
+
+def test_picture_goes_to_the_deployments_bucket(stand_ins: Callable[..., Caller], bucket_server: str) -> None:
+    caller = stand_ins(
+        BUCKET_ENDPOINT_URL=bucket_server,
+        BUCKET_NAME="pictures",
+        BUCKET_ACCESS_KEY_ID="id",
+        BUCKET_SECRET_ACCESS_KEY="secret",
+    )
+    result = caller.output(IMAGE)
+    assert result["image_base64"] is None
+    assert is_picture(result["image_url"])
+
+
+def test_picture_goes_to_the_bucket_that_the_job_brings(stand_ins: Callable[..., Caller], bucket_server: str) -> None:
+    caller = stand_ins(BUCKET_ALLOW_PRIVATE="true")
+    config = {"accessId": "id", "accessSecret": "secret", "bucketName": "pictures", "endpointUrl": bucket_server}
+    result = caller.output(IMAGE, s3Config=config)
+    assert result["image_base64"] is None
+    assert is_picture(result["image_url"])
+
+
+def test_bucket_inside_the_network_is_refused(stand_ins: Callable[..., Caller], bucket_server: str) -> None:
+    config = {"accessId": "id", "accessSecret": "secret", "bucketName": "pictures", "endpointUrl": bucket_server}
+    error = stand_ins().error(IMAGE, s3Config=config)
+    assert error["code"] in {"invalid_request", "bad_url"}
+    assert "secret" not in str(error)
+
+
+def test_picture_whose_bucket_is_down_comes_inline_and_says_so(stand_ins: Callable[..., Caller]) -> None:
+    caller = stand_ins(
+        BUCKET_ENDPOINT_URL="http://127.0.0.1:9",
+        BUCKET_NAME="pictures",
+        BUCKET_ACCESS_KEY_ID="id",
+        BUCKET_SECRET_ACCESS_KEY="topsecret",
+    )
+    result = caller.output(IMAGE)
+    assert result["image_base64"]
+    assert result["degraded"] == [{"stage": "storage", "reason": "endpoint_unavailable", "fallback": "inline"}]
