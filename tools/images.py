@@ -34,7 +34,7 @@ COMMANDS = {
 }
 MB = 1_000_000
 _TEN_BIGGEST = (
-    "du -xm --max-depth=1 $(python -c 'import site; print(site.getsitepackages()[0])')/. /weights 2>/dev/null"
+    "du -x --block-size=MB --max-depth=1 $(python -c 'import site; print(site.getsitepackages()[0])')/. /weights 2>/dev/null"
     " | sort -rn | head -n 12"
 )
 
