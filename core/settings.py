@@ -230,13 +230,10 @@ class SelfieSettings(DeviceSettings):
     model_config = SettingsConfigDict(env_prefix="SELFIE_")
 
     min_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.5, description="An attribute read with less is `unknown`."
+        default=0.4, description="An attribute read with less is `unknown`."
     )
     minor_probability: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.3, description="From this probability of `under_18` on, the profile is refused."
-    )
-    allow_private_urls: bool = Field(
-        default=False, description="Fetch selfies from addresses that are not public. For tests on one machine only."
     )
 
 

@@ -54,10 +54,15 @@ def handler(
 
 def load(settings: Settings) -> Respond[AnalyzeRequest]:
     """Loads the weights, reads one picture to warm up, and returns the handler. Raises `Misconfigured`."""
-    from core.backends.vision import load_vision, warm_up
+    from core.backends.vision import Floors, load_vision, warm_up
 
     found = settings.weights.locate
-    backend = load_vision(found(Model.VISION), found(Model.FACE), device=settings.selfie.device)
+    backend = load_vision(
+        found(Model.VISION),
+        found(Model.FACE),
+        device=settings.selfie.device,
+        floors=Floors(settings.selfie.min_confidence, settings.selfie.minor_probability),
+    )
     warm_up(backend)
     key = settings.policy.signing_key
     return handler(

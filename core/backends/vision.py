@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 
 CROP_MARGIN = 0.35
 """Of the face box's longer side, on each side of it: hair, ears and headwear lie outside of the box."""
-CONFIDENCE_FLOOR = 0.4
-"""An answer less probable than this among its letters is `unknown`."""
-UNDER_18_FLOOR = 0.3
-"""`under_18` needs less: the estimate is a veto, and the costly mistake is to miss a minor."""
 FACE_FLOOR = 0.35
 """Confidence below which a box is no face."""
 
@@ -87,22 +83,33 @@ def face_crop(image: Image, face: Box | None) -> Image:
     )
 
 
-def read(shares: dict[str, list[float]]) -> Features:
+@dataclass(frozen=True, slots=True)
+class Floors:
+    """Probabilities that an answer needs among its letters; below `confidence` it is `unknown`.
+
+    `under_18` needs less: the estimate is a veto, and the costly mistake is to miss a minor.
+    """
+
+    confidence: float = 0.4
+    under_18: float = 0.3
+
+
+def read(shares: dict[str, list[float]], floors: Floors = Floors()) -> Features:
     """Features from each question's letter probabilities (which sum to 1 in the order of its letters)."""
     values: dict[str, Any] = {}
     confidence: dict[str, float] = {}
     for attribute, question in QUESTIONS.items():
-        value, share = _answer(question, shares[attribute])
+        value, share = _answer(question, shares[attribute], floors)
         values[attribute], confidence[attribute] = value, round(share, 4)
     return Features(**values, confidence=confidence)
 
 
-def _answer(question: Question, shares: list[float]) -> tuple[str, float]:
+def _answer(question: Question, shares: list[float], floors: Floors) -> tuple[str, float]:
     by_value = dict(zip(question.values, shares, strict=True))
-    if (under_18 := by_value.get(AgeBand.UNDER_18, 0.0)) >= UNDER_18_FLOOR:
+    if (under_18 := by_value.get(AgeBand.UNDER_18, 0.0)) >= floors.under_18:
         return AgeBand.UNDER_18, under_18
     value, share = max(by_value.items(), key=lambda item: item[1])
-    if share < CONFIDENCE_FLOOR:
+    if share < floors.confidence:
         value = question.values[-1]
     return value, by_value[value]
 
@@ -235,8 +242,8 @@ def _face_classes(names: dict[int, str]) -> list[int]:
 class LoadedVision:
     """`VisionBackend` over real weights."""
 
-    def __init__(self, info: ModelInfo, reader: Reader, finder: FaceFinder) -> None:
-        self.info, self.reader, self.finder = info, reader, finder
+    def __init__(self, info: ModelInfo, reader: Reader, finder: FaceFinder, floors: Floors) -> None:
+        self.info, self.reader, self.finder, self.floors = info, reader, finder, floors
 
     def generate(self, requests: Sequence[Image], watch: Watch) -> list[Outcome[Reading]]:
         return [self._one(index, image, watch) for index, image in enumerate(requests)]
@@ -250,7 +257,7 @@ class LoadedVision:
         if watch.cancelled(index):
             return Cancelled("The job was cancelled.")
         with device_errors("reading a picture"):
-            features = read(self.reader.shares(face_crop(image, faces[0] if faces else None)))
+            features = read(self.reader.shares(face_crop(image, faces[0] if faces else None)), self.floors)
         watch.step(index, 2, 2)
         return Reading(features, face_meta(image, faces))
 
@@ -269,7 +276,13 @@ def face_meta(image: Image, faces: list[Box]) -> FaceMeta:
     )
 
 
-def load_vision(located_vlm: Located, located_face: Located, *, device: str | None = None) -> LoadedVision:
+def load_vision(
+    located_vlm: Located,
+    located_face: Located,
+    *,
+    device: str | None = None,
+    floors: Floors = Floors(),
+) -> LoadedVision:
     """Raises `Misconfigured` where the device or the weights can't serve."""
     from transformers import Qwen2VLForConditionalGeneration, Qwen2VLProcessor
 
@@ -280,7 +293,7 @@ def load_vision(located_vlm: Located, located_face: Located, *, device: str | No
         located_vlm.path, dtype=torch.bfloat16 if on.type == "cuda" else torch.float32, device_map={"": on}
     ).eval()
     info = ModelInfo(name=located_vlm.name, revision=located_vlm.revision, profile=located_vlm.profile)
-    return LoadedVision(info, Reader(model, processor), FaceFinder(located_face, on))
+    return LoadedVision(info, Reader(model, processor), FaceFinder(located_face, on), floors)
 
 
 def warm_up(backend: LoadedVision) -> None:
