@@ -313,8 +313,9 @@ class Endpoint:
         if len(self._timers) > 4 * len(self.jobs) + 1024:
             self._timers = [timer for timer in self._timers if self.jobs.get(timer[3].id) is timer[3]]
             heapq.heapify(self._timers)
-        heapq.heappush(self._timers, (due_at, next(self._ticket), due, job, job.attempts))
-        if self._timers[0][3] is job:
+        timer = (due_at, next(self._ticket), due, job, job.attempts)
+        heapq.heappush(self._timers, timer)
+        if self._timers[0] is timer:
             self.on_due(due_at)
 
     # ── queue and states ─────────────────────────────────────────────────────────────────────────────────────────────

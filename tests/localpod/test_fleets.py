@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
-from handworker import SLEEPER, status, stock, submit, until
+from handworker import SLEEPER, Hand, pids, status, stock, submit, until
 
 from localpod import LocalEndpoint, Localpod, Options, Scaler, WorkerTimes
 
@@ -156,3 +156,16 @@ def _ignores_sigterm(pid):
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     ignored = next(line for line in lines if line.startswith("SigIgn:"))
     return int(ignored.split()[1], 16) >> 14 & 1
+
+
+async def test_a_job_that_runs_too_long_times_out_though_others_end_meanwhile(start):
+    endpoint = LocalEndpoint(handler=SLEEPER, scaler=Scaler("request_count", 9, 1, 1), execution_timeout_s=0.3)
+    pod, http = await start(endpoint)
+    await until(lambda: pids(pod))
+    hand = Hand(http, "e", pod.workers("e")[0]["id"])
+    quick, slow = await submit(http), await submit(http)
+    await hand.take_batch(2)
+    await hand.done(quick, {"output": 1})
+    await until(lambda: pod.counters("e").get("TIMED_OUT") == 1, timeout_s=5)
+    assert (await status(http, slow)).json()["status"] == "TIMED_OUT"
+    assert (await hand.stops()).json() == {"jobsToStop": [slow]}

@@ -20,6 +20,8 @@ class Lifecycles(RuleBasedStateMachine):
         self.endpoint = Endpoint("e", clock=lambda: self.now, execution_timeout_s=30, keeping=keeping)
         self.ended = []
         self.endpoint.on_final = self.ended.append
+        self.endpoint.on_due = self._arm
+        self.armed = None
         self.woken = {}
         self.born = 0
         self.seats = [self._seat() for _ in range(3)]
@@ -28,11 +30,15 @@ class Lifecycles(RuleBasedStateMachine):
         self.born += 1
         return self.endpoint.seat(f"w{self.born}")
 
+    def _arm(self, due_at):
+        self.armed = due_at
+
     def _pass(self, seconds):
         until = self.now + seconds
         while (due := self.endpoint.next_due) is not None and due <= until:
             self.now = max(self.now, due)
             self.endpoint.advance()
+            self.armed = self.endpoint.next_due
         self.now = until
 
     @rule(target=jobs, sync=st.booleans(), low=st.booleans(), ttl_s=st.sampled_from([10, 50, 1000]))
@@ -131,6 +137,11 @@ class Lifecycles(RuleBasedStateMachine):
         assert len(self.ended) == len(set(self.ended))
         for job, times in self.woken.items():
             assert times == int(job.state.final)
+
+    @invariant()
+    def the_next_deadline_is_never_slept_through(self):
+        due = self.endpoint.next_due
+        assert due is None or self.armed <= due
 
     @invariant()
     def no_job_waits_while_a_worker_does(self):
