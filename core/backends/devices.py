@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-# Read by the OpenMP runtime when torch loads it. Its threads would wait by spinning; where several workers share
-# a machine, they spin on each other's cores: decoding was then measured ten times slower.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
