@@ -155,7 +155,7 @@ def test_both_weights_profiles_have_a_limit_for_every_stage_that_can_be_set() ->
         ("WORKER_LOOP", "worker.loop"),
         ("WORKER_MAX_RESULT_BYTES", "worker.max_result_bytes"),
         ("LLM_MAX_BATCH", "llm.max_batch"),
-        ("SELFIE_ALLOW_PRIVATE_URLS", "selfie.allow_private_urls"),
+        ("BUCKET_ALLOW_PRIVATE", "storage.allow_private"),
         ("ZIMAGE_UNSAFE_THRESHOLD", "zimage.unsafe_threshold"),
         ("ORCHESTRATOR_RETRY_BUDGET", "orchestrator.retry_budget"),
         ("WEIGHTS", "weights.weights"),

@@ -76,9 +76,9 @@ result = runpod.Endpoint("<endpoint id>").run_sync({"input": {"task": "imagegen"
 ```
 
 `run` answers at once with the job's id and `status/<id>` follows it; `runsync` waits, and where it waits no longer, its
-answer is to be followed by `status` as well. Against [localpod](localpod.md) the same calls work with its address in
-place of RunPod's. RunPod takes jobs of 10 MB by `run` and 20 MB by `runsync`; a picture of your own that is larger goes
-in as a URL.
+answer is to be followed by `status` as well. Against [localpod](localpod.md) the same calls work with
+`http://127.0.0.1:8000/v2/orchestrator` as the endpoint and any key. RunPod takes jobs of 10 MB by `run` and 20 MB by
+`runsync`; a picture of your own that is larger goes in as a URL.
 
 A job that failed holds an [error](errors.md): a code, a sentence that says what to do, and whether trying again makes
 sense. Which texts are refused or constrained on which task is in [safety.md](safety.md).
@@ -161,11 +161,11 @@ def _overview() -> str:
         [f"[`{task}`](#{_anchor(task)})", _first_line(model), STAGES[Route(task)], _policy(Route(task))]
         for task, model in REQUESTS.items()
     ]
-    return "## Tasks of the orchestrator\n\n" + table(["Task", "What it does", "Stages", "Content"], rows)
+    return "## Tasks of the orchestrator\n\n" + table(["Task", "What it does", "Stages", "Explicit content"], rows)
 
 
 def _policy(route: Route) -> str:
-    return "adult content passes" if ROUTES[route].adult_allowed else "moderated"
+    return "passes, but never a minor" if ROUTES[route].adult_allowed else "becomes a covered picture"
 
 
 def _public_task(route: Route, model: type[PictureRequest]) -> str:
@@ -199,8 +199,8 @@ def _worker(name: str, request: type[StageRequest], result: type[StageResult]) -
             f"### {name}\n",
             f"{_doc(request)}\n",
             table(["Task", "By the policy of"], ([f"`{task}`", _judged_as(task)] for task in tasks)) + "\n",
-            *(_json_block({"input": request_example(task, worker=True)}) for task in tasks[:1]),
-            _other_tasks(tasks[1:]),
+            _json_block({"input": request_example(tasks[0], worker=True)}),
+            *_other_tasks(tasks[1:]),
             "Its fields:\n",
             _request_table([field for field in fields_of(request) if field.name not in shared_in]),
             f"\nIts result: {_doc(result)[0].lower()}{_doc(result)[1:]}\n",
@@ -209,12 +209,11 @@ def _worker(name: str, request: type[StageRequest], result: type[StageResult]) -
     )
 
 
-def _other_tasks(tasks: list[str]) -> str:
+def _other_tasks(tasks: list[str]) -> Iterator[str]:
     """The same message under its other names, a line each."""
-    if not tasks:
-        return ""
-    lines = (json.dumps({"input": request_example(task, worker=True)}, ensure_ascii=False) for task in tasks)
-    return "And, one a line:\n\n```jsonl\n" + "\n".join(lines) + "\n```\n"
+    lines = [json.dumps({"input": request_example(task, worker=True)}, ensure_ascii=False) for task in tasks]
+    if lines:
+        yield "And, one a line:\n\n```jsonl\n" + "\n".join(lines) + "\n```\n"
 
 
 def _judged_as(task: str) -> str:
