@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.settings import STAGE_LIMITS_S, EndpointSpec, Pool
+from core.settings import STAGE_LIMITS_S, EndpointSpec, OrchestratorSettings, Pool
 from deploy.api import Api, CpuType, Forbidden, GpuType, LiveEndpoint, LiveWorker, Unauthorized
 from deploy.plan import make_plan, named
 from deploy.wanted import Wanted
@@ -143,7 +143,9 @@ def _settings(one: Seen) -> Iterator[Finding]:
 
 
 def needed_timeout_s(spec: EndpointSpec) -> float:
-    """The longest execution limit of the stages that an endpoint serves, s."""
+    """Seconds: the longest execution limit of the stages it serves, or a whole request's where it calls others."""
+    if spec.calls_others:
+        return float(OrchestratorSettings.model_fields["timeout_s"].default)
     stages = {stage for pool in spec.pools for stage in STAGES_OF_POOL.get(pool, ("generate",))}
     return max((STAGE_LIMITS_S["full"][stage] for stage in stages), default=0)
 

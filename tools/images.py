@@ -34,8 +34,8 @@ COMMANDS = {
 }
 MB = 1_000_000
 _TEN_BIGGEST = (
-    "du -x --block-size=MB --max-depth=1 $(python -c 'import site; print(site.getsitepackages()[0])')/. /weights 2>/dev/null"
-    " | sort -rn | head -n 12"
+    "du -x --block-size=MB --max-depth=1 /weights"
+    " $(python -c 'import site; print(site.getsitepackages()[0])')/. 2>/dev/null | sort -rn | head -n 12"
 )
 
 

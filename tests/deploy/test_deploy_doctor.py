@@ -90,6 +90,12 @@ def test_workers_in_trouble(
     assert what in only(examine(api, shipped)).what
 
 
+def test_orchestrator_that_is_ended_before_its_requests(api: Api, deployed: StandIn, shipped: list[Wanted]) -> None:
+    deployed.named("img-pod-orchestrator")["timeout"] = 120_000
+
+    assert "ends jobs after 120 s, where its stages may need 300 s" in only(examine(api, shipped)).what
+
+
 def test_pool_without_an_endpoint(api: Api, deployed: StandIn, shipped: list[Wanted]) -> None:
     deployed.named("img-pod-orchestrator")["env"]["ORCHESTRATOR_SHORTS_ENDPOINT_IDS"] = ""
 

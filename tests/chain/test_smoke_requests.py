@@ -1,0 +1,12 @@
+"""What `deploy doctor` sends through each route is answered by the whole chain."""
+
+from core.contracts import Route
+from deploy.smoke import try_routes
+from localpod import LocalpodThread
+
+
+def test_every_route_answers_its_smoke_request(real_pod: LocalpodThread) -> None:
+    tried = try_routes(real_pod.base_url, real_pod.key, "orchestrator", limit_s=200, poll_s=0.2)
+
+    assert [one for one in tried if not one.ok] == []
+    assert [one.route for one in tried] == list(Route)
