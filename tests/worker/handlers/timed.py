@@ -10,7 +10,7 @@ from pydantic import Field
 
 from core.backends import Outcome, Watch
 from core.contracts import Message, StageRequest
-from core.errors import Cancelled, DeviceLost, InvalidRequest, OutOfDeviceMemory
+from core.errors import Cancelled, DeviceLost, InvalidRequest, Misconfigured, OutOfDeviceMemory
 from core.settings import ROOT, Settings
 from core.worker.device import Device
 from core.worker.entry import main
@@ -60,9 +60,11 @@ def outcome(wanted: str, started: float) -> Outcome[tuple[float, float]]:
 
 
 def load(settings: Settings) -> Respond[Timed]:
-    if os.environ.get("TIMED_BREAKS"):
-        raise RuntimeError("the weights are not there")
-    device: Device[Timed, tuple[float, float]] = Device(work, max_batch=int(os.environ.get("TIMED_BATCH", "1")))
+    time.sleep(float(os.environ.get("TIMED_LOAD_S", "0")))
+    if breaks := os.environ.get("TIMED_BREAKS"):
+        raise Misconfigured("Fetch the weights: make weights.") if breaks == "weights" else RuntimeError("secret words")
+    batch = int(os.environ.get("TIMED_BATCH", "1"))
+    device: Device[Timed, tuple[float, float]] = Device(work, max_batch=batch, window_s=0.2)
 
     async def respond(request: Timed, job: Job) -> Told:
         done = await device.run(request, lambda step, of: job.progress.report("timed", step, of))

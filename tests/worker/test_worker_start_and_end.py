@@ -1,0 +1,274 @@
+"""How a worker process starts, is told to go, and ends; and what it does where there is no platform."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlparse
+
+import httpx
+import pytest
+from conftest import TIMED, until
+
+from localpod import LocalEndpoint, LocalpodThread, Options, Scaler
+
+LOADING = {"TIMED_LOAD_S": "60"}
+
+
+class Plane:
+    """The least of a platform: it counts the requests, remembers the pings, and has no job for anybody."""
+
+    def __init__(self):
+        self.requests, self.pings = [], []
+        plane = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self):
+                url = urlparse(self.path)
+                plane.requests.append(url.path)
+                if url.path.startswith("/ping"):
+                    plane.pings.append(parse_qs(url.query))
+                else:
+                    time.sleep(0.2)
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def environment(self, **more):
+        at = f"http://127.0.0.1:{self.server.server_port}"
+        return {
+            **os.environ,
+            "RUNPOD_ENDPOINT_ID": "timed",
+            "RUNPOD_POD_ID": "w",
+            "RUNPOD_AI_API_KEY": "k",
+            "RUNPOD_WEBHOOK_GET_JOB": f"{at}/job-take/$ID?gpu=CPU",
+            "RUNPOD_WEBHOOK_POST_OUTPUT": f"{at}/job-done/$RUNPOD_POD_ID/$ID?gpu=CPU",
+            "RUNPOD_WEBHOOK_PING": f"{at}/ping/$RUNPOD_POD_ID",
+            "RUNPOD_PING_INTERVAL": "1000",
+            "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
+            "RUNPOD_SKIP_GPU_CHECK": "true",
+            "WORKER_GRACE_S": "3",
+            **more,
+        }
+
+    def asked_for_jobs(self):
+        return any(path.startswith("/job-take") for path in self.requests)
+
+
+@pytest.fixture
+def plane():
+    plane = Plane()
+    yield plane
+    plane.server.shutdown()
+    plane.server.server_close()
+
+
+@pytest.fixture
+def start():
+    """Starts a process of the timed worker; whatever is left of it at the end is killed."""
+    processes = []
+
+    def start(*arguments, env=None, command=("-m", TIMED)):
+        process = subprocess.Popen(
+            [sys.executable, *command, *arguments],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+# ── start ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_no_job_is_asked_for_before_the_weights_are_loaded_and_the_heartbeat_beats_meanwhile(plane, start):
+    start(env=plane.environment(TIMED_LOAD_S="2"))
+    until(lambda: plane.pings)
+    assert not plane.asked_for_jobs()
+    until(plane.asked_for_jobs)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "sentence"),
+    [("weights", "Fetch the weights: make weights."), ("oddly", "the worker's log has it under")],
+)
+@pytest.mark.parametrize("loop", ["own", "stock"])
+def test_a_worker_that_cannot_load_says_so_in_a_sentence_and_ends_with_1(plane, start, loop, breaks, sentence):
+    worker = start(env=plane.environment(TIMED_BREAKS=breaks, WORKER_LOOP=loop))
+    out, err = worker.communicate(timeout=30)
+    assert worker.returncode == 1
+    (told,) = [ping for ping in plane.pings if ping.get("status") == ["unhealthy"]]
+    assert told["check"] == ["load_weights"]
+    assert sentence in told["reason"][0]
+    assert sentence in out + err
+    assert "secret" not in out + err
+    assert "Traceback" not in out + err
+    assert not plane.asked_for_jobs()
+
+
+def test_a_wrong_setting_is_one_line_and_1(plane, start):
+    worker = start(env=plane.environment(WORKER_GRACE_S="-1"))
+    out, err = worker.communicate(timeout=30)
+    assert (worker.returncode, out, len(err.splitlines())) == (1, "", 1)
+    assert "grace_s" in err.lower()
+
+
+ANOTHER_SDK = """
+import sys, types, runpod.version
+runpod.version.__version__ = "1.13.0"
+sys.argv = ["timed"]
+from tests.worker.handlers.timed import main, worker
+main(worker)
+"""
+
+
+def test_an_unknown_sdk_is_refused_in_a_sentence(plane, start):
+    worker = start(env=plane.environment(), command=("-c", ANOTHER_SDK))
+    out, err = worker.communicate(timeout=30)
+    assert (worker.returncode, out, len(err.splitlines())) == (1, "", 1)
+    assert "1.13.0" in err
+    assert "WORKER_LOOP=stock" in err
+
+
+def test_the_stock_loop_runs_under_an_sdk_that_the_own_loop_refuses(plane, start):
+    start(env=plane.environment(WORKER_LOOP="stock"), command=("-c", ANOTHER_SDK))
+    until(plane.asked_for_jobs)
+
+
+# ── end ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_worker_told_to_go_while_it_loads_goes_at_once(plane, start):
+    worker = start(env=plane.environment(**LOADING))
+    until(lambda: plane.pings)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=10) == 0
+    assert not plane.asked_for_jobs()
+
+
+def test_an_idle_worker_told_to_go_ends_well_and_its_log_is_json(plane, start):
+    worker = start(env=plane.environment())
+    until(plane.asked_for_jobs)
+    worker.send_signal(signal.SIGTERM)
+    out, err = worker.communicate(timeout=20)
+    assert worker.returncode == 0
+    lines = [json.loads(line) for line in (out + err).splitlines()]
+    assert lines[-1]["message"] == "worker left"
+
+
+def test_a_heartbeat_does_not_outlive_its_worker(plane, start):
+    worker = start(env=plane.environment(**LOADING))
+    until(lambda: plane.pings)
+    (heartbeat,) = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+    worker.kill()
+    worker.wait(timeout=10)
+    until(lambda: _gone(int(heartbeat)))
+
+
+def _gone(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_workers_told_to_go_at_random_moments_lose_nothing(tmp_path):
+    """Fifty times. A job that a worker left behind without a word is requeued by localpod, which counts that."""
+    draw = random.Random(4)
+    local = LocalEndpoint(
+        handler=TIMED, scaler=Scaler("request_count", 1, 3, 3), idle_timeout_s=600, env={"WORKER_GRACE_S": "2"}
+    )
+    options = Options(limits=False, state_dir=tmp_path, hold_s=1)
+    with (
+        LocalpodThread({"timed": local}, options) as pod,
+        httpx.Client(base_url=pod.base_url, headers={"Authorization": "any"}, timeout=60) as http,
+    ):
+        told = 0
+        jobs = []
+        while told < 50:
+            for seconds in (0.0, 0.05, draw.choice([0.1, 0.3, 5.0])):
+                job = {"input": {"task": "timed", "seconds": seconds}}
+                jobs.append(http.post("/timed/run", json=job).json()["id"])
+            time.sleep(draw.uniform(0, 0.3))
+            ready = [worker for worker in pod.workers("timed") if worker["ready"] and not worker["closing"]]
+            if ready:
+                os.kill(draw.choice(ready)["pid"], signal.SIGTERM)
+                told += 1
+        states = [until(lambda job=job: _ended(http, job), timeout_s=120) for job in jobs]
+        counters = pod.counters("timed")
+    failures = {json.loads(state["error"])["code"] for state in states if state["status"] != "COMPLETED"}
+    assert failures <= {"worker_stopping"}
+    assert counters.get("requeued", 0) == 0
+    assert counters["COMPLETED"] + counters.get("FAILED", 0) == len(jobs)
+
+
+def _ended(http, job):
+    state = http.get(f"/timed/status/{job}").json()
+    return state if state["status"] in {"COMPLETED", "FAILED"} else None
+
+
+# ── no platform ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def local(start, *arguments):
+    process = start(*arguments, env={key: value for key, value in os.environ.items() if not key.startswith("RUNPOD_")})
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err
+
+
+def test_a_local_try_prints_the_result_alone_on_stdout(start):
+    code, out, err = local(start, "--test_input", '{"input": {"task": "timed", "seconds": 0.1}}')
+    assert code == 0
+    assert json.loads(out)["batch_size"] == 1
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("given", ["{not json", '"a string"', "[1]", "7", ""])
+def test_a_local_try_of_what_is_no_job_is_one_line_and_1(start, given):
+    code, out, err = local(start, "--test_input", given)
+    assert (code, out) == (1, "")
+    assert err == '--test_input must hold a job as JSON: {"input": {"task": …}}.\n'
+
+
+def test_a_local_try_that_fails_is_one_typed_error_and_1(start):
+    code, out, err = local(start, "--test_input", '{"task": "timed", "outcome": "refuse"}')
+    assert (code, out) == (1, "")
+    assert json.loads(err.splitlines()[-1])["code"] == "invalid_request"
+
+
+def test_the_sdks_test_api_serves_the_worker(start):
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as free:
+        port = free.server_port
+    env = {key: value for key, value in os.environ.items() if not key.startswith("RUNPOD_")}
+    start("--rp_serve_api", "--rp_api_port", str(port), env=env)
+    answer = until(lambda: _asked(port))
+    assert answer["output"]["batch_size"] == 1
+
+
+def _asked(port):
+    try:
+        return httpx.post(f"http://127.0.0.1:{port}/runsync", json={"input": {"task": "timed"}}, timeout=5).json()
+    except httpx.TransportError:
+        return None
