@@ -20,18 +20,17 @@ from core.settings import (
     secret_settings,
 )
 from core.weights import Model, Profile
-from tools.docs.fields import fields_of
 from tools.docs.settings import variable
 
 SECRET = "tulip"
 PARTS = {name: field.annotation for name, field in Settings.model_fields.items()}
+VARIABLES = [variable(part, name) for part in PARTS.values() for name in part.model_fields]
 
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for part in PARTS.values():
-        for field in fields_of(part):
-            monkeypatch.delenv(variable(part, field.name), raising=False)
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
