@@ -12,13 +12,11 @@ from collections.abc import Callable
 Way = Callable[[str], str]
 
 
-def _shifted(lower: int, upper: int | None = None) -> Way:
+def _shifted(first: int) -> Way:
     """The word in one of Unicode's styled alphabets, which begin at these code points."""
 
     def write(word: str) -> str:
-        return "".join(
-            chr((upper if letter.isupper() and upper else lower) + ord(letter.lower()) - ord("a")) for letter in word
-        )
+        return "".join(chr(first + ord(letter) - ord("a")) if "a" <= letter <= "z" else letter for letter in word)
 
     return write
 
@@ -28,7 +26,7 @@ def _mapped(pairs: dict[str, str]) -> Way:
 
 
 def _between(mark: str) -> Way:
-    return lambda word: mark.join(word)
+    return mark.join
 
 
 def _after_each(mark: str) -> Way:

@@ -168,7 +168,9 @@ class Lexicon:
     def spelling(self) -> Spelling:
         numbers = frozenset(self.numbers)
         in_pieces = self.in_pieces | {word for word in numbers if len(word) > _SHORTEST_PIECED}
-        return Spelling(self.words | numbers, in_pieces, self.whole_pieces, self.compounds, self.numbers, self.tens)
+        words = self.words | numbers
+        beginnings = frozenset(word[:end] for word in words | in_pieces for end in range(1, len(word) + 1))
+        return Spelling(words, in_pieces, self.whole_pieces, self.compounds, beginnings, self.numbers, self.tens)
 
     def checked(self) -> Lexicon:
         """Raises `Misconfigured` where a rule names a concept that no file holds."""

@@ -58,6 +58,7 @@ def decoded(text: str) -> str:
 # ── letters ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _MARKS_THAT_SPELL = ((0x0900, 0x0DFF), (0x0E00, 0x0FFF), (0x1000, 0x109F), (0x3099, 0x309A))
+_MAX_MARKS = 4
 _SPELLINGS = str.maketrans({"ё": "е", "أ": "ا", "إ": "ا", "آ": "ا", "ى": "ي", "ة": "ه", "ـ": None, "’": "'", "ʼ": "'"})
 
 
@@ -75,9 +76,22 @@ class _Dropped(dict[int, int | None]):
         return None if invisible else code
 
 
+def _few_marks(text: str) -> str:
+    """At most `_MAX_MARKS` combining marks on a letter: putting a long run in order takes quadratic time."""
+    if text.isascii():
+        return text
+    kept, run = [], 0
+    for letter in text:
+        run = run + 1 if unicodedata.combining(letter) else 0
+        if run <= _MAX_MARKS:
+            kept.append(letter)
+    return "".join(kept)
+
+
 def native(text: str) -> str:
     """One form per word in its own script; the lexicon's words go through here as well."""
-    composed = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).translate(_DROPPED).casefold())
+    visible = unicodedata.normalize("NFKC", _few_marks(text)).translate(_DROPPED)
+    composed = unicodedata.normalize("NFKC", visible.casefold())
     return composed.translate(_SPELLINGS)
 
 
@@ -121,10 +135,11 @@ _SPELT_WITH_MARKS = r"\u0900-\u0dff\u0e00-\u0eff"
 _NUMBER = r"\d++(?:[.,]\d++)*"
 _PLAIN = re.compile(rf"[{_UNSPACED}]|{_NUMBER}|(?:[^\W\d_{_UNSPACED}]|[{_SPELT_WITH_MARKS}])++")
 _SYMBOLS = "@$!|€£¢+¡*#"
+_AT_THE_START = "@$€£¢|!*#"
 _AT_THE_END = "@$€£|!"
 _CHUNK = re.compile(
     rf"[{_UNSPACED}]|{_NUMBER}(?![^\W_{_UNSPACED}]|[{_SYMBOLS}][^\W\d_])"
-    rf"|[@$€£¢]?+(?:[^\W_{_UNSPACED}]|[{_SPELT_WITH_MARKS}])++"
+    rf"|[{re.escape(_AT_THE_START)}]{{0,3}}+(?:[^\W_{_UNSPACED}]|[{_SPELT_WITH_MARKS}])++"
     rf"(?:[{re.escape(_SYMBOLS)}]{{1,6}}+(?:[^\W_{_UNSPACED}]|[{_SPELT_WITH_MARKS}])++)*[{re.escape(_AT_THE_END)}]*+"
 )
 _LEET = str.maketrans("0134567892@$!|€£¢+¡", "oieasgtbgzasilelcti")
@@ -142,13 +157,15 @@ _MAX_RUNS = 3
 class Spelling:
     """What the lexicon lends to reading: its words, those that may be in pieces, and number words with their value.
 
-    `whole_pieces` are pieces, with a space between, that are not put together.
+    `whole_pieces` are pieces, with a space between, that are not put together; `beginnings` are those of all words that
+    pieces can make, so that few are tried.
     """
 
     words: Collection[str]
     in_pieces: Collection[str]
     whole_pieces: Collection[str]
     compounds: Collection[str]
+    beginnings: Collection[str]
     numbers: Mapping[str, int]
     tens: Collection[str]
 
@@ -232,7 +249,7 @@ def _unmasked(word: str) -> Iterator[str]:
 def _folded_tokens(text: str, spelling: Spelling) -> Iterator[Token]:
     for found in _CHUNK.finditer(text):
         chunk = found[0]
-        word = chunk.rstrip(_AT_THE_END)
+        word = chunk.lstrip(_AT_THE_START).rstrip(_AT_THE_END)
         if not any(letter.isalpha() for letter in chunk):
             yield _readings(word, spelling)
         elif chunk.isalpha():
@@ -259,7 +276,7 @@ def _from_pieces(stream: Stream, start: int, spelling: Spelling) -> tuple[str, i
     for end in range(start, min(start + MAX_JOINED, len(stream))):
         word += _piece(stream[end])
         single = single and len(stream[end][0]) == 1
-        if len(word) > MAX_JOINED:
+        if word not in spelling.beginnings:
             break
         known = spelling.words if single and end - start >= 2 else spelling.in_pieces
         if end > start and word in known and not _whole(stream[start : end + 1], spelling):
@@ -295,13 +312,23 @@ def _joined_stream(stream: Stream, spelling: Spelling) -> Stream:
     return tuple(tokens)
 
 
+_SPELT_OUT = re.compile(r"(?<![^\W_])[^\W_]([\W_])[^\W_](?![^\W_])(?:\1[^\W_](?![^\W_]))+")
+
+
+def _spelt_out(text: str) -> str:
+    """`n.u.d.e  g.i.r.l` as `nude  girl`: single letters with one and the same sign between them are a word."""
+    return _SPELT_OUT.sub(lambda found: found[0].replace(found[1], ""), text)
+
+
 def streams(text: str, spelling: Spelling) -> tuple[Stream, ...]:
     """All different streams of `text`: as written and decoded, each in its own script, folded and joined."""
     found: dict[Stream, None] = {}
     for version in dict.fromkeys((text, decoded(text))):
         letters = native(version)
+        ascii_letters = folded(letters)
         found[_plain_stream(letters, spelling)] = None
-        flat = _without_tails(_folded_tokens(folded(letters), spelling), spelling)
-        found[flat] = None
-        found[_joined_stream(flat, spelling)] = None
+        for flat in dict.fromkeys((ascii_letters, _spelt_out(ascii_letters))):
+            tokens = _without_tails(_folded_tokens(flat, spelling), spelling)
+            found[tokens] = None
+            found[_joined_stream(tokens, spelling)] = None
     return tuple(found)

@@ -1,0 +1,120 @@
+"""How many small changes to the policy its tests notice: `python -m bench.mutants [--sample 200] [--seed 1]`.
+
+Each mutant is one changed operator, condition, number or return in a copy of the repository's Python; it is killed when
+the tests of the policy fail on it. Survivors are printed with their line, to be read by a person: some change nothing
+that can be seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = "tests/unit/policy"
+LIMIT_S = 120
+_COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+}  # fmt: skip
+_COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr,
+}  # fmt: skip
+
+
+def change(node: ast.AST) -> bool:
+    """Change a node in place; False where there is nothing to change."""
+    match node:
+        case ast.Compare(ops=[op]) if type(op) in _COMPARED:
+            node.ops = [_COMPARED[type(op)]()]
+        case ast.BoolOp(op=op):
+            node.op = ast.Or() if isinstance(op, ast.And) else ast.And()
+        case ast.BinOp(op=op) if type(op) in _COMPUTED:
+            node.op = _COMPUTED[type(op)]()
+        case ast.UnaryOp(op=ast.Not()):
+            node.op, node.operand = ast.Not(), ast.UnaryOp(ast.Not(), node.operand)
+        case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test):
+            node.test = ast.UnaryOp(ast.Not(), test)
+        case ast.Constant(value=bool(value)):
+            node.value = not value
+        case ast.Constant(value=int(value)):
+            node.value = value + 1
+        case ast.Return(value=ast.expr()):
+            node.value = ast.Constant(None)
+        case _:
+            return False
+    return True
+
+
+def mutants(file: Path) -> Iterator[tuple[str, str]]:
+    """(where and what, source) of every mutant of a file; annotations are left alone, nothing runs them."""
+    source = file.read_text(encoding="utf-8")
+    for place, _ in enumerate(ast.walk(ast.parse(source))):
+        tree = ast.parse(source)
+        node = list(ast.walk(tree))[place]
+        before = ast.unparse(node).splitlines()[:1]
+        if id(node) not in _annotations(tree) and change(node):
+            after = ast.unparse(node).splitlines()[:1]
+            line = getattr(node, "lineno", 0)
+            yield (
+                f"{file.name}:{line}: {''.join(before)} -> {''.join(after)}",
+                ast.unparse(ast.fix_missing_locations(tree)),
+            )
+
+
+def _annotations(tree: ast.AST) -> set[int]:
+    notes: list[ast.AST] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AnnAssign | ast.arg) and node.annotation:
+            notes.append(node.annotation)
+        if isinstance(node, ast.FunctionDef) and node.returns:
+            notes.append(node.returns)
+    return {id(inner) for note in notes for inner in ast.walk(note)}
+
+
+def survives(file: Path, source: str, copied: Path) -> bool:
+    target = copied / file.relative_to(ROOT)
+    original = target.read_text(encoding="utf-8")
+    target.write_text(source, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", TESTS]
+    try:
+        done = subprocess.run(command, cwd=copied, capture_output=True, timeout=LIMIT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        target.write_text(original, encoding="utf-8")
+    return done.returncode == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Mutation testing of core/policy.")
+    parser.add_argument("--sample", type=int, default=200, help="how many mutants, drawn at random; 0 for all")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    files = sorted((ROOT / "core" / "policy").glob("*.py"))
+    every = [(file, what, source) for file in files for what, source in mutants(file)]
+    drawn = random.Random(arguments.seed).sample(every, min(arguments.sample or len(every), len(every)))
+    survivors = []
+    with tempfile.TemporaryDirectory() as folder:
+        copied = Path(folder) / "project"
+        for part in ("core", "bench", TESTS):
+            shutil.copytree(ROOT / part, copied / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", copied)
+        for file, what, source in drawn:
+            if survives(file, source, copied):
+                survivors.append(what)
+                print(f"survived  {what}", flush=True)
+    killed = len(drawn) - len(survivors)
+    print(f"{killed} of {len(drawn)} mutants killed ({killed / len(drawn):.0%}); {len(every)} in all")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
