@@ -27,12 +27,17 @@ from core.settings import ROOT, PlatformSettings, load_endpoints
 from deploy import apply as applying
 from deploy.api import BASE_URL, Api, ApiError
 from deploy.doctor import Finding, Level, examine
-from deploy.plan import FIRST_QUOTA, Action, Kind, Plan, make_plan, named
+from deploy.plan import FIRST_QUOTA, Action, Change, Kind, Plan, make_plan, named
 from deploy.smoke import Smoke, try_routes
 from deploy.wanted import Images, Wanted, wanted
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-console = Console(highlight=False)
+app = typer.Typer(
+    help="Endpoints on RunPod, from `endpoints.yaml`. The key comes from RUNPOD_API_KEY.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(highlight=False, soft_wrap=True)
 _MARKS = {Kind.CREATE: "[green]+[/]", Kind.UPDATE: "[yellow]~[/]", Kind.KEEP: " ", Kind.BLOCKED: "[red]![/]"}
 
 
@@ -201,8 +206,13 @@ def _print_action(action: Action) -> None:
     where = f" ({action.live.id})" if action.live else ""
     console.print(f"{_MARKS[action.kind]} {action.wanted.body['name']}{where}: {action.reason or action.kind}")
     for change in action.changes:
-        old = "" if change.old is None else f"{change.old} → "
-        console.print(f"    {change.field}: {escape(f'{old}{change.new}')}")
+        console.print(f"    {change.field}: {escape(_shown(change))}")
+
+
+def _shown(change: Change) -> str:
+    if change.field == "env":
+        return ", ".join(change.new)
+    return f"{change.old} → {change.new}" if change.old is not None else str(change.new)
 
 
 def _plan_json(made: Plan) -> dict[str, Any]:
