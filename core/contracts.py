@@ -620,8 +620,10 @@ class StageProgress(Message):
 M = TypeVar("M", bound=Message)
 
 _TOO_LONG = {"string_too_long", "too_long"}
+_MOST_VALUES = 10_000
+"""In a whole input, nested ones included; the largest valid one has a few hundred. A million wrong ones in a small job
+would hold the event loop for seconds, only to be explained."""
 _MOST_DETAILS = 100
-"""Of a refused request: a caller can send a million wrong fields, and needs to hear of five."""
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}", re.ASCII)
 _PLAINER = {
     "Extra inputs are not permitted": "there is no such field",
@@ -646,11 +648,25 @@ def read_request(payload: object, tasks: Mapping[str, type[M]]) -> M:
         raise UnknownTask(f"The input names no `task`; this endpoint serves {known}.")
     if not isinstance(task, str) or task not in tasks:
         raise UnknownTask(f"This endpoint has no such task; it serves {known}.")
+    if _values_beyond(_MOST_VALUES, payload):
+        raise TooLarge("The input holds far more values than any task takes; see the task's fields.")
     from_our_own = issubclass(tasks[task], StageRequest) and isinstance(payload.get("context"), dict)
     try:
         return tasks[task].model_validate(payload, extra="ignore" if from_our_own else "forbid")
     except ValidationError as error:
         raise _explained(error) from None
+
+
+def _values_beyond(most: int, payload: dict[str, object]) -> bool:
+    """Looks no further than `most`, and not by recursion: the input may be as wide or as deep as it likes."""
+    inside: list[object] = [payload]
+    count = 0
+    while inside and count <= most:
+        value = inside.pop()
+        if isinstance(value, dict | list):
+            count += len(value)
+            inside.extend((value.values() if isinstance(value, dict) else value) if count <= most else ())
+    return count > most
 
 
 def _explained(error: ValidationError) -> InvalidRequest:
@@ -674,4 +690,6 @@ def _place(loc: tuple[int | str, ...]) -> str:
 
 
 def _plainly(said: str) -> str:
+    if said.startswith("Input should be a valid dictionary"):
+        return "must be an object"
     return _PLAINER.get(said) or said.removeprefix("Value error, ").replace("Tuple", "List").replace("tuple", "list")

@@ -194,11 +194,41 @@ def test_a_name_that_is_really_a_text_is_not_repeated() -> None:
     assert SECRET not in error.message
 
 
-def test_a_flood_of_wrong_fields_is_answered_with_five() -> None:
-    error = refusal(imagegen(**{f"field_{number}": number for number in range(200_000)}))
+def test_a_hundred_wrong_fields_are_answered_with_five() -> None:
+    error = refusal(imagegen(**{f"field_{number}": number for number in range(100)}))
 
     assert error.message.count("there is no such field") == 5
     assert error.message.endswith("(and more).")
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        imagegen(**{f"field_{number}": number for number in range(100_000)}),
+        imagegen(features={"confidence": dict.fromkeys(map(str, range(100_000)), 0.5)}),
+        chat(messages=[0] * 100_000),
+        chat(messages=[[0] * 1_000] * 1_000),
+        imagegen(features=nested(100_000)),
+    ],
+    ids=["wide", "features", "messages", "many lists", "deep"],
+)
+def test_a_flood_of_values_is_refused_before_it_is_read(payload: dict[str, Any]) -> None:
+    error = refusal(payload)
+
+    assert type(error) is TooLarge
+    assert "more values" in error.message
+
+
+def test_what_should_be_an_object_is_told_so_in_plain_words() -> None:
+    assert "`messages.0`: must be an object" in refusal(chat(messages=["hello"])).message
+    assert "`features`: must be an object" in refusal(chat(features="red hair")).message
 
 
 def test_a_list_whose_items_are_wrong_is_not_called_empty() -> None:
