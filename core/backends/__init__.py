@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
 
 from core.contracts import FaceMeta, Features, ModelInfo
 from core.errors import ImgPodError
@@ -79,6 +79,22 @@ class TextBackend(Protocol):
     info: ModelInfo
 
     def generate(self, requests: Sequence[Completion], watch: Watch) -> list[Outcome[str]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """A classifier's opinion of one text, in its own names for categories."""
+
+    label: Literal["safe", "controversial", "unsafe"]
+    categories: tuple[str, ...] = ()
+
+
+class TextClassifier(Protocol):
+    """A second opinion beside the policy's rules. A failed one is an outcome: the policy decides what that means."""
+
+    info: ModelInfo
+
+    def classify(self, texts: Sequence[str], watch: Watch) -> list[Outcome[Classified]]: ...
 
 
 # ── vision ───────────────────────────────────────────────────────────────────────────────────────────────────────────

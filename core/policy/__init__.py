@@ -17,11 +17,13 @@ from core.policy.constraints import ADULT_ANCHOR, CONSTRAINT, STRONG_CONSTRAINT
 from core.policy.engine import check, judge
 from core.policy.features import gate_profile, sign_features, signed
 from core.policy.routes import ROUTES, RouteRules, treatment
+from core.policy.seat import CLASSIFIER_FAILED, Opinion, with_opinions
 from core.policy.verdict import Action, Treatment, Verdict
 from core.policy.version import POLICY_VERSION
 
 __all__ = [
     "ADULT_ANCHOR",
+    "CLASSIFIER_FAILED",
     "CONSTRAINT",
     "POLICY_VERSION",
     "ROUTES",
@@ -29,6 +31,7 @@ __all__ = [
     "Action",
     "Assembled",
     "Audit",
+    "Opinion",
     "RouteRules",
     "Treatment",
     "Verdict",
@@ -45,4 +48,5 @@ __all__ = [
     "sign_features",
     "signed",
     "treatment",
+    "with_opinions",
 ]

@@ -1,0 +1,60 @@
+"""The classifier's seat: an opinion beside the rules can make a verdict stricter, and never milder.
+
+Where no classifier is configured nobody calls this. Where one is and gives no opinion, a moderated route refuses; the
+adult-allowed route goes by the rules alone, which hold its hard tier by themselves.
+
+May import: core.contracts, core.policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from core.contracts import Route
+from core.policy.engine import treatment_of
+from core.policy.verdict import Action, Treatment, Verdict
+
+CLASSIFIER_FAILED = "classifier_failed"
+_SEVERITY = (Action.ALLOW, Action.CONSTRAIN, Action.REFUSE)
+_SEXUAL = "sexual content or sexual acts"
+_NOT_OURS = {"politically sensitive topics", "copyright violation", "pii", "personally identifiable information"}
+"""What Qwen3Guard also marks and this policy leaves to the deployer."""
+
+
+class Opinion(Protocol):
+    """Of one text: `safe`, `controversial` or `unsafe`, and the classifier's own names for why."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def categories(self) -> tuple[str, ...]: ...
+
+
+def with_opinions(
+    verdict: Verdict, opinions: Iterable[Opinion | None], route: Route, *, treated_as: Treatment | None = None
+) -> Verdict:
+    """The stricter of the rules' verdict and what the opinions (one per text; None: it failed) ask for."""
+    treated = treatment_of(route, treated_as)
+    asked = [_asked(opinion, treated) for opinion in opinions]
+    worst = max((verdict.action, *(action for action, _ in asked)), key=_SEVERITY.index)
+    named = {name for action, names in asked if action is worst for name in names}
+    if verdict.action is worst:
+        named |= set(verdict.categories)
+    return Verdict(worst, tuple(sorted(named)), verdict.version)
+
+
+def _asked(opinion: Opinion | None, treated: Treatment) -> tuple[Action, tuple[str, ...]]:
+    moderated = treated == "moderated"
+    if opinion is None:
+        return (Action.REFUSE, (CLASSIFIER_FAILED,)) if moderated else (Action.ALLOW, ())
+    if opinion.label == "safe":
+        return Action.ALLOW, ()
+    names = {name.lower() for name in opinion.categories} - _NOT_OURS
+    foreign = tuple(f"classifier: {name}" for name in sorted(names - {_SEXUAL})) or ("classifier",)
+    # A label without a category, or with one that nobody foresaw, is as hard as the label says.
+    hard = opinion.label != "controversial" and (names - {_SEXUAL} or not opinion.categories)
+    if hard:
+        return Action.REFUSE, foreign
+    return (Action.CONSTRAIN, ("explicit",)) if _SEXUAL in names and moderated else (Action.ALLOW, ())

@@ -1,0 +1,73 @@
+"""A classifier's opinion beside the rules: stricter at most, and closed where it fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.backends import Classified
+from core.contracts import Route
+from core.policy import Action, Verdict, judge, with_opinions
+
+ADULT, MODERATED = Route.CHAT_1TO1, [route for route in Route if route is not Route.CHAT_1TO1]
+SAFE = Classified("safe")
+SEXUAL = Classified("unsafe", ("Sexual Content or Sexual Acts",))
+VIOLENT = Classified("unsafe", ("Violent",))
+UNHEARD = Classified("unsafe", ("Something New",))
+POLITICAL = Classified("unsafe", ("Politically Sensitive Topics", "PII", "Copyright Violation"))
+PLAIN = judge(["a woman at a window"], Route.GENERAL)
+HARD = judge(["bestiality"], Route.GENERAL)
+
+
+@pytest.mark.parametrize("route", Route)
+@pytest.mark.parametrize("opinions", [[], [SAFE], [SEXUAL], [None], [VIOLENT]])
+def test_an_opinion_never_lifts_a_hard_verdict(route: Route, opinions: list[Classified | None]) -> None:
+    joined = with_opinions(HARD, opinions, route)
+    assert joined.action is Action.REFUSE
+    assert "animals" in joined.categories
+
+
+@pytest.mark.parametrize("route", Route)
+def test_a_safe_opinion_changes_nothing(route: Route) -> None:
+    for verdict in (
+        PLAIN,
+        HARD,
+        Verdict(Action.CONSTRAIN, ("explicit",), "v"),
+        Verdict(Action.ALLOW, ("explicit",), "v"),
+    ):
+        assert with_opinions(verdict, [SAFE, SAFE], route) == verdict
+
+
+@pytest.mark.parametrize("route", MODERATED)
+def test_moderated_routes_constrain_what_it_finds_sexual_and_refuse_where_it_fails(route: Route) -> None:
+    assert with_opinions(PLAIN, [SAFE, SEXUAL], route) == Verdict(Action.CONSTRAIN, ("explicit",), PLAIN.version)
+    assert with_opinions(PLAIN, [SAFE, None], route) == Verdict(Action.REFUSE, ("classifier_failed",), PLAIN.version)
+
+
+def test_the_adult_route_passes_what_is_sexual_and_goes_by_the_rules_where_it_fails() -> None:
+    assert with_opinions(PLAIN, [SEXUAL, None], ADULT) == PLAIN
+    assert with_opinions(PLAIN, [SEXUAL], ADULT, treated_as="moderated").action is Action.CONSTRAIN
+    assert with_opinions(PLAIN, [None], ADULT, treated_as="moderated").action is Action.REFUSE
+
+
+@pytest.mark.parametrize("route", Route)
+def test_other_unsafe_text_is_refused_everywhere_and_so_is_what_nobody_foresaw(route: Route) -> None:
+    assert with_opinions(PLAIN, [VIOLENT], route).categories == ("classifier: violent",)
+    assert with_opinions(PLAIN, [UNHEARD], route).categories == ("classifier: something new",)
+    assert with_opinions(PLAIN, [Classified("unsafe")], route).categories == ("classifier",)
+    mixed = Classified("unsafe", ("Sexual Content or Sexual Acts", "Jailbreak"))
+    assert with_opinions(PLAIN, [mixed], route).categories == ("classifier: jailbreak",)
+
+
+@pytest.mark.parametrize("route", Route)
+def test_what_this_policy_does_not_decide_passes(route: Route) -> None:
+    assert with_opinions(PLAIN, [POLITICAL, Classified("controversial", ("Violent",))], route) == PLAIN
+
+
+def test_a_controversial_sexual_text_is_constrained_where_it_is_moderated() -> None:
+    opinion = Classified("controversial", ("Sexual Content or Sexual Acts", "Violent"))
+    assert with_opinions(PLAIN, [opinion], Route.SCENES).action is Action.CONSTRAIN
+
+
+def test_both_reasons_are_named_when_they_weigh_the_same() -> None:
+    assert with_opinions(HARD, [VIOLENT], Route.GENERAL).categories == ("animals", "classifier: violent")
+    assert with_opinions(HARD, [SEXUAL], Route.GENERAL).categories == ("animals",)
