@@ -69,14 +69,31 @@ curl -s "https://api.runpod.ai/v2/$ORCHESTRATOR_ENDPOINT_ID/runsync" \\
   -d '{"input": {"task": "imagegen", "prompt": "a lighthouse at dusk"}}'
 ```
 
-```python
-import runpod
+`run` answers at once with the job's id and `status/<id>` follows it; `runsync` waits, and where it waits no longer, its
+answer is to be followed by `status` as well:
 
+```python
+import json, time
+import httpx
+
+api = httpx.Client(base_url="https://api.runpod.ai/v2/<endpoint id>", headers={"Authorization": "Bearer <key>"})
+job = api.post("/run", json={"input": {"task": "imagegen", "prompt": "a lighthouse at dusk"}}).json()
+while job["status"] in {"IN_QUEUE", "IN_PROGRESS"}:
+    time.sleep(0.5)
+    job = api.get(f"/status/{job['id']}").json()
+if job["status"] == "COMPLETED":
+    result = job["output"]
+elif "error" in job:
+    error = json.loads(job["error"])
+```
+
+RunPod's own client is shorter, but gives only the output: `None` where a job failed.
+
+```python
 result = runpod.Endpoint("<endpoint id>").run_sync({"input": {"task": "imagegen", "prompt": "a lighthouse at dusk"}})
 ```
 
-`run` answers at once with the job's id and `status/<id>` follows it; `runsync` waits, and where it waits no longer, its
-answer is to be followed by `status` as well. Against [localpod](localpod.md) the same calls work with
+Against [localpod](localpod.md) the same calls work with
 `http://127.0.0.1:8000/v2/orchestrator` as the endpoint and any key. RunPod takes jobs of 10 MB by `run` and 20 MB by
 `runsync`; a picture of your own that is larger goes in as a URL.
 
