@@ -33,6 +33,7 @@ from core.contracts import (
     GenerateResult,
     GenerateTask,
     PictureRequest,
+    Route,
     StageContext,
     StageProgress,
     StageRecord,
@@ -45,7 +46,8 @@ from core.policy import Treatment, safe_caption
 from core.settings import Pool, Settings
 from core.worker.job import Job
 from core.writing import template_caption, template_prompt
-from orchestrator.endpoints import Answered, Call, Deadline, Endpoints
+from orchestrator.endpoints import Answered, Call, Endpoints
+from orchestrator.polling import Deadline, History
 
 log = logger()
 S = TypeVar("S", bound=StageResult)
@@ -54,13 +56,13 @@ P = TypeVar("P")
 _SHORT_WAIT_MS = 1_500
 """How long `runsync` may hold a short stage's answer: its job can't be cancelled before that."""
 
-POOL_OF_TASK = {
-    GenerateTask.PROFILE: Pool.PROFILE,
-    GenerateTask.CHAT_1TO1: Pool.CHAT1TO1,
-    GenerateTask.SHORTS: Pool.SHORTS,
-    GenerateTask.SCENES: Pool.SCENES,
-    GenerateTask.PRIVATE: Pool.TEXT2IMG,
-    GenerateTask.GENERAL: Pool.TEXT2IMG,
+PICTURE_POOL = {
+    Route.PROFILE: Pool.PROFILE,
+    Route.CHAT_1TO1: Pool.CHAT1TO1,
+    Route.SHORTS: Pool.SHORTS,
+    Route.SCENES: Pool.SCENES,
+    Route.PRIVATE: Pool.TEXT2IMG,
+    Route.GENERAL: Pool.TEXT2IMG,
 }
 
 _FAILURES_TO_DO_WITHOUT = (StageFailed, DeadlineExceeded, Busy)
@@ -84,10 +86,21 @@ class Chain:
     degraded: list[Degraded] = field(default_factory=list)
     _from_percent: int = 0
 
+    def refuse_what_cannot_fit(self) -> None:
+        """Before anything is paid for: `timeout_s` is less than half of the shortest such request."""
+        shortest_s = self._picture_time.shortest_s or 0.0
+        if self.request.task is Route.PROFILE:
+            shortest_s += self.endpoints.expected(Pool.SELFIE, "analyze").shortest_s or 0.0
+        if self.deadline.left_s() < shortest_s / 2:
+            raise DeadlineExceeded(
+                f"Such a request takes {shortest_s:.1f} s or more, and its `timeout_s` allows less; allow more time."
+            )
+
     # ── stages ──
 
     async def analyze(self, selfie: str) -> AnalyzeResult:
         request = AnalyzeRequest(task=ANALYZE_TASK, selfie=selfie, **self._common("analyze"))
+        self._wake_picture_pool()
         return await self._stage("analyze", Pool.SELFIE, request, AnalyzeResult, ends_at_percent=40)
 
     async def expand(self, task: ExpandTask, request: ChatRequest) -> str:
@@ -99,8 +112,11 @@ class Chain:
             seed=request.seed,
             **self._common("expand"),
         )
+        self._wake_picture_pool()
+        # What the picture will need is not the prompt's to spend: a template still makes a picture.
+        by = self.deadline.earlier(self._picture_time.late_s)
         try:
-            result = await self._stage("expand", Pool.LLM, asked, ExpandResult, ends_at_percent=40, short=True)
+            result = await self._stage("expand", Pool.LLM, asked, ExpandResult, by=by, ends_at_percent=40, short=True)
         except _FAILURES_TO_DO_WITHOUT as error:
             self._do_without("expand", error, "template_prompt")
             return template_prompt(request.messages, request.features)
@@ -117,7 +133,7 @@ class Chain:
             include_prompt=self.request.include_prompt,
             **self._common("generate"),
         )
-        return await self._stage("generate", POOL_OF_TASK[task], request, GenerateResult, ends_at_percent=100)
+        return await self._stage("generate", self._picture_pool, request, GenerateResult, ends_at_percent=100)
 
     async def caption(self, prompt: str) -> str:
         """A caption that anyone may read. Where the llm is down, late or unfit, one made by code from the prompt."""
@@ -129,16 +145,34 @@ class Chain:
             return template_caption(prompt, safe_caption)
         return result.caption if safe_caption(result.caption) else template_caption(prompt, safe_caption)
 
-    async def side_by_side(self, picture: Awaitable[P], caption: Awaitable[str]) -> tuple[P, str]:
-        """Both at once. A picture that fails ends its caption; a caption never fails its picture."""
-        words = asyncio.ensure_future(caption)
+    async def with_caption(self, picture: Awaitable[P], prompt: str) -> tuple[P, str]:
+        """Both at once. A picture that fails ends its caption; a caption never fails its picture, nor holds it long."""
+        words = asyncio.ensure_future(self.caption(prompt))
         try:
-            return await picture, await words
+            painted = await picture
+            grace_s = min(self.settings.stage_limit_s("caption"), self.deadline.left_s())
+            await asyncio.wait([words], timeout=max(0.0, grace_s))
+            if words.done():
+                return painted, words.result()
         finally:
             words.cancel()
             await asyncio.gather(words, return_exceptions=True)
+        self._do_without("caption", DeadlineExceeded("The caption came too late."), "template_caption")
+        return painted, template_caption(prompt, safe_caption)
 
     # ── how a stage is run ──
+
+    @property
+    def _picture_pool(self) -> Pool:
+        return PICTURE_POOL[self.request.task]
+
+    @property
+    def _picture_time(self) -> History:
+        return self.endpoints.expected(self._picture_pool, "generate", _size(self.request))
+
+    def _wake_picture_pool(self) -> None:
+        if self.settings.orchestrator.wake_pools:
+            self.endpoints.wake(self._picture_pool)
 
     def _common(self, stage: str) -> dict[str, Any]:
         context = StageContext(
@@ -153,6 +187,7 @@ class Chain:
         request: StageRequest,
         result: type[S],
         *,
+        by: Deadline | None = None,
         ends_at_percent: int | None = None,
         short: bool = False,
     ) -> S:
@@ -162,10 +197,11 @@ class Chain:
             payload=request.model_dump(mode="json", exclude_none=True),
             limit_s=self.settings.stage_limit_s(stage),
             wait_ms=_SHORT_WAIT_MS if short else None,
+            size=_size(self.request) if stage == "generate" else 0,
             s3_config=self.job.s3_config if stage == "generate" else None,
         )
         started = time.monotonic()
-        answered = await self.endpoints.call(call, self.deadline, self._progress(stage, ends_at_percent))
+        answered = await self.endpoints.call(call, by or self.deadline, self._progress(stage, ends_at_percent))
         try:
             read = result.model_validate(answered.output, extra="ignore")
         except ValidationError:
@@ -216,3 +252,8 @@ class Chain:
     def _do_without(self, stage: str, error: ImgPodError, fallback: str) -> None:
         log.warning("stage done without", stage=stage, code=error.code)
         self.degraded.append(Degraded(stage=stage, reason=error.code, fallback=fallback))
+
+
+def _size(request: PictureRequest) -> int:
+    """Pictures of about as many pixels take about as long: the power of two of their number."""
+    return ((request.width or 0) * (request.height or 0)).bit_length()

@@ -1,20 +1,21 @@
-"""How endpoints are called: the only module of the orchestrator that knows HTTP.
+"""How a stage is called: one `call` is one stage, from its first submit to its answer.
 
-One `call` is one stage: it takes an endpoint of the pool, submits the job, follows it to its end, and tries again
-where that is safe. Short stages go by `runsync` with a short wait, because that answers at once; long ones by `run`,
-because only that tells the job's id early enough to cancel it. A job that nobody waits for any more is cancelled.
+It takes an endpoint of the pool, submits the job, follows it to its end, and tries again where that is safe. Short
+stages go by `runsync` with a short wait, because that answers at once; long ones by `run`, because only that tells the
+job's id early enough to cancel it. A job that nobody waits for any more is cancelled.
 
-What is tried again: a 429, a connection that could not be made, an endpoint's 5xx, and a job that failed with a
-retryable error. A submit whose answer was lost may have been accepted, and the platform knows no idempotency key: it
-is sent again under the same `replay_key`, which a worker that meets it twice answers from its cache.
+    the platform asks for fewer requests    again, as long as the deadline allows: nothing has run
+    the endpoint was not reached, 503       again, on another endpoint first
+    a submit's answer was lost              once more, under the same `replay_key`: the first may run as well
+    a job failed with a retryable error     again
+    anything else                           not: a second run would cost the same and end the same
 
-May import: httpx, core.contracts, core.errors, core.logs, core.settings, orchestrator.{ledger,polling}.
+May import: core.contracts, core.errors, core.logs, core.settings, orchestrator.{ledger,polling,pools,wire}.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 import random
 import time
@@ -27,67 +28,51 @@ from typing import Any
 import httpx
 
 from core.contracts import StageProgress
-from core.errors import (
-    BadAnswer,
-    Cancelled,
-    DeadlineExceeded,
-    EndpointUnavailable,
-    ImgPodError,
-    Misconfigured,
-    StageFailed,
-    Throttled,
-    TooLarge,
-    from_wire,
-)
+from core.errors import BadAnswer, DeadlineExceeded, EndpointUnavailable, ImgPodError
 from core.logs import logger
 from core.settings import OrchestratorSettings, PlatformSettings, Pool
 from orchestrator.ledger import RetryBudget
-from orchestrator.polling import History, wait_s
+from orchestrator.polling import Deadline, History, wait_s
+from orchestrator.pools import Endpoint, Pools
+from orchestrator.wire import FINAL, AnswerLost, Asked, JobGone, State, Unreached, Wire, failure, whole_ms
 
 log = logger()
 OnProgress = Callable[[StageProgress], None]
 
 MAX_ATTEMPTS = 3
-_CANCEL_TIMEOUT_S = 2.0
-_HTTP = httpx.Timeout(10.0, connect=5.0)
-_FINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}
+MAX_LOST_SUBMITS = 1
+"""Submits with a lost answer that are followed by another one; each may mean one execution more than needed."""
+_REQUEST_S = 10.0
+_LAST_LOOK_S = 0.3
+_CLOSE_S = 2.0
+_CANCEL_FOR_S = 20.0
+_SHORTEST_PAUSE_S = 0.05
+_WAKE_FOR_S = 60.0
 
 
-class SubmitLost(EndpointUnavailable):
-    """The endpoint may or may not have accepted the job; its class is the caller's `endpoint_unavailable`."""
-
-    code = "endpoint_unavailable"
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """A moment of the monotonic clock; seconds."""
-
-    at: float
-
-    @classmethod
-    def after(cls, seconds: float) -> Deadline:
-        return cls(time.monotonic() + seconds)
-
-    def left_s(self) -> float:
-        return self.at - time.monotonic()
+class NoWorker(EndpointUnavailable):
+    """A job waited in the queue for longer than the pool's allowance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One stage as it is sent. `limit_s` bounds its execution; `wait_ms` is how long `runsync` may hold the answer."""
+    """One stage as it is sent. `limit_s` bounds its execution; `wait_ms` is how long `runsync` may hold the answer.
+
+    Jobs of the same stage, pool and `size` are expected to take equally long.
+    """
 
     stage: str
     pool: Pool
     payload: Mapping[str, Any] = field(repr=False)
     limit_s: float
     wait_ms: int | None = None
+    size: int = 0
     s3_config: Mapping[str, object] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A stage's output and the platform's own facts about it."""
+    """A stage's output and the platform's own facts about it. `attempts` counts submits, `lost` those unanswered."""
 
     output: Mapping[str, Any] = field(repr=False)
     endpoint_id: str
@@ -96,30 +81,16 @@ class Answered:
     queue_ms: int | None
     execution_ms: int | None
     attempts: int
+    lost: int
 
 
 @dataclass(slots=True)
-class Endpoint:
-    """One endpoint id, the jobs this process has there, and its circuit."""
+class _Tries:
+    """What one call has tried so far."""
 
-    id: str
-    in_flight: int = 0
-    failures: int = 0
-    closed_again_at: float = 0.0
-
-    def open_for_s(self) -> float:
-        """How long its circuit stays open; 0 when it may be called."""
-        return max(0.0, self.closed_again_at - time.monotonic())
-
-    def judge(self, error: ImgPodError | None, settings: OrchestratorSettings) -> None:
-        """Counts what says that the endpoint itself is down; everything else is an answer, and closes the circuit."""
-        if not isinstance(error, EndpointUnavailable):
-            self.failures = 0
-            return
-        self.failures += 1
-        if self.failures >= settings.circuit_failures:
-            self.closed_again_at = time.monotonic() + settings.circuit_open_s
-            log.warning("circuit opened", endpoint_id=self.id, wait_ms=round(1000 * settings.circuit_open_s))
+    endpoints: set[str] = field(default_factory=set)
+    attempts: int = 0
+    lost: int = 0
 
 
 class Endpoints:
@@ -134,25 +105,21 @@ class Endpoints:
     ) -> None:
         self._settings = settings
         self._budget = RetryBudget(settings.retry_budget)
-        self._client = httpx.AsyncClient(
-            base_url=platform.endpoint_base_url.rstrip("/") + "/",
-            headers={"Authorization": f"Bearer {platform.key}"},
-            timeout=_HTTP,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
-            transport=transport,
-        )
-        known: dict[str, Endpoint] = {}
-        self._pools = {
-            pool: [known.setdefault(name, Endpoint(name)) for name in settings.endpoint_ids(pool)] for pool in Pool
-        }
-        self._turns = {pool: itertools.count() for pool in Pool}
-        self._history: dict[str, History] = defaultdict(History)
-        self._cancelling: set[asyncio.Task[None]] = set()
+        self._wire = Wire(platform, transport)
+        self._pools = Pools(settings)
+        self._history: dict[tuple[Pool, str, int], History] = defaultdict(History)
+        self._in_background: set[asyncio.Task[Any]] = set()
+        self.lost_submits = 0
 
     async def close(self) -> None:
-        if self._cancelling:
-            await asyncio.wait(self._cancelling, timeout=_CANCEL_TIMEOUT_S)
-        await self._client.aclose()
+        """Gives the cancels that are under way a moment to arrive."""
+        if self._in_background:
+            await asyncio.wait(self._in_background, timeout=_CLOSE_S)
+        await self._wire.close()
+
+    def expected(self, pool: Pool, stage: str, size: int = 0) -> History:
+        """How long such jobs have taken."""
+        return self._history[pool, stage, size]
 
     # ── one stage ──
 
@@ -160,95 +127,110 @@ class Endpoints:
         """Raises the stage's own error, `Throttled`, `EndpointUnavailable`, `DeadlineExceeded`, `BadAnswer`."""
         self._refuse_what_cannot_fit(call, deadline)
         self._budget.first()
-        tried: set[str] = set()
-        for attempt in itertools.count(1):
-            endpoint = self._choose(call, tried)
-            tried.add(endpoint.id)
+        tries = _Tries()
+        while True:
+            endpoint = self._pools.next(call.pool, tries.endpoints, call.stage)
+            tries.endpoints.add(endpoint.id)
+            tries.attempts += 1
             try:
-                answered = await self._try(endpoint, call, deadline, attempt, on_progress)
-            except ImgPodError as error:
-                endpoint.judge(error, self._settings)
-                pause_s = self._pause_s(error, call, attempt, tried)
-                if not self._may_retry(error, attempt, pause_s, deadline):
-                    raise _at_stage(error, call.stage) from None
-                log.info(
-                    "stage tried again", stage=call.stage, endpoint_id=endpoint.id, code=error.code, attempt=attempt
-                )
-                await asyncio.sleep(pause_s)
-            else:
-                endpoint.judge(None, self._settings)
-                return answered
-        raise AssertionError("unreachable: the loop ends by return or raise")
+                state = await self._run(endpoint, call, deadline, on_progress)
+                error = failure(state, call.stage)
+            except ImgPodError as caught:
+                error = caught
+            if error is None:
+                return self._answered(endpoint, call, state, tries)
+            self._count_lost(error, call, endpoint, tries)
+            pause_s = self._pause_s(error, call, tries)
+            if not self._may_retry(error, tries, pause_s, deadline):
+                error.stage = error.stage or call.stage
+                raise error
+            log.info(
+                "stage tried again", stage=call.stage, endpoint_id=endpoint.id, code=error.code, attempt=tries.attempts
+            )
+            await asyncio.sleep(pause_s)
 
     def _refuse_what_cannot_fit(self, call: Call, deadline: Deadline) -> None:
-        shortest_s = self._history[call.stage].shortest_s
-        if deadline.left_s() <= 0 or (shortest_s is not None and deadline.left_s() < shortest_s / 2):
+        shortest_s = self.expected(call.pool, call.stage, call.size).shortest_s
+        if deadline.left_s() <= (shortest_s or 0) / 2:
             raise DeadlineExceeded(
                 f"Too little of `timeout_s` was left for {call.stage}; allow more time.", stage=call.stage
             )
 
-    def _choose(self, call: Call, tried: set[str]) -> Endpoint:
-        """The pool's next endpoint by round robin; one not tried yet and with a closed circuit comes first."""
-        pool = self._pools[call.pool]
-        turn = next(self._turns[call.pool])
-        in_turn = [pool[(turn + offset) % len(pool)] for offset in range(len(pool))]
-        closed = [endpoint for endpoint in in_turn if endpoint.open_for_s() == 0]
-        if not closed:
-            wait_ms = math.ceil(1000 * min(endpoint.open_for_s() for endpoint in pool))
-            raise EndpointUnavailable(
-                f"No endpoint of pool {call.pool} answers; try again later.",
-                stage=call.stage,
-                retry_after_ms=min(wait_ms, self._settings.retry_after_cap_ms),
-            )
-        return next((endpoint for endpoint in closed if endpoint.id not in tried), closed[0])
+    def _count_lost(self, error: ImgPodError, call: Call, endpoint: Endpoint, tries: _Tries) -> None:
+        if isinstance(error, AnswerLost):
+            tries.lost += 1
+            self.lost_submits += 1
+            log.warning("submit's answer lost", stage=call.stage, endpoint_id=endpoint.id, attempt=tries.attempts)
 
-    def _may_retry(self, error: ImgPodError, attempt: int, pause_s: float, deadline: Deadline) -> bool:
-        if not error.retryable or isinstance(error, DeadlineExceeded):
+    def _may_retry(self, error: ImgPodError, tries: _Tries, pause_s: float, deadline: Deadline) -> bool:
+        if not error.retryable or isinstance(error, DeadlineExceeded | BadAnswer | JobGone | NoWorker):
             return False
         if pause_s >= deadline.left_s():
             return False
-        # A refused submit cost the platform nothing, so it is no retry; only the deadline bounds those.
-        return isinstance(error, Throttled) or (attempt < MAX_ATTEMPTS and self._budget.another())
+        if isinstance(error, Asked):
+            return True  # a refused submit cost nobody anything, so it is no retry: only the deadline bounds those
+        if isinstance(error, AnswerLost) and tries.lost > MAX_LOST_SUBMITS:
+            return False
+        return tries.attempts < MAX_ATTEMPTS and self._budget.another()
 
-    def _pause_s(self, error: ImgPodError, call: Call, attempt: int, tried: set[str]) -> float:
+    def _pause_s(self, error: ImgPodError, call: Call, tries: _Tries) -> float:
         """Full jitter; none where another endpoint of the pool is there to be tried at once."""
-        if any(e.id not in tried and e.open_for_s() == 0 for e in self._pools[call.pool]):
+        if self._pools.has_other(call.pool, tries.endpoints):
             return 0.0
+        jitter_s = random.uniform(_SHORTEST_PAUSE_S, min(0.2 * 2 ** min(tries.attempts, 10), 5.0))  # noqa: S311 - no secret
         if error.retry_after_ms is not None:
-            return error.retry_after_ms / 1000
-        return random.uniform(0, min(0.2 * 2**attempt, 5.0))  # noqa: S311 - jitter, not a secret
+            return error.retry_after_ms / 1000 + min(jitter_s, 0.5)
+        return jitter_s
 
-    # ── one attempt ──
-
-    async def _try(
-        self, endpoint: Endpoint, call: Call, deadline: Deadline, attempt: int, on_progress: OnProgress | None
-    ) -> Answered:
-        started = time.monotonic()
-        endpoint.in_flight += 1
-        submitting = asyncio.create_task(self._submit(endpoint, call, deadline))
-        try:
-            state = await asyncio.shield(submitting)
-            state = await self._follow(endpoint, call, state, deadline, started, on_progress)
-        except (asyncio.CancelledError, DeadlineExceeded, EndpointUnavailable):
-            self._give_up(endpoint, submitting)
-            raise
-        finally:
-            endpoint.in_flight -= 1
-        output = _output(state, call.stage)
-        execution_ms = _whole(state.get("executionTime"))
-        # Without the queue: a cold start says nothing about when the next job will end.
-        self._history[call.stage].add(time.monotonic() - started if execution_ms is None else execution_ms / 1000)
+    def _answered(self, endpoint: Endpoint, call: Call, state: State, tries: _Tries) -> Answered:
+        execution_ms = whole_ms(state.get("executionTime"))
+        if execution_ms is not None:
+            # Without the queue: a cold start says nothing about when the next job will end.
+            self.expected(call.pool, call.stage, call.size).add(execution_ms / 1000)
         return Answered(
-            output=output,
+            output=state["output"],
             endpoint_id=endpoint.id,
             job_id=state.get("id"),
             worker_id=state.get("workerId"),
-            queue_ms=_whole(state.get("delayTime")),
+            queue_ms=whole_ms(state.get("delayTime")),
             execution_ms=execution_ms,
-            attempts=attempt,
+            attempts=tries.attempts,
+            lost=tries.lost,
         )
 
-    async def _submit(self, endpoint: Endpoint, call: Call, deadline: Deadline) -> dict[str, Any]:
+    # ── one attempt ──
+
+    async def _run(self, endpoint: Endpoint, call: Call, deadline: Deadline, on_progress: OnProgress | None) -> State:
+        """The job's final state. However this ends before that, the job is cancelled."""
+        started = time.monotonic()
+        endpoint.circuit.enter()
+        endpoint.in_flight += 1
+        submitting = self._background(self._submit(endpoint, call, deadline))
+        try:
+            state = await _by(deadline, submitting, call.stage)
+            return await self._follow(endpoint, call, state, deadline, started, on_progress)
+        except BaseException:
+            self._background(self._cancel(endpoint, submitting))
+            raise
+        finally:
+            endpoint.in_flight -= 1
+
+    async def _submit(self, endpoint: Endpoint, call: Call, deadline: Deadline) -> State:
+        """Goes on when its caller has left, because the id that it brings is what a cancel needs."""
+        try:
+            state = _named(await self._post(endpoint, call, deadline), call.stage)
+        except (Unreached, AnswerLost):
+            if endpoint.circuit.failed():
+                log.warning("circuit opened", endpoint_id=endpoint.id)
+            raise
+        except BaseException:
+            endpoint.circuit.answered()
+            raise
+        endpoint.circuit.answered()
+        self._let_sleep(endpoint)
+        return state
+
+    async def _post(self, endpoint: Endpoint, call: Call, deadline: Deadline) -> State:
         left_s = max(deadline.left_s(), 0.0)
         body: dict[str, Any] = {
             "input": call.payload,
@@ -261,40 +243,39 @@ class Endpoints:
         if call.s3_config is not None:
             body["s3Config"] = call.s3_config
         if call.wait_ms is None:
-            return await self._request("POST", f"{endpoint.id}/run", call.stage, json=body)
+            return await self._wire.request("POST", f"{endpoint.id}/run", call.stage, within_s=_REQUEST_S, json=body)
         wait_ms = max(1000, min(call.wait_ms, math.ceil(1000 * left_s)))
-        return await self._request(
+        return await self._wire.request(
             "POST",
             f"{endpoint.id}/runsync",
             call.stage,
+            within_s=_REQUEST_S + wait_ms / 1000,
             json=body,
             params={"wait": wait_ms},
-            timeout=httpx.Timeout(wait_ms / 1000 + 10, connect=5.0),
         )
 
     async def _follow(
         self,
         endpoint: Endpoint,
         call: Call,
-        state: dict[str, Any],
+        state: State,
         deadline: Deadline,
         started: float,
         on_progress: OnProgress | None,
-    ) -> dict[str, Any]:
+    ) -> State:
         running_since: float | None = None
-        job_id = state.get("id")
-        while state.get("status") not in _FINAL:
-            if not isinstance(job_id, str) or not job_id:
-                raise BadAnswer(f"The platform's answer for {call.stage} names no job.", stage=call.stage)
+        while state.get("status") not in FINAL:
             now = time.monotonic()
             if state.get("status") == "IN_PROGRESS":
-                running_since = running_since or now
+                running_since = running_since or _began(state, started, now)
                 _pass_on(state.get("output"), on_progress)
             until = self._until(call, deadline, started, running_since)
-            pause_s = wait_s(self._history[call.stage], now - started, endpoint.in_flight)
-            await asyncio.sleep(max(0.0, min(pause_s, until.left_s())))
-            self._stop_if_late(call, deadline, until, running_since)
-            state = await self._status(endpoint, job_id, call, until) or state
+            pause_s = wait_s(self.expected(call.pool, call.stage, call.size), now - (running_since or started))
+            await _sleep(pause_s, until)
+            await _sleep(endpoint.polls.turn_s(), until)
+            state = await self._status(endpoint, _job_id(state), call, until) or state
+            if state.get("status") not in FINAL and until.left_s() <= 0:
+                raise _late(call, deadline, running_since)
         return state
 
     def _until(self, call: Call, deadline: Deadline, started: float, running_since: float | None) -> Deadline:
@@ -302,107 +283,139 @@ class Endpoints:
             return Deadline(min(deadline.at, started + self._settings.queue_allowance_s + call.limit_s))
         return Deadline(min(deadline.at, running_since + call.limit_s))
 
-    def _stop_if_late(self, call: Call, deadline: Deadline, until: Deadline, running_since: float | None) -> None:
-        if until.left_s() > 0:
-            return
-        if deadline.left_s() <= 0:
-            raise DeadlineExceeded("The request's `timeout_s` ran out; allow more time.", stage=call.stage)
-        if running_since is None:
-            raise EndpointUnavailable(
-                f"No worker took {call.stage} in time; see whether pool {call.pool} has workers.", stage=call.stage
-            )
-        raise DeadlineExceeded(f"{call.stage} ran longer than its limit of {call.limit_s:g} s.", stage=call.stage)
-
-    async def _status(self, endpoint: Endpoint, job_id: str, call: Call, until: Deadline) -> dict[str, Any] | None:
+    async def _status(self, endpoint: Endpoint, job_id: str, call: Call, until: Deadline) -> State | None:
         """The job's state, or None where this one question failed: asking again is free."""
+        within_s = min(_REQUEST_S, max(0.0, until.left_s()) + _LAST_LOOK_S)
         try:
-            return await self._request("GET", f"{endpoint.id}/status/{job_id}", call.stage)
-        except (SubmitLost, BadAnswer) as error:
+            state = await self._wire.request("GET", f"{endpoint.id}/status/{job_id}", call.stage, within_s=within_s)
+        except (Unreached, AnswerLost) as error:
             log.debug("status not read", stage=call.stage, endpoint_id=endpoint.id, code=error.code)
-        except Throttled as error:
-            pause_s = (error.retry_after_ms or 500) / 1000
-            await asyncio.sleep(max(0.0, min(pause_s, until.left_s())))
+            await _sleep(_SHORTEST_PAUSE_S, until)
+        except Asked as error:
+            await _sleep((error.retry_after_ms or 500) / 1000, until)
+        else:
+            return {**state, "id": job_id}
         return None
 
     # ── giving up ──
 
-    def _give_up(self, endpoint: Endpoint, submitting: asyncio.Task[dict[str, Any]]) -> None:
-        """Cancels the job in the background, also where its id is still on its way."""
-        task = asyncio.create_task(self._cancel(endpoint, submitting))
-        self._cancelling.add(task)
-        task.add_done_callback(self._cancelling.discard)
-
-    async def _cancel(self, endpoint: Endpoint, submitting: asyncio.Task[dict[str, Any]]) -> None:
+    async def _cancel(self, endpoint: Endpoint, submitting: asyncio.Task[State]) -> None:
+        """Until the platform has taken it, also where the job's id is still on its way."""
         try:
             state = await submitting
         except ImgPodError:
-            return  # never accepted, as far as anyone can tell
-        if state.get("status") in _FINAL or not isinstance(job_id := state.get("id"), str):
-            return
-        for pause_s in (0.1, 0.3, 0.6, 0.0):
-            try:
-                await self._request("POST", f"{endpoint.id}/cancel/{job_id}", "cancel")
-            except ImgPodError as error:
-                log.info("cancel not taken", endpoint_id=endpoint.id, code=error.code)
-                await asyncio.sleep(pause_s)
-            else:
-                return
+            return  # never accepted, or with an id that nobody will learn: the job's own limits end it
+        if state.get("status") not in FINAL:
+            await self._cancel_job(endpoint, _job_id(state))
 
-    # ── one request ──
+    async def _cancel_job(self, endpoint: Endpoint, job_id: str) -> None:
+        until = Deadline.after(_CANCEL_FOR_S)
+        pause_s = 0.1
+        async with endpoint.cancelling:
+            while until.left_s() > 0:
+                await _sleep(endpoint.cancels.turn_s(), until)
+                try:
+                    await self._wire.request("POST", f"{endpoint.id}/cancel/{job_id}", "cancel", within_s=2.0)
+                except (Unreached, AnswerLost, Asked) as error:
+                    await _sleep((error.retry_after_ms or 1000 * random.uniform(0, pause_s)) / 1000, until)  # noqa: S311 - jitter
+                    pause_s = min(2 * pause_s, 2.0)
+                except ImgPodError:
+                    return  # it has ended and is forgotten
+                else:
+                    return
+        log.warning("cancel was never taken", endpoint_id=endpoint.id)
 
-    async def _request(self, method: str, path: str, stage: str, **options: Any) -> dict[str, Any]:
-        try:
-            response = await self._client.request(method, path, **options)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
-            raise EndpointUnavailable("The platform can't be reached.", stage=stage) from None
-        except httpx.TransportError:
-            raise SubmitLost("The platform's answer was lost.", stage=stage) from None
-        if response.status_code >= 400:
-            raise _refusal(response, stage)
-        try:
-            state = response.json()
-        except ValueError:
-            state = None
-        if not isinstance(state, dict):
-            raise BadAnswer("The platform's answer was no JSON object.", stage=stage)
-        return state
+    # ── waking ──
+
+    def wake(self, pool: Pool) -> None:
+        """Has a worker started where the pool's next endpoint has none, while the job for it is still in the making.
+
+        The platform starts workers for waiting jobs alone, so one is left there that no worker would run (it names no
+        task) and that is taken back as soon as a real one is there.
+        """
+        with suppress(EndpointUnavailable):
+            endpoint = self._pools.next(pool)
+            if endpoint.in_flight == 0 and endpoint.woken_until.left_s() <= 0:
+                endpoint.woken_until = Deadline.after(_WAKE_FOR_S)
+                endpoint.wake_job = self._background(self._wake(endpoint))
+
+    async def _wake(self, endpoint: Endpoint) -> str | None:
+        with suppress(ImgPodError):
+            health = await self._wire.request("GET", f"{endpoint.id}/health", "wake", within_s=2.0)
+            if _has_worker(health):
+                return None
+            body = {"input": {"task": "wake"}, "policy": {"executionTimeout": 5_000, "ttl": round(1000 * _WAKE_FOR_S)}}
+            state = await self._wire.request("POST", f"{endpoint.id}/run", "wake", within_s=2.0, json=body)
+            log.info("pool woken", endpoint_id=endpoint.id)
+            return _job_id(state)
+        return None
+
+    def _let_sleep(self, endpoint: Endpoint) -> None:
+        if (waking := endpoint.wake_job) is not None:
+            endpoint.wake_job, endpoint.woken_until = None, Deadline(0.0)
+            self._background(self._take_back(endpoint, waking))
+
+    async def _take_back(self, endpoint: Endpoint, waking: asyncio.Task[str | None]) -> None:
+        if job_id := await waking:
+            await self._cancel_job(endpoint, job_id)
+
+    def _background(self, work: Any) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._in_background.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._in_background.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits for it gets it; where nobody does, it is not a defect
 
 
-def _refusal(response: httpx.Response, stage: str) -> ImgPodError:
-    status = response.status_code
-    if status == 429:
-        return Throttled("The platform asks for fewer requests.", stage=stage, retry_after_ms=_retry_after_ms(response))
-    if status in {401, 403}:
-        return Misconfigured("The RunPod key may not call this endpoint; check RUNPOD_API_KEY.", stage=stage)
-    if status == 404:
-        return StageFailed("The endpoint or the job is gone; check the endpoint's id.", stage=stage)
-    if status == 413:
-        return TooLarge("The platform refuses a request this large; send the selfie as a URL.", stage=stage)
-    if status >= 500:
-        return SubmitLost(f"The platform answered {status}.", stage=stage)
-    return StageFailed(f"The platform refused the request with {status}.", stage=stage)
+async def _by(deadline: Deadline, submitting: asyncio.Task[State], stage: str) -> State:
+    try:
+        async with asyncio.timeout(max(0.0, deadline.left_s())):
+            return await asyncio.shield(submitting)
+    except TimeoutError:
+        raise DeadlineExceeded("The request's `timeout_s` ran out; allow more time.", stage=stage) from None
 
 
-def _retry_after_ms(response: httpx.Response) -> int | None:
-    with suppress(KeyError, ValueError):
-        return max(0, round(1000 * float(response.headers["Retry-After"])))
-    return None
+async def _sleep(seconds: float, until: Deadline) -> None:
+    if (pause_s := min(seconds, until.left_s())) > 0:
+        await asyncio.sleep(pause_s)
 
 
-def _output(state: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
-    """A final state's output; raises what the state says went wrong."""
-    status = state["status"]
-    if status == "TIMED_OUT":
-        raise DeadlineExceeded(f"The platform stopped {stage} at its time-out.", stage=stage)
-    if status == "CANCELLED":
-        raise Cancelled(f"{stage} was cancelled on the platform.", stage=stage)
-    if status == "FAILED":
-        raise from_wire(state.get("error"), stage=stage)
-    output = state.get("output")
-    if not isinstance(output, dict):
-        # The platform completes a job whose result it dropped as too large (runpod-python #309).
-        raise BadAnswer(f"{stage} completed without a result.", stage=stage)
-    return output
+def _named(state: State, stage: str) -> State:
+    """Raises `AnswerLost` where a job may run whose id is not told."""
+    if state.get("status") not in FINAL and not _job_id(state):
+        raise AnswerLost("The platform's answer names no job.", stage=stage)
+    return state
+
+
+def _job_id(state: State) -> str:
+    job_id = state.get("id")
+    return job_id if isinstance(job_id, str) else ""
+
+
+def _began(state: State, started: float, now: float) -> float:
+    """When the job began to run: by the platform's own account where it gives one that is possible."""
+    queue_ms = whole_ms(state.get("delayTime"))
+    return now if queue_ms is None else min(now, started + queue_ms / 1000)
+
+
+def _late(call: Call, deadline: Deadline, running_since: float | None) -> ImgPodError:
+    if deadline.left_s() <= 0:
+        return DeadlineExceeded("The request's `timeout_s` ran out; allow more time.", stage=call.stage)
+    if running_since is None:
+        return NoWorker(
+            f"No worker took {call.stage} in time; see whether pool {call.pool} has workers.", stage=call.stage
+        )
+    return DeadlineExceeded(f"{call.stage} ran longer than its limit of {call.limit_s:g} s.", stage=call.stage)
+
+
+def _has_worker(health: State) -> bool:
+    workers = health.get("workers")
+    states = ("idle", "running", "ready", "initializing")
+    return not isinstance(workers, dict) or any(whole_ms(workers.get(state)) for state in states)
 
 
 def _pass_on(output: object, on_progress: OnProgress | None) -> None:
@@ -410,12 +423,3 @@ def _pass_on(output: object, on_progress: OnProgress | None) -> None:
         return
     with suppress(ValueError):
         on_progress(StageProgress.model_validate(output, extra="ignore"))
-
-
-def _whole(value: object) -> int | None:
-    return round(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def _at_stage(error: ImgPodError, stage: str) -> ImgPodError:
-    error.stage = error.stage or stage
-    return error

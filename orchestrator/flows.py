@@ -62,14 +62,14 @@ async def picture_of_chat(request: ChatRequest, chain: Chain) -> Result:
     check([prompt], route, treated_as=chain.treated_as, stage="expand")
     if said.action is Action.CONSTRAIN:
         prompt = constrain(prompt)
-    picture, caption = await chain.side_by_side(chain.generate(painting, prompt), chain.caption(prompt))
+    picture, caption = await chain.with_caption(chain.generate(painting, prompt), prompt)
     return _result(request, route, chain, picture, caption=caption)
 
 
 async def picture_of_private_prompt(request: ChatPrivate, chain: Chain) -> Result:
     _gate_person(request, chain)
     prompt = evaluate_private_chat(_with_person(request)).prompt
-    picture, caption = await chain.side_by_side(chain.generate(GenerateTask.PRIVATE, prompt), chain.caption(prompt))
+    picture, caption = await chain.with_caption(chain.generate(GenerateTask.PRIVATE, prompt), prompt)
     return _result(request, Route.PRIVATE, chain, picture, caption=caption)
 
 
@@ -79,7 +79,7 @@ async def picture_of_prompt(request: ImageGen, chain: Chain) -> Result:
     painting = chain.generate(GenerateTask.GENERAL, prompt)
     if not request.caption:
         return _result(request, Route.GENERAL, chain, await painting)
-    picture, caption = await chain.side_by_side(painting, chain.caption(prompt))
+    picture, caption = await chain.with_caption(painting, prompt)
     return _result(request, Route.GENERAL, chain, picture, caption=caption)
 
 

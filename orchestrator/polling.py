@@ -1,22 +1,40 @@
-"""When a running job is asked after next, by how long its stage has taken before.
+"""Time: how long a request may take, and when its running job is asked after next.
 
-Asking often where the end is expected costs few requests and little waiting; the platform allows 2,000 status requests
-in 10 s for each endpoint, which the jobs in flight there share.
+Asking often where the end is expected costs few requests and little waiting.
 
 May import: nothing.
 """
 
 from __future__ import annotations
 
-_REQUESTS_PER_S = 150.0
-"""Of the platform's 200, what one orchestrator process uses up of an endpoint; the rest is for others."""
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
 _SHORTEST_S = 0.015
 _LONGEST_S = 0.5
 """Progress should look alive, and a cancel or a failure should not wait."""
 
 
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment of the monotonic clock; seconds."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        return cls(time.monotonic() + seconds)
+
+    def left_s(self) -> float:
+        return self.at - time.monotonic()
+
+    def earlier(self, seconds: float) -> Deadline:
+        return Deadline(self.at - seconds)
+
+
 class History:
-    """How long one stage executes, as a mean and a spread that follow the last ones."""
+    """How long jobs of one kind execute, as a mean and a spread that follow the last ones; seconds."""
 
     def __init__(self) -> None:
         self.mean_s: float | None = None
@@ -24,25 +42,50 @@ class History:
         self.shortest_s: float | None = None
 
     def add(self, took_s: float) -> None:
-        if self.mean_s is None:
+        took_s = max(0.0, took_s)  # a platform's clock may be wrong
+        if self.mean_s is None or self.shortest_s is None:
             self.mean_s, self.shortest_s = took_s, took_s
             return
         self.spread_s += 0.2 * (abs(took_s - self.mean_s) - self.spread_s)
         self.mean_s += 0.2 * (took_s - self.mean_s)
         # Drifts up slowly, so that one lucky run does not count for ever.
-        self.shortest_s = min(took_s, (self.shortest_s or took_s) * 1.02)
+        self.shortest_s = min(took_s, self.shortest_s * 1.02)
+
+    @property
+    def early_s(self) -> float:
+        """Before this a job has hardly ever ended; 0 where nothing is known."""
+        return 0.0 if self.mean_s is None else self.mean_s - max(2 * self.spread_s, 0.02)
+
+    @property
+    def late_s(self) -> float:
+        """By this a job has mostly ended; 0 where nothing is known."""
+        return 0.0 if self.mean_s is None else self.mean_s + max(2 * self.spread_s, 0.1)
 
 
-def wait_s(history: History, elapsed_s: float, in_flight: int) -> float:
-    """Seconds to wait before the next status request, `elapsed_s` after the job was submitted."""
-    fair_share_s = max(in_flight, 1) / _REQUESTS_PER_S
+def wait_s(history: History, elapsed_s: float) -> float:
+    """Seconds to wait before the next status request, `elapsed_s` after the job began."""
     if history.mean_s is None:
         wanted_s = elapsed_s / 10
+    elif elapsed_s < history.early_s:
+        wanted_s = history.early_s - elapsed_s
+    elif elapsed_s <= history.late_s:
+        wanted_s = _SHORTEST_S
     else:
-        early_s = history.mean_s - max(2 * history.spread_s, 0.02)
-        late_s = history.mean_s + max(2 * history.spread_s, 0.1)
-        if elapsed_s < early_s:
-            wanted_s = early_s - elapsed_s
-        else:
-            wanted_s = _SHORTEST_S if elapsed_s <= late_s else (elapsed_s - late_s) / 5
-    return max(_SHORTEST_S, fair_share_s, min(wanted_s, _LONGEST_S))
+        wanted_s = (elapsed_s - history.late_s) / 5
+    return max(_SHORTEST_S, min(wanted_s, _LONGEST_S))
+
+
+class Quota:
+    """Requests of one kind to one endpoint: `per_s` in the long run, `burst` at once. Who comes first goes first."""
+
+    def __init__(self, per_s: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._gap_s = 1 / per_s
+        self._slack_s = burst / per_s
+        self._clock = clock
+        self._next = clock() - self._slack_s
+
+    def turn_s(self) -> float:
+        """Takes the next turn and answers in how many seconds it is."""
+        now = self._clock()
+        self._next = max(self._next, now - self._slack_s) + self._gap_s
+        return max(0.0, self._next - now)

@@ -19,11 +19,14 @@ from core.settings import Endpoints as EndpointList
 from core.settings import Pool, Settings, load_endpoints
 from core.worker.job import Job
 from orchestrator.chain import Chain
-from orchestrator.endpoints import Deadline, Endpoints
+from orchestrator.endpoints import Endpoints
 from orchestrator.flows import FLOWS
 from orchestrator.ledger import Answers, Capacity, GpuSeconds
+from orchestrator.polling import Deadline
 
 log = logger()
+
+_LATEST_S = 0.7
 
 
 @dataclass(slots=True)
@@ -66,13 +69,14 @@ class Service:
                 finally:
                     self.gpu_seconds.add(route, tuple(chain.timeline))
                 log.info("request done", policy_version=POLICY_VERSION, wall_ms=_total_ms(result))
-        return await self._published(result, job)
+        return result
 
     async def _within_deadline(self, request: PictureRequest, route: Route, chain: Chain) -> Result:
         # Each stage minds the deadline; this stands behind them, so that nothing can hang.
         try:
-            async with asyncio.timeout(chain.deadline.left_s() + 2):
-                return await FLOWS[route](request, chain)
+            async with asyncio.timeout(chain.deadline.left_s() + _LATEST_S):
+                chain.refuse_what_cannot_fit()
+                return await self._published(await FLOWS[route](request, chain), chain.job)
         except TimeoutError:
             raise DeadlineExceeded("The request's `timeout_s` ran out; allow more time.") from None
 
