@@ -23,7 +23,7 @@ ALLOWED = frozenset({
     "trace_id", "error_id", "error_type", "code", "attempt", "of", "step", "status", "http_status", "retryable",
     "queue_ms", "execution_ms", "device_ms", "wall_ms", "wait_ms", "batch_size", "in_flight", "bytes", "limit_bytes",
     "where", "model", "revision", "profile", "device", "policy_version", "categories", "verdict", "reason", "signal",
-    "jobs", "replayed", "version", "url_host", "port", "pid", "exit_code", "dropped_facts",
+    "jobs", "replayed", "gpu_s", "lost", "version", "url_host", "port", "pid", "exit_code", "dropped_facts",
 })  # fmt: skip
 
 

@@ -307,6 +307,12 @@ class OrchestratorSettings(_FromEnvironment):
     )
     circuit_open_s: Seconds = Field(default=20, description="Until an open circuit lets one call through.")
     keep_results_s: Seconds = Field(default=3600, description="How long an idempotency key's answer is kept.")
+    ledger: Literal["memory", "s3"] = Field(
+        default="memory", description="Where: in each process, or for all of them in the BUCKET_* storage."
+    )
+    otlp_endpoint: str | None = Field(
+        default=None, description="Traces are sent there over OTLP/HTTP, such as http://collector:4318/v1/traces."
+    )
     wake_pools: bool = Field(
         default=False, description="Wake the picture pool while the prompt is written. It bills: off by default."
     )

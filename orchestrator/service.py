@@ -6,27 +6,32 @@ May import: core, orchestrator.
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 
 import structlog
 
 from core.contracts import PersonRequest, PictureRequest, Result, Route
-from core.errors import DeadlineExceeded
+from core.errors import Cancelled, DeadlineExceeded, ImgPodError
 from core.logs import logger
 from core.policy import POLICY_VERSION, treatment
 from core.publishing import Publisher
 from core.settings import Endpoints as EndpointList
-from core.settings import Pool, Settings, load_endpoints
+from core.settings import OrchestratorSettings, Pool, Settings, StorageSettings, load_endpoints
 from core.worker.job import Job
 from orchestrator.chain import Chain
 from orchestrator.endpoints import Endpoints
 from orchestrator.flows import FLOWS
-from orchestrator.ledger import Answers, Capacity, GpuSeconds
+from orchestrator.ledger import Answers, AnswersInMemory, Capacity, GpuSeconds
 from orchestrator.polling import Deadline
+from orchestrator.tracing import Trace, Traced, no_trace, trace_to
 
 log = logger()
 
 _LATEST_S = 0.7
+"""After its deadline, what a request gets to end in by itself."""
+_LONGEST_REQUEST_S = 900.0
+"""The bound that a request's `timeout_s` has."""
 
 
 @dataclass(slots=True)
@@ -38,6 +43,7 @@ class Service:
     answers: Answers
     capacity: dict[Route, Capacity]
     gpu_seconds: GpuSeconds = field(default_factory=GpuSeconds)
+    trace: Trace = no_trace
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Service:
@@ -48,16 +54,21 @@ class Service:
             endpoints=Endpoints(settings.platform, own),
             prices=prices(load_endpoints()),
             publisher=Publisher.from_settings(settings.storage, max_bytes=settings.worker.max_result_bytes),
-            answers=Answers(keep_s=own.keep_results_s),
+            answers=answers(own, settings.storage),
             capacity={
                 route: Capacity(own.route_capacity, retry_after_cap_ms=own.retry_after_cap_ms) for route in Route
             },
+            trace=trace_to(own.otlp_endpoint) if own.otlp_endpoint else no_trace,
         )
 
     async def answer(self, request: PictureRequest, job: Job) -> Result:
         """A request's result. Raises what its flow raises, `QueueFull`, and what an idempotency key brings."""
         self.publisher.check(job.s3_config)
-        return await self.answers.once(request, lambda: self._run(request, job))
+        key = request.idempotency_key
+        if key is None:
+            return await self._run(request, job)
+        result = await self.answers.once(key, request, lambda: self._run(request, job))
+        return result.model_copy(update={"request_id": request.request_id})
 
     async def _run(self, request: PictureRequest, job: Job) -> Result:
         route = request.task
@@ -66,10 +77,22 @@ class Service:
             with structlog.contextvars.bound_contextvars(trace_id=chain.trace_id, route=str(route)):
                 try:
                     result = await self._within_deadline(request, route, chain)
-                finally:
-                    self.gpu_seconds.add(route, tuple(chain.timeline))
-                log.info("request done", policy_version=POLICY_VERSION, wall_ms=_total_ms(result))
+                except ImgPodError as error:
+                    self._ended(route, chain, error.code)
+                    raise
+                except asyncio.CancelledError:
+                    self._ended(route, chain, Cancelled.code)
+                    raise
+                self._ended(route, chain, None)
         return result
+
+    def _ended(self, route: Route, chain: Chain, code: str | None) -> None:
+        timeline = tuple(chain.timeline)
+        wall_ms = round(1000 * (time.monotonic() - chain.started))
+        gpu_s = self.gpu_seconds.add(route, timeline)
+        log.info("request ended", policy_version=POLICY_VERSION, wall_ms=wall_ms, code=code, gpu_s=round(gpu_s, 3))
+        degraded = tuple(one.stage for one in chain.degraded)
+        self.trace(Traced(chain.trace_id, route, wall_ms, timeline, degraded, code))
 
     async def _within_deadline(self, request: PictureRequest, route: Route, chain: Chain) -> Result:
         # Each stage minds the deadline; this stands behind them, so that nothing can hang.
@@ -119,5 +142,10 @@ def prices(endpoints: EndpointList) -> dict[Pool, float]:
     return found
 
 
-def _total_ms(result: Result) -> int:
-    return max((record.started_ms + record.wall_ms for record in result.timeline), default=0)
+def answers(settings: OrchestratorSettings, storage: StorageSettings) -> Answers:
+    """Raises `Misconfigured` where they are to be kept in a bucket and none is set."""
+    if settings.ledger == "memory":
+        return AnswersInMemory(keep_s=settings.keep_results_s)
+    from orchestrator.shared_ledger import AnswersInBucket, Bucket
+
+    return AnswersInBucket(Bucket(storage), keep_s=settings.keep_results_s, lease_s=_LONGEST_REQUEST_S)

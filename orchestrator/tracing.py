@@ -1,0 +1,111 @@
+"""Requests and their stages as OpenTelemetry spans, sent over OTLP where `ORCHESTRATOR_OTLP_ENDPOINT` is set.
+
+Spans are made from what the chain has recorded anyway, when a request has ended: nothing is measured twice, and a
+request waits for no exporter. Its trace id is the one in every log line. Attributes are names, times and counts, never
+what a person wrote.
+
+May import: core, opentelemetry (the extra `tracing`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.contracts import Route, StageRecord
+from core.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A request that has ended; `wall_ms` is how long it took, `code` the error it ended with."""
+
+    trace_id: str
+    route: Route
+    wall_ms: int
+    timeline: tuple[StageRecord, ...]
+    degraded: tuple[str, ...] = ()
+    code: str | None = None
+
+
+Trace = Callable[[Traced], None]
+
+
+def no_trace(_: Traced) -> None:
+    """Where no endpoint is set."""
+
+
+def trace_to(endpoint: str, exporter: SpanExporter | None = None) -> Trace:
+    """A function that exports a request's spans in the background. Raises `Misconfigured` without the extra."""
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        raise Misconfigured("ORCHESTRATOR_OTLP_ENDPOINT needs the extra: pip install 'img-pod[tracing]'.") from None
+    # Only our own attributes: a default resource would add the machine's environment and command line.
+    resource = Resource({"service.name": "img-pod-orchestrator"})
+    ids = _given_trace_ids()
+    provider = TracerProvider(resource=resource, id_generator=ids, shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter(endpoint=endpoint)))
+    tracer = provider.get_tracer("orchestrator")
+
+    def trace(request: Traced) -> None:
+        from opentelemetry import trace as api
+        from opentelemetry.context import Context
+
+        ids.next_trace_id = int(request.trace_id, 16)
+        ended_ns = time.time_ns()
+        began_ns = ended_ns - request.wall_ms * _NS_PER_MS
+        whole = tracer.start_span(
+            str(request.route), context=Context(), start_time=began_ns, attributes=_of_request(request)
+        )
+        if request.code is not None:
+            whole.set_status(api.Status(api.StatusCode.ERROR, request.code))
+        around = api.set_span_in_context(whole)
+        for record in request.timeline:
+            start_ns = began_ns + record.started_ms * _NS_PER_MS
+            stage = tracer.start_span(
+                record.stage, context=around, start_time=start_ns, kind=api.SpanKind.CLIENT,
+                attributes=_of_stage(record),
+            )  # fmt: skip
+            stage.end(start_ns + record.wall_ms * _NS_PER_MS)
+        whole.end(ended_ns)
+
+    return trace
+
+
+def _of_request(request: Traced) -> dict[str, Any]:
+    code = {} if request.code is None else {"img_pod.error": request.code}
+    return {"img_pod.route": str(request.route), "img_pod.degraded": list(request.degraded), **code}
+
+
+def _of_stage(record: StageRecord) -> dict[str, Any]:
+    facts = record.model_dump(
+        include={
+            "task", "endpoint_id", "job_id", "worker_id", "queue_ms", "execution_ms", "device_ms", "batch_size",
+            "attempts", "cost_usd",
+        }
+    )  # fmt: skip
+    return {f"img_pod.{name}": value for name, value in facts.items() if value is not None}
+
+
+def _given_trace_ids() -> Any:
+    """The SDK's generator, but for the trace id, which the request already has in its log lines."""
+    from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+
+    class GivenTraceIds(RandomIdGenerator):
+        next_trace_id = 0
+
+        def generate_trace_id(self) -> int:
+            return self.next_trace_id
+
+    return GivenTraceIds()
