@@ -43,6 +43,7 @@ SHAPES: dict[str, Callable[[int], str]] = {
     "escapes": lambda n: ("%2525" * n)[:n],
     "entities": lambda n: ("&#38;#38;" * n)[:n],
     "stacked marks": lambda n: ("a" + "\u0301" * 15) * (n // 16),
+    "one tower of marks": lambda n: "a" + "\u0316\u0301" * (n // 2),
     "zero-width": lambda n: ("\u200bn" * n)[:n],
     "Han": lambda n: ("未成年" * n)[:n],
     "one long number": lambda n: "9" * n,

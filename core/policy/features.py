@@ -14,18 +14,19 @@ from core.errors import MinorSuspected
 from core.policy.audit import audit
 from core.policy.version import POLICY_VERSION
 
-MINOR_THRESHOLD = 0.35
+MINOR_THRESHOLD = 0.3
 """Probability of `under_18` from which the profile is refused, also where another band is likelier."""
 
 
 def gate_profile(features: Features, *, threshold: float = MINOR_THRESHOLD, route: Route = Route.PROFILE) -> None:
     """Veto a selfie that looks under age: raises `MinorSuspected`. An estimate is never proof that someone is adult.
 
-    `features.confidence["age_band"]` is the probability of the band that was read. What is left may all belong to
-    `under_18`, but only the band beside it, `18_24`, is close enough for that to mean anything.
+    `features.confidence["age_band"]` is the probability of the band that was read; the reader itself answers `under_18`
+    wherever that reaches the threshold. Of what is left beside `18_24`, half is taken to belong to `under_18`, because
+    that is one of its two neighbours.
     """
     read = features.confidence.get("age_band", 1.0)
-    neighbour = features.age_band is AgeBand.FROM_18_TO_24 and 1.0 - read >= threshold
+    neighbour = features.age_band is AgeBand.FROM_18_TO_24 and (1.0 - read) / 2 >= threshold
     if features.age_band is AgeBand.UNDER_18 or neighbour:
         audit().refused((MinorSuspected.code,), route, stage="gate", version=POLICY_VERSION)
         raise MinorSuspected("The person in the selfie may be under 18. Use a picture of an adult.")
