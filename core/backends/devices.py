@@ -46,6 +46,13 @@ def fast_bf16(device: torch.device) -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001  (torch has no public name for it)
 
 
+def without_progress_bars() -> None:
+    """Loading is told by the worker's own log, one JSON object a line; a bar would break its lines."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
 @contextmanager
 def device_errors(doing: str) -> Iterator[None]:
     """Turn what torch raises for a failing device into `OutOfDeviceMemory` or `DeviceLost`; all else passes through."""

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from core.backends import Outcome, Painted, Painting, Unwatched, Watch
-from core.backends.devices import choose_device, device_errors
+from core.backends.devices import choose_device, device_errors, without_progress_bars
 from core.contracts import ModelInfo
 from core.errors import BlackPicture, Cancelled, ImgPodError, InvalidRequest, Misconfigured
 
@@ -198,8 +198,11 @@ def load_image(located: Located, *, device: str | None = None) -> LoadedImage:
     Raises `Misconfigured` where the device isn't there or can't hold the model.
     """
     from diffusers import ZImagePipeline
+    from diffusers.utils import logging as diffusers_logging
 
     on = choose_device(device)
+    without_progress_bars()
+    diffusers_logging.disable_progress_bar()
     pipeline = ZImagePipeline.from_pretrained(
         located.path, dtype=torch.bfloat16 if on.type == "cuda" else torch.float32, local_files_only=True
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.backends import Completion, Outcome, Turn, Unwatched, Watch
-from core.backends.devices import choose_device, device_errors, fast_bf16
+from core.backends.devices import choose_device, device_errors, fast_bf16, without_progress_bars
 from core.contracts import ModelInfo
 from core.errors import Cancelled, TooLarge
 
@@ -248,6 +248,7 @@ def load_text(located: Located, *, device: str | None = None, max_batch: int = 8
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     on = choose_device(device)
+    without_progress_bars()
     return _loaded(
         located,
         AutoModelForCausalLM.from_pretrained(

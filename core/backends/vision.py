@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from core.backends import Outcome, Reading, Watch
-from core.backends.devices import choose_device, device_errors
+from core.backends.devices import choose_device, device_errors, without_progress_bars
 from core.backends.face_quality import Box, measure, overall
 from core.contracts import AgeBand, FaceMeta, Features, ModelInfo
 from core.errors import Cancelled, Misconfigured
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 CROP_MARGIN = 0.35
 """Of the face box's longer side, on each side of it: hair, ears and headwear lie outside of the box."""
+MAX_RATIO = 50
+"""Of a picture's longer side to its shorter one."""
 FACE_FLOOR = 0.35
 """Confidence below which a box is no face."""
 
@@ -68,9 +70,14 @@ def question_prompts(processor: Qwen2VLProcessor) -> QuestionPrompts:
 
 
 def face_crop(image: Image, face: Box | None) -> Image:
-    """A square around the face with `CROP_MARGIN`, cut off at the picture's edges; the whole picture without a face."""
+    """A square around the face with `CROP_MARGIN`, cut off at the picture's edges; the whole picture without a face.
+
+    Of a strip longer than `MAX_RATIO` times its width the middle is taken: Qwen2-VL's processor refuses 200.
+    """
     if face is None:
-        return image
+        reach = MAX_RATIO * min(image.size)
+        left, top = max(0, (image.width - reach) // 2), max(0, (image.height - reach) // 2)
+        return image.crop((left, top, image.width - left, image.height - top)) if left or top else image
     half = max(face.right - face.left, face.bottom - face.top) * (0.5 + CROP_MARGIN)
     middle_x, middle_y = (face.left + face.right) / 2, (face.top + face.bottom) / 2
     return image.crop(
@@ -205,9 +212,19 @@ class FaceFinder:
         self.classes = _face_classes(self.model.names)
 
     def find(self, image: Image) -> list[Box]:
-        """Faces, the main one (large and certain) first."""
+        """Faces, the main one (large and certain) first. Where none is seen, it looks again at twice the size."""
+        return self._look(image, self.side) or self._look(image, 2 * self.side)
+
+    def _look(self, image: Image, side: int) -> list[Box]:
+        # NMS across classes: a face that could be of two of them is still one face.
         [seen] = self.model.predict(
-            image, imgsz=self.side, conf=FACE_FLOOR, classes=self.classes, device=str(self.device), verbose=False
+            image,
+            imgsz=side,
+            conf=FACE_FLOOR,
+            classes=self.classes,
+            agnostic_nms=True,
+            device=str(self.device),
+            verbose=False,
         )
         corners, shares = seen.boxes.xyxy.tolist(), seen.boxes.conf.tolist()
         points = seen.keypoints.xy.tolist() if seen.keypoints is not None else [[]] * len(corners)
@@ -287,6 +304,7 @@ def load_vision(
     from transformers import Qwen2VLForConditionalGeneration, Qwen2VLProcessor
 
     on = choose_device(device)
+    without_progress_bars()
     processor = Qwen2VLProcessor.from_pretrained(located_vlm.path)
     limit_visual_tokens(processor, located_vlm.facts.visual_tokens)
     model = Qwen2VLForConditionalGeneration.from_pretrained(

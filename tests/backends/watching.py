@@ -1,0 +1,21 @@
+"""Watches for tests: one that remembers, and one whose jobs are cancelled at a step."""
+
+from __future__ import annotations
+
+
+class Watching:
+    """Remembers `(index, step, of)`; `cancel` maps an index to the number of its steps after which it is cancelled."""
+
+    def __init__(self, cancel: dict[int, int] | None = None) -> None:
+        self.steps: list[tuple[int, int, int]] = []
+        self.cancel = cancel or {}
+
+    def step(self, index: int, step: int, of: int) -> None:
+        self.steps.append((index, step, of))
+
+    def cancelled(self, index: int) -> bool:
+        after = self.cancel.get(index)
+        return after is not None and sum(seen == index for seen, _, _ in self.steps) >= after
+
+    def of(self, index: int) -> list[int]:
+        return [step for seen, step, _ in self.steps if seen == index]
