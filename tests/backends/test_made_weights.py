@@ -1,0 +1,52 @@
+"""What needs torch about weights: re-saving in bf16, and small models that come out the same every time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from core.weights import Facts, _recast, write_manifest
+from embedded.tiny import make_qwen2vl, make_zimage
+
+
+def test_floating_point_is_re_saved_in_bf16_and_integers_are_left(tmp_path: Path) -> None:
+    shard = tmp_path / "model.safetensors"
+    save_file({"weight": torch.full((2, 2), 1.00390625), "ids": torch.arange(3)}, shard, {"format": "pt"})
+    _recast(shard)
+    recast = load_file(shard)
+    assert recast["weight"].dtype is torch.bfloat16
+    assert recast["weight"].float().tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    assert recast["ids"].tolist() == [0, 1, 2]
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_a_shard_in_bf16_already_is_not_written_again(tmp_path: Path) -> None:
+    shard = tmp_path / "model.safetensors"
+    save_file({"weight": torch.ones(2, dtype=torch.bfloat16)}, shard)
+    before = shard.stat().st_mtime_ns
+    _recast(shard)
+    assert shard.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("make", [make_zimage, make_qwen2vl])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_made_model_has_the_same_bytes_every_time(make: Callable[[Path], None], tmp_path: Path) -> None:
+    manifests = []
+    for name in ("first", "second"):
+        make(tmp_path / name)
+        manifests.append(write_manifest(tmp_path / name, "tiny", "1", Facts()).read_text())
+    assert manifests[0] == manifests[1]
+
+
+def test_the_detectors_library_sends_nothing_and_installs_nothing() -> None:
+    from core.backends.vision import _keep_to_itself
+
+    _keep_to_itself()
+    from ultralytics.utils import AUTOINSTALL, SAFE_LOAD
+    from ultralytics.utils.events import events
+
+    assert (AUTOINSTALL, SAFE_LOAD, events.enabled) == (False, True, False)
