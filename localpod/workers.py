@@ -55,6 +55,7 @@ class Worker:
     process: subprocess.Popen[bytes] | None = None
     timers: dict[Callable[[Worker], None], asyncio.TimerHandle] = field(default_factory=dict)
     killed_for: str | None = None
+    launched_at: float = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -177,7 +178,11 @@ class Fleet:
             return
         self.started += 1
         self._grounds.warden.watch(worker.process.pid)
+        worker.launched_at = self._loop.time()
         threading.Thread(target=self._await_exit, args=(worker,), daemon=True).start()
+        if worker.process.stdout is not None:
+            # A thread of its own: the heartbeat holds the pipe too, until the group is killed.
+            threading.Thread(target=self._tee, args=(worker, worker.process.stdout), daemon=True).start()
         self._later(worker, self._times.init_timeout_s, self._check_init)
         self._later(worker, self._times.ping_timeout_s, self._check_ping)
         log.info("%s: worker %s starts, pid %d", self.endpoint.name, worker.seat.worker_id, worker.process.pid)
@@ -198,8 +203,6 @@ class Fleet:
         process = worker.process
         if process is None:
             return
-        if process.stdout is not None:
-            self._tee(worker, process.stdout)
         code = process.wait()
         try:
             self._loop.call_soon_threadsafe(self._left, worker, code)
@@ -207,7 +210,7 @@ class Fleet:
             kill_group(process.pid)
 
     def _tee(self, worker: Worker, lines: IO[bytes]) -> None:
-        with worker.log_path.open("ab") as log_file:
+        with lines, worker.log_path.open("ab") as log_file:
             for line in lines:
                 log_file.write(line)
                 log_file.flush()
@@ -221,6 +224,8 @@ class Fleet:
         seat.idle_since = self.endpoint.clock()
         self.unhealthy = None
         if (worker := self.workers.get(seat.worker_id)) is not None:  # an attached one isn't ours to end
+            took_s = self._loop.time() - worker.launched_at
+            log.info("%s: worker %s asks for jobs after %.1f s", self.endpoint.name, seat.worker_id, took_s)
             self._later(worker, self.local.idle_timeout_s, self._check_idle)
         self.look()
 

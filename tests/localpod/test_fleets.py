@@ -169,3 +169,13 @@ async def test_a_job_that_runs_too_long_times_out_though_others_end_meanwhile(st
     await until(lambda: pod.counters("e").get("TIMED_OUT") == 1, timeout_s=5)
     assert (await status(http, slow)).json()["status"] == "TIMED_OUT"
     assert (await hand.stops()).json() == {"jobsToStop": [slow]}
+
+
+async def test_a_killed_worker_is_noticed_while_its_output_is_shown(start):
+    lines = []
+    pod, http = await start(stock("echo"), echo=lambda endpoint, line: lines.append(line), ping_interval_s=1)
+    await http.post("/e/runsync", json={"input": {}})
+    job_id = await submit(http, input={"die": True})
+    await until(lambda: pod.counters("e").get("FAILED") == 1)
+    assert "signal 9" in (await status(http, job_id)).json()["error"]
+    assert any("Started." in line for line in lines)
