@@ -30,5 +30,7 @@ set_up() {
     PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/pip install --quiet --require-hashes --requirement "$lock"
     printf '%s\n' "$wanted" >"$stamp"
   fi
-  .venv/bin/python -m core.weights fetch --profile embedded
+  # The libraries' own progress bars and advice say nothing to whoever waits here.
+  TRANSFORMERS_VERBOSITY=error DIFFUSERS_VERBOSITY=error HF_HUB_DISABLE_PROGRESS_BARS=1 \
+    .venv/bin/python -m core.weights fetch --profile embedded
 }
