@@ -107,10 +107,11 @@ def main() -> int:
         for part in ("core", "bench", TESTS):
             shutil.copytree(ROOT / part, copied / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copied)
-        for file, what, source in drawn:
+        for number, (file, what, source) in enumerate(drawn, 1):
             if survives(file, source, copied):
                 survivors.append(what)
                 print(f"survived  {what}", flush=True)
+            print(f"{number - len(survivors)} of {number} killed", end="\r", file=sys.stderr, flush=True)
     killed = len(drawn) - len(survivors)
     print(f"{killed} of {len(drawn)} mutants killed ({killed / len(drawn):.0%}); {len(every)} in all")
     return 0

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.obfuscations import WAYS
-from bench.texts import HARD, LOOKALIKES
+from bench.texts import ADULTS, HARD, LOOKALIKES
 from core.contracts import MAX_MESSAGE_CHARS, MAX_PROMPT_CHARS, Route
 from core.errors import PolicyBlocked
 from core.policy import CONSTRAINT, POLICY_VERSION, ROUTES, Action, assemble, judge
@@ -76,7 +76,7 @@ def _hard(text: str) -> bool:
 
 
 def routes() -> Iterable[Row]:
-    texts = [text for _, text in HARD] + LOOKALIKES
+    texts = [text for _, text in HARD] + LOOKALIKES + ADULTS
     texts += [text for rule in lexicon().rules for text in (*rule.refused, *rule.allowed)]
     refused = {route: {text for text in texts if judge([text], route).action is Action.REFUSE} for route in Route}
     moderated = [refused[route] for route in Route if not ROUTES[route].refuses_any_minor]
@@ -175,6 +175,7 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
     yield from obfuscations()
     yield from routes()
     yield from false_refusals("own look-alikes", LOOKALIKES, 0.0)
+    yield from false_refusals("own texts of adults in private", ADULTS, 0.0)
     if arguments.partiprompts:
         yield from false_refusals("PartiPrompts", partiprompts(arguments.partiprompts), 0.002)
     if arguments.xstest:

@@ -14,5 +14,7 @@ def _lines(name: str) -> list[str]:
 
 LOOKALIKES = _lines("lookalikes.txt")
 """Ordinary texts; none is hard anywhere, and none speaks of a minor."""
+ADULTS = _lines("adults.txt")
+"""Explicit or suggestive text about adults: refused nowhere."""
 HARD = [(category, text) for category, _, text in (line.partition(" | ") for line in _lines("hard.txt"))]
 """(category that has to be named, text that every route refuses)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.texts import HARD, LOOKALIKES
+from bench.texts import ADULTS, HARD, LOOKALIKES
 from core.contracts import Route
 from core.errors import PolicyBlocked
 from core.policy import POLICY_VERSION, ROUTES, Action, Verdict, check, judge
@@ -15,6 +15,7 @@ from core.policy.lexicon import Lexicon, Rule
 EVERY_TEXT = [
     *(text for _, text in HARD),
     *LOOKALIKES,
+    *ADULTS,
     *(text for rule in lexicon().rules for text in (*rule.refused, *rule.allowed)),
 ]
 ADULT = Route.CHAT_1TO1
@@ -31,7 +32,7 @@ def test_hard_decisions_are_the_same_on_every_route_but_for_minors_on_the_adult_
             assert here.categories == ("minor_on_adult_route",)
             stricter.add(text)
     assert {"a child eating a birthday cake", "she is 15"} <= stricter
-    assert stricter.isdisjoint(LOOKALIKES)
+    assert stricter.isdisjoint([*LOOKALIKES, *ADULTS])
 
 
 def test_the_matrix_of_routes_is_the_one_that_was_decided() -> None:

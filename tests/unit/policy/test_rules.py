@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.texts import HARD, LOOKALIKES
+from bench.texts import ADULTS, HARD, LOOKALIKES
 from core.contracts import Route
 from core.errors import Misconfigured
 from core.policy import Action, judge
@@ -37,6 +37,13 @@ def test_a_rule_says_why_and_shows_both_sides(rule: Rule) -> None:
 @pytest.mark.parametrize("text", LOOKALIKES)
 def test_an_ordinary_text_is_refused_on_no_route_and_constrained_on_none(text: str) -> None:
     assert {judge([text], route).action for route in Route} == {Action.ALLOW}
+
+
+@pytest.mark.parametrize("text", ADULTS)
+def test_adults_in_private_are_refused_nowhere_and_dressed_where_that_is_the_rule(text: str) -> None:
+    assert judge([text], Route.CHAT_1TO1).action is Action.ALLOW
+    assert judge([text], Route.GENERAL).action in {Action.CONSTRAIN, Action.ALLOW}
+    assert judge([text], Route.CHAT_1TO1, treated_as="moderated").action is not Action.REFUSE
 
 
 @pytest.mark.parametrize(("category", "text"), HARD)
