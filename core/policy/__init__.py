@@ -4,6 +4,8 @@
     assemble(prompt, route)   a prompt about to reach a GPU: constrained where the route asks, judged again
     evaluate_private_chat()   `assemble` for `chat/private/imagegen`
     sanitize_general()        the same for `imagegen`
+    with_opinions(verdict)    a text classifier's opinions beside the rules; `enforce` then refuses
+    gate_profile(features)    the age veto; `treatment` says whether features may go where adult content passes
 
 May import: core.contracts and core.errors. It knows no HTTP, no model and no picture.
 """
@@ -14,7 +16,7 @@ from core.policy.assembly import Assembled, assemble, constrain, evaluate_privat
 from core.policy.audit import Audit, audit, keep_audit
 from core.policy.captions import safe_caption
 from core.policy.constraints import ADULT_ANCHOR, CONSTRAINT, STRONG_CONSTRAINT
-from core.policy.engine import check, judge
+from core.policy.engine import check, enforce, judge
 from core.policy.features import gate_profile, sign_features, signed
 from core.policy.routes import ROUTES, RouteRules, treatment
 from core.policy.seat import CLASSIFIER_FAILED, Opinion, with_opinions
@@ -39,6 +41,7 @@ __all__ = [
     "audit",
     "check",
     "constrain",
+    "enforce",
     "evaluate_private_chat",
     "gate_profile",
     "judge",

@@ -140,12 +140,13 @@ def judge(texts: Iterable[str], route: Route, *, treated_as: Treatment | None = 
 def check(
     texts: Iterable[str], route: Route, *, treated_as: Treatment | None = None, stage: str | None = None
 ) -> Verdict:
-    """`judge`, and raises `PolicyBlocked` where that says refuse; its message names categories, never words.
-
-    A refusal is in the process's audit before it is raised.
-    """
+    """`judge`, and raises `PolicyBlocked` where that says refuse; its message names categories, never words."""
     texts = tuple(texts)
-    verdict = judge(texts, route, treated_as=treated_as)
+    return enforce(judge(texts, route, treated_as=treated_as), texts, route, stage=stage)
+
+
+def enforce(verdict: Verdict, texts: Iterable[str], route: Route, *, stage: str | None = None) -> Verdict:
+    """The verdict, unless it refuses: then `PolicyBlocked` is raised, and is in the process's audit before that."""
     if verdict.action is Action.REFUSE:
         audit().refused(verdict.categories, route, stage=stage, version=verdict.version, texts=texts)
         raise PolicyBlocked(

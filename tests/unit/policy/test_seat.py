@@ -6,7 +6,8 @@ import pytest
 
 from core.backends import Classified
 from core.contracts import Route
-from core.policy import Action, Verdict, judge, with_opinions
+from core.errors import PolicyBlocked
+from core.policy import Action, Verdict, enforce, judge, with_opinions
 
 ADULT, MODERATED = Route.CHAT_1TO1, [route for route in Route if route is not Route.CHAT_1TO1]
 SAFE = Classified("safe")
@@ -71,3 +72,12 @@ def test_a_controversial_sexual_text_is_constrained_where_it_is_moderated() -> N
 def test_both_reasons_are_named_when_they_weigh_the_same() -> None:
     assert with_opinions(HARD, [VIOLENT], Route.GENERAL).categories == ("animals", "classifier: violent")
     assert with_opinions(HARD, [SEXUAL], Route.GENERAL).categories == ("animals",)
+
+
+def test_a_verdict_that_was_joined_is_enforced_like_one_of_the_rules() -> None:
+    plain = ["a woman at a window"]
+    assert enforce(PLAIN, plain, Route.SCENES) is PLAIN
+    with pytest.raises(PolicyBlocked) as caught:
+        enforce(with_opinions(PLAIN, [None], Route.SCENES), plain, Route.SCENES, stage="classifier")
+    assert caught.value.categories == ("classifier_failed",)
+    assert caught.value.stage == "classifier"
