@@ -43,7 +43,8 @@ MAX_ATTEMPTS = 3
 MAX_LOST_SUBMITS = 1
 """Submits with a lost answer that are followed by another one; each may mean one execution more than needed."""
 _REQUEST_S = 10.0
-_LAST_LOOK_S = 0.3
+_LAST_LOOK_S = 0.5
+"""For the answer to one more question at the very end: a job that has just ended is not thrown away."""
 _CLOSE_S = 2.0
 _CANCEL_FOR_S = 20.0
 _SHORTEST_PAUSE_S = 0.05
