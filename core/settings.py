@@ -308,7 +308,8 @@ class OrchestratorSettings(_FromEnvironment):
     circuit_open_s: Seconds = Field(default=20, description="Until an open circuit lets one call through.")
     keep_results_s: Seconds = Field(default=3600, description="How long an idempotency key's answer is kept.")
     ledger: Literal["memory", "s3"] = Field(
-        default="memory", description="Where: in each process, or for all of them in the BUCKET_* storage."
+        default="memory",
+        description="Where those answers are: in each process, or for all of them in the storage of BUCKET_*.",
     )
     otlp_endpoint: str | None = Field(
         default=None, description="Traces are sent there over OTLP/HTTP, such as http://collector:4318/v1/traces."

@@ -1,0 +1,43 @@
+"""What the written documents point at exists: files, headings, modules, tasks, variables."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tools.docs.__main__ import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+ROOMS = ("core", "deploy", "docs", "embedded", "handlers", "localpod", "orchestrator", "tests", "tools", "test_inputs")
+FILES = [str(path) for room in ROOMS for path in (ROOT / room).rglob("*.*")]
+_LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
+_MODULE = re.compile(r"python3? -m ([a-z_]+(?:\.[a-z_]+)*)")
+_FILE = re.compile(r"`([\w.-]+/[\w./-]+\.(?:py|toml|yaml|json|txt|sh))`")
+_FENCED = re.compile(r"```.*?```", re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """Headings as GitHub's links name them."""
+    headings = re.findall(r"^#+ (.+)$", _FENCED.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_there_are_pages_to_look_at() -> None:
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "api.md"} <= {page.name for page in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Path) -> None:
+    for file, heading in _LINK.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))):
+        target = page.parent / file if file else page
+        assert target.exists(), f"{file} is linked and does not exist"
+        assert not heading or heading in anchors(target), f"{file}#{heading} is no heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_module_and_file_that_is_named_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+
+    assert [module for module in _MODULE.findall(text) if find_spec(module) is None] == []
+    assert [file for file in _FILE.findall(text) if not any(path.endswith(f"/{file}") for path in FILES)] == []
