@@ -99,9 +99,11 @@ def program(request: StageRequest, budget: Budget) -> Program[Any]:
 
 def load(settings: Settings) -> Respond[StageRequest]:
     """Loads the weights, writes a few tokens to warm up, and returns the handler. Raises `Misconfigured`."""
+    from core.backends.devices import use_threads
     from core.backends.text import load_text, warm_up
 
     own = settings.llm
+    use_threads(own.threads)
     backend = load_text(settings.weights.locate(Model.TEXT), device=own.device, max_batch=own.max_batch)
     warm_up(backend)
     budget = BUDGETS[settings.weights.weights]

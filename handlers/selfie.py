@@ -54,8 +54,10 @@ def handler(
 
 def load(settings: Settings) -> Respond[AnalyzeRequest]:
     """Loads the weights, reads one picture to warm up, and returns the handler. Raises `Misconfigured`."""
+    from core.backends.devices import use_threads
     from core.backends.vision import Floors, load_vision, warm_up
 
+    use_threads(settings.selfie.threads)
     found = settings.weights.locate
     backend = load_vision(
         found(Model.VISION),

@@ -91,8 +91,10 @@ def _recipe(finished: Finished, backend: ImageBackend, *, with_prompt: bool) -> 
 def load(settings: Settings) -> Respond[GenerateRequest]:
     """Loads the weights, paints one picture to warm up, and returns the handler. Raises `Misconfigured`."""
     from core.backends.checker import load_checker
+    from core.backends.devices import use_threads
     from core.backends.image import load_image, warm_up
 
+    use_threads(settings.zimage.threads)
     backend = load_image(settings.weights.locate(Model.IMAGE), device=settings.zimage.device)
     checker = load_checker(settings.weights.locate(Model.CHECKER).path)
     device = Device(

@@ -39,6 +39,12 @@ def choose_device(wanted: str | None) -> torch.device:
     return device
 
 
+def use_threads(count: int | None) -> None:
+    """How many CPU threads torch may use in this process; None leaves torch's own choice."""
+    if count is not None:
+        torch.set_num_threads(count)
+
+
 def fast_bf16(device: torch.device) -> bool:
     """Whether bf16 is computed by the device itself. A CPU that only emulates it is slower than in fp32."""
     if device.type == "cuda":
