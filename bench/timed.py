@@ -1,0 +1,62 @@
+"""Our worker around a sleep, as bench/rivals/stock_timed.py is the stock one: `BENCH_CONCURRENCY` jobs at a time.
+
+With one at a time the work is in the device's thread, where a model's would be, and the next job is taken ahead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+
+from core.backends import Outcome, Watch
+from core.contracts import Message, StageRequest
+from core.settings import ROOT, Settings
+from core.worker.device import Device
+from core.worker.entry import main
+from core.worker.job import Job, Respond, Worker
+
+
+class Timed(StageRequest):
+    seconds: float
+
+
+class Told(Message):
+    started: float
+    ended: float
+
+
+def work(requests: Sequence[Timed], watch: Watch) -> list[Outcome[Told]]:
+    del watch
+    told: list[Outcome[Told]] = []
+    for request in requests:
+        started = time.time()
+        time.sleep(request.seconds)
+        told.append(Told(started=started, ended=time.time()))
+    return told
+
+
+def load(concurrency: int) -> Respond[Timed]:
+    device: Device[Timed, Told] = Device(work)
+
+    async def respond(request: Timed, job: Job) -> Told:
+        del job
+        if concurrency == 1:
+            return (await device.run(request)).result
+        started = time.time()
+        await asyncio.to_thread(time.sleep, request.seconds)
+        return Told(started=started, ended=time.time())
+
+    return respond
+
+
+def worker(settings: Settings) -> Worker[Timed]:
+    del settings
+    concurrency = int(os.environ.get("BENCH_CONCURRENCY", "1"))
+    ahead = 2 if concurrency == 1 else concurrency
+    return Worker("timed", {"timed": Timed}, lambda: load(concurrency), concurrency, ahead, ROOT / "test_input.json")
+
+
+if __name__ == "__main__":
+    main(worker)

@@ -1,0 +1,325 @@
+"""Our worker beside the stock SDK: the cost of a hop, how busy the device is, text throughput, and cold start.
+
+    python -m bench.worker                 all of it, about six minutes on two cores
+    python -m bench.worker hop busy        two of hop, busy, text, start
+
+Both sides run on one localpod, in turns, in the same run; the rivals' code is in bench/rivals/. Figures of a machine
+that does other things at the same time are worth what that machine is worth: compare the ratios.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import aiohttp
+import typer
+from aiohttp import web
+from rich.console import Console
+from rich.table import Table
+
+from core.prompts import CAPTION_EXAMPLE, CAPTION_SYSTEM, as_material
+from core.weights import Model, locate
+from core.writing import BUDGETS
+from localpod import LocalEndpoint, Localpod, Options, Scaler
+
+RIVALS = Path(__file__).parent / "rivals"
+ROUNDS = 3
+ALL = ("hop", "busy", "text", "start")
+
+
+@dataclass
+class Row:
+    what: str
+    ours: float
+    rival: float
+    unit: str
+    better: str = "less"
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        return self.rival / self.ours if self.better == "less" else self.ours / self.rival
+
+
+# ── calling ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class Caller:
+    session: aiohttp.ClientSession
+    base_url: str
+
+    async def ask(self, endpoint: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """A job's output."""
+        url = f"{self.base_url}/{endpoint}/runsync?wait=120000"
+        async with self.session.post(url, json={"input": payload}) as answer:
+            state: dict[str, Any] = await answer.json()
+        if state["status"] != "COMPLETED":
+            raise RuntimeError(f"{endpoint}: {state}")
+        output: dict[str, Any] = state["output"]
+        return output
+
+
+def endpoint(handler: str | tuple[str, ...], **env: str) -> LocalEndpoint:
+    """One worker that stays."""
+    return LocalEndpoint(handler=handler, scaler=Scaler("request_count", 1000, 1, 1), idle_timeout_s=3600, env=env)
+
+
+def rival(name: str) -> tuple[str, ...]:
+    return (sys.executable, str(RIVALS / f"{name}.py"))
+
+
+async def on_localpod(
+    endpoints: dict[str, LocalEndpoint], measure: Callable[[Caller], Awaitable[list[Row]]]
+) -> list[Row]:
+    headers = {"Authorization": "bench"}
+    async with (
+        Localpod(endpoints, Options(limits=False)) as pod,
+        aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0)) as session,
+    ):
+        return await measure(Caller(session, pod.base_url))
+
+
+async def closed_loop(jobs: int, concurrency: int, ask: Callable[[], Awaitable[object]]) -> tuple[list[float], float]:
+    """Seconds of each job, asked by so many callers that wait for their answer; and of them all together."""
+    took: list[float] = []
+    left = jobs
+
+    async def caller() -> None:
+        nonlocal left
+        while left > 0:
+            left -= 1
+            started = time.perf_counter()
+            await ask()
+            took.append(time.perf_counter() - started)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(concurrency)))
+    return took, time.perf_counter() - started
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+# ── 1: a hop ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def hop() -> list[Row]:
+    """A job that does nothing, from submit to result, at one and at eight callers and as many slots in the worker."""
+    endpoints = {
+        f"{side}{concurrency}": endpoint(handler, BENCH_CONCURRENCY=str(concurrency))
+        for concurrency in (1, 8)
+        for side, handler in (("ours", "bench.timed"), ("stock", rival("stock_timed")))
+    }
+    return await on_localpod(endpoints, _hop)
+
+
+async def _hop(caller: Caller) -> list[Row]:
+    rows = []
+    for concurrency, counts in ((1, {"ours": 300, "stock": 10}), (8, {"ours": 800, "stock": 160})):
+        took: dict[str, list[float]] = {"ours": [], "stock": []}
+        for side in took:
+            await _ask_timed(caller, f"{side}{concurrency}", 0)
+        for _ in range(ROUNDS):
+            for side, jobs in counts.items():
+                ask = partial(_ask_timed, caller, f"{side}{concurrency}", 0)
+                took[side] += (await closed_loop(jobs, concurrency, ask))[0]
+        for name, share in (("p50", 0.5), ("p99", 0.99)):
+            ours, stock = (1000 * percentile(took[side], share) for side in ("ours", "stock"))
+            rows.append(Row(f"hop, {concurrency} at a time, {name}", ours, stock, "ms"))
+    return rows
+
+
+async def _ask_timed(caller: Caller, name: str, seconds: float) -> dict[str, Any]:
+    return await caller.ask(name, {"task": "timed", "seconds": seconds})
+
+
+# ── 2: back to back ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def busy() -> list[Row]:
+    """Jobs of 1.3 s that all wait in the queue from the start, on one worker: the share of the time that one runs."""
+    return await on_localpod({"ours": endpoint("bench.timed"), "stock": endpoint(rival("stock_timed"))}, _busy)
+
+
+async def _busy(caller: Caller, jobs: int = 16, seconds: float = 1.3) -> list[Row]:
+    shares = {}
+    for side in ("ours", "stock"):
+        await _ask_timed(caller, side, 0)
+        told = await asyncio.gather(*(_ask_timed(caller, side, seconds) for _ in range(jobs)))
+        first, last = min(one["started"] for one in told), max(one["ended"] for one in told)
+        shares[side] = 100 * sum(one["ended"] - one["started"] for one in told) / (last - first)
+    return [Row(f"busy, {jobs} jobs of {seconds} s", shares["ours"], shares["stock"], "%", better="more")]
+
+
+# ── 5: text ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+PICTURES = (
+    "A night market by a canal, two adults with paper lanterns, warm light on the water, seen from a small bridge.",
+    "A tall woman in a green raincoat waits at a tram stop while heavy rain falls on the empty street.",
+    "An old lighthouse on a cliff at dusk, gulls circling, a single lit window, waves breaking far below.",
+    "A man with gray hair repairs a wooden boat in a sunlit workshop, sawdust on the floor, tools on the wall.",
+)
+
+
+async def text() -> list[Row]:
+    """Captions by the embedded language model at 1, 2, 4 and 8 callers."""
+    model = str(locate("embedded", Model.TEXT).path)
+    endpoints = {
+        "ours": endpoint("handlers.llm"),
+        "naive": endpoint(rival("naive_llm"), BENCH_MODEL=model),
+    }
+    return await on_localpod(endpoints, _text)
+
+
+async def _text(caller: Caller) -> list[Row]:
+    async def ours(prompt: str) -> object:
+        return await caller.ask("ours", {"task": "chat/1to1/caption", "prompt": prompt})
+
+    async def naive(prompt: str) -> object:
+        budget = BUDGETS["embedded"].caption_tokens
+        return await caller.ask("naive", {"turns": _turns(prompt), "max_tokens": budget})
+
+    async def rate(ask: Callable[[str], Awaitable[object]], jobs: int, concurrency: int) -> float:
+        pictures = itertools.cycle(PICTURES)
+        _, seconds = await closed_loop(jobs, concurrency, lambda: ask(next(pictures)))
+        return jobs / seconds
+
+    for ask in (ours, naive):
+        await ask(PICTURES[0])
+    rates = {concurrency: await rate(ours, 4 * concurrency, concurrency) for concurrency in (1, 2, 4, 8)}
+    rival_rate = await rate(naive, 6, 8)  # one job at a time, however many wait
+    return [
+        Row(
+            f"captions, {concurrency} at a time",
+            ours_rate,
+            rival_rate,
+            "jobs/s",
+            "more",
+            f"{ours_rate / rates[1]:.2f} × one",
+        )
+        for concurrency, ours_rate in rates.items()
+    ]
+
+
+def _turns(prompt: str) -> list[dict[str, str]]:
+    return [
+        {"role": "system", "content": CAPTION_SYSTEM},
+        {"role": "user", "content": as_material("picture", CAPTION_EXAMPLE[0])},
+        {"role": "assistant", "content": CAPTION_EXAMPLE[1]},
+        {"role": "user", "content": as_material("picture", prompt)},
+    ]
+
+
+# ── 6: cold start ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class Plane:
+    """The least of a platform: it tells when a worker asks for its first job, and has none for it."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, request: web.BaseRequest) -> web.Response:
+        if "/job-take" in request.path:
+            self.asked.set()
+        if not request.path.startswith("/ping"):
+            await asyncio.sleep(60)
+        return web.Response(status=204)
+
+
+async def start() -> list[Row]:
+    """From the process's start to its first question for a job, weights loaded; the files are in the page cache."""
+    models = {name: str(locate("embedded", name).path) for name in (Model.TEXT, Model.IMAGE, Model.VISION, Model.FACE)}
+    pairs = {
+        "llm": {"BENCH_MODEL": models[Model.TEXT]},
+        "zimage": {"BENCH_MODEL": models[Model.IMAGE]},
+        "selfie": {"BENCH_MODEL": models[Model.VISION], "BENCH_FACES": models[Model.FACE]},
+    }
+    rows = []
+    for name, env in pairs.items():
+        commands = {"ours": (sys.executable, "-m", f"handlers.{name}"), "naive": rival(f"naive_{name}")}
+        seconds: dict[str, list[float]] = {side: [] for side in commands}
+        for _ in range(ROUNDS):
+            for side, command in commands.items():
+                seconds[side].append(await _first_question_s(command, env))
+        rows.append(
+            Row(f"start of {name}", statistics.median(seconds["ours"]), statistics.median(seconds["naive"]), "s")
+        )
+    return rows
+
+
+async def _first_question_s(command: tuple[str, ...], env: dict[str, str]) -> float:
+    plane = Plane()
+    server = web.Server(plane)
+    listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    at = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    started = time.perf_counter()
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env={**os.environ, **env, **_platform(at)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(180):
+            await plane.asked.wait()
+        return time.perf_counter() - started
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        listening.close()
+        await server.shutdown(0.1)
+
+
+def _platform(at: str) -> dict[str, str]:
+    return {
+        "RUNPOD_ENDPOINT_ID": "bench",
+        "RUNPOD_POD_ID": "bench",
+        "RUNPOD_AI_API_KEY": "bench",
+        "RUNPOD_WEBHOOK_GET_JOB": f"{at}/job-take/$ID?gpu=CPU",
+        "RUNPOD_WEBHOOK_POST_OUTPUT": f"{at}/job-done/$RUNPOD_POD_ID/$ID?gpu=CPU",
+        "RUNPOD_WEBHOOK_PING": f"{at}/ping/$RUNPOD_POD_ID",
+        "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
+        "RUNPOD_SKIP_GPU_CHECK": "true",
+    }
+
+
+# ── the table ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def table(rows: list[Row]) -> Table:
+    made = Table("what", "ours", "rival", "", "ratio", "", title="our worker beside the stock SDK")
+    for row in rows:
+        made.add_row(row.what, f"{row.ours:.2f}", f"{row.rival:.2f}", row.unit, f"{row.ratio:.2f} ×", row.note)
+    return made
+
+
+def main(parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(ALL)}; unset: all.")] = None) -> None:
+    """Measures, and prints one table. A ratio above 1 is in our favour."""
+    measures = {"hop": hop, "busy": busy, "text": text, "start": start}
+    unknown = set(parts or ()) - set(ALL)
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there are {', '.join(ALL)}")
+    rows = []
+    for part in parts or ALL:
+        rows += asyncio.run(measures[part]())
+    Console().print(table(rows))
+
+
+if __name__ == "__main__":
+    typer.run(main)
