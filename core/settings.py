@@ -217,7 +217,7 @@ class DeviceSettings(_FromEnvironment):
     )
     max_batch: Annotated[int, Field(ge=1)] = Field(default=1, description="Jobs that may run as one batch.")
     batch_window_s: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.01, description="How long a batch waits for more while jobs arrive densely."
+        default=0.01, description="How long, at most, a batch waits for the jobs that lately came with it."
     )
     threads: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="CPU threads; unset: torch's default."
@@ -231,9 +231,6 @@ class SelfieSettings(DeviceSettings):
 
     min_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.4, description="An attribute read with less is `unknown`."
-    )
-    minor_probability: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.3, description="From this probability of `under_18` on, the profile is refused."
     )
 
 
@@ -265,6 +262,9 @@ class PolicySettings(_FromEnvironment):
 
     signing_key: SecretStr | None = Field(
         default=None, description="Signs the features that `profile/create` returns; the same key in every worker."
+    )
+    minor_probability: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.3, description="From this probability of `under_18` on, the profile is refused."
     )
     audit_file: Path | None = Field(
         default=None, description="Refusals as JSON lines: hashes and categories, no words."

@@ -104,7 +104,7 @@ class Device(Generic[Q, R]):
         self._line: deque[_Waiting[Q, R]] = deque()
         self._news = threading.Condition()
         self._closed = False
-        self._crowd = 0
+        self._last_size = 0
         self._lost: DeviceLost | None = None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -146,7 +146,9 @@ class Device(Generic[Q, R]):
 
     def _next_batch(self) -> list[_Waiting[Q, R]] | None:
         with self._news:
-            expected = self._crowd + len(self._line)
+            # A lone job with nobody in line is no crowd: whoever works in sequence must not wait for himself.
+            crowd = self._last_size + len(self._line)
+            expected = crowd if crowd > 1 else 0
             self._news.wait_for(lambda: self._line or self._closed)
             if self._closed:
                 return None
@@ -166,8 +168,7 @@ class Device(Generic[Q, R]):
         batch = [job for job in waiting if job.bucket == waiting[0].bucket][: self._max_batch]
         taken = set(map(id, batch))
         self._line = deque(job for job in waiting if id(job) not in taken)
-        # A lone job is no crowd: whoever works in sequence must not wait for himself.
-        self._crowd = len(batch) if len(batch) > 1 else 0
+        self._last_size = len(batch)
         return batch
 
     def _run(self, batch: Sequence[_Waiting[Q, R]]) -> None:

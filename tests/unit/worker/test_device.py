@@ -124,6 +124,19 @@ async def test_a_lone_caller_does_not_wait_for_the_window(model):
     assert [len(batch) for batch in model.batches] == [1] * 5
 
 
+async def test_two_callers_out_of_step_find_together(model):
+    on = device(model, max_batch=8, window_s=0.5)
+    model.gate.clear()
+    first = asyncio.create_task(on.run("a"))
+    await until(lambda: model.batches)
+    second = asyncio.create_task(on.run("b"))
+    await asyncio.sleep(0.01)
+    model.gate.set()
+    await first
+    await asyncio.gather(on.run("a"), second)
+    assert [sorted(batch) for batch in model.batches] == [["a"], ["a", "b"]]
+
+
 async def test_a_crowd_that_has_gone_is_waited_for_once_and_no_longer_than_the_window(model):
     on = device(model, max_batch=8, window_s=0.2)
     await asyncio.gather(*(on.run(str(number)) for number in range(4)))
