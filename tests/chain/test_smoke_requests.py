@@ -1,10 +1,13 @@
 """What `deploy doctor` sends through each route is answered by the whole chain."""
 
+import pytest
+
 from core.contracts import Route
 from deploy.smoke import try_routes
 from localpod import LocalpodThread
 
 
+@pytest.mark.timeout(300)
 def test_every_route_answers_its_smoke_request(real_pod: LocalpodThread) -> None:
     tried = try_routes(real_pod.base_url, real_pod.key, "orchestrator", limit_s=200, poll_s=0.2)
 
