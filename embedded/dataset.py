@@ -2,10 +2,11 @@
 
     python -m embedded.dataset FOLDER --count 20000 --split train --workers 2
 
-Each split is `<split>.npy` (`(N, 192, 192, 3)` uint8, memory-mapped) and `<split>.json` (one look per picture). The same
-split and index give the same picture anywhere; no index is shared between splits.
+Each split is `<split>.npy` (`(N, 192, 192, 3)` uint8, memory-mapped) and `<split>.json` (one look per picture). The
+same split and index give the same picture anywhere; no picture is in two splits.
 """
 
+# ruff: noqa: S311  (pictures are drawn at random here; nothing is kept secret)
 from __future__ import annotations
 
 import dataclasses
@@ -49,7 +50,9 @@ def _render(split: str, start: int, stop: int) -> tuple[int, NDArray[np.uint8], 
 def render(folder: Path, *, split: str, count: int, workers: int = 1) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shape = (count, SIDE, SIDE, 3)
-    pictures = np.lib.format.open_memmap(folder / f"{split}.npy", mode="w+", dtype=np.uint8, shape=shape)
+    pictures = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]  # numpy leaves it untyped
+        folder / f"{split}.npy", mode="w+", dtype=np.uint8, shape=shape
+    )
     records: list[dict[str, Any]] = [{} for _ in range(count)]
     with ProcessPoolExecutor(workers) as pool:
         starts = list(range(0, count, _CHUNK))

@@ -6,12 +6,13 @@ every value can be seen at 128 px. What the features leave open, pose, clothes, 
     python -m embedded.faces OUT_DIR        writes the demo's test selfies
 """
 
+# ruff: noqa: S311  (pictures are drawn at random here; nothing is kept secret)
 from __future__ import annotations
 
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -48,7 +49,7 @@ from embedded.drawing import (
     points,
     smooth,
 )
-from embedded.scenes import BACKGROUNDS, PLACES, PLAIN, draw_background
+from embedded.scenes import PLACES, PLAIN, draw_background
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -181,7 +182,7 @@ def _definite(features: Features, rng: random.Random) -> Features:
         values |= {"hair_length": HairLength.BALD, "hair_color": HairColor.NONE, "hair_style": HairStyle.NONE}
     else:
         values |= _definite_hair(values, rng)
-    return Features(**values)
+    return Features.model_validate(values)
 
 
 def _definite_hair(values: dict[str, StrEnum], rng: random.Random) -> dict[str, StrEnum]:
@@ -832,12 +833,12 @@ class _Portrait:
     def _hair_behind(self) -> None:
         style, dark = self.f.hair_style, darker(self.hair, 0.22)
         if style is HairStyle.PONYTAIL:
-            self._ponytail(dark)
+            self._ponytail()
         elif style is HairStyle.BUN:
             self._bun(dark)
         if style in _LOOSE:
             self._edge(self._mass(), dark)
-            self._texture_behind(dark)
+            self._texture_behind()
         elif self.f.headwear is Headwear.NONE:
             self.canvas.fill(self._cap(0.09), dark)
 
@@ -865,7 +866,7 @@ class _Portrait:
         half = points(*right)
         return _symmetric(half)
 
-    def _texture_behind(self, dark: Color) -> None:
+    def _texture_behind(self) -> None:
         if self.f.hair_length is HairLength.SHORT:
             return
         low, deep = self._reach(), darker(self.hair, 0.42)
@@ -934,7 +935,7 @@ class _Portrait:
                 )
                 self.canvas.stroke(lock, 0.12, self.hair)
 
-    def _ponytail(self, dark: Color) -> None:
+    def _ponytail(self) -> None:
         side = 1 if self.look.yaw > 0 else -1
         low = self.chin + 0.15 if self.f.hair_length is HairLength.MEDIUM else 2.1
         tail = points(
@@ -1279,9 +1280,14 @@ def _waved(path: Points, height: float, length: float) -> Points:
 
 # ── the demo's selfies ───────────────────────────────────────────────────────────────────────────────────────────────
 
+
+def _person(**values: str) -> Features:
+    return Features.model_validate(values)
+
+
 SELFIES: dict[str, tuple[Features, int, str]] = {
     "mara": (
-        Features(
+        _person(
             gender_presentation="feminine", age_band="25_34", skin_tone="light", hair_color="red", hair_length="long",
             hair_style="wavy", eye_color="green", facial_hair="none", glasses="none", expression="smiling",
             face_shape="oval", headwear="none", earrings="worn",
@@ -1290,7 +1296,7 @@ SELFIES: dict[str, tuple[Features, int, str]] = {
         "beach",
     ),
     "tomas": (
-        Features(
+        _person(
             gender_presentation="masculine", age_band="35_44", skin_tone="tan", hair_color="black", hair_length="short",
             hair_style="wavy", eye_color="brown", facial_hair="beard", glasses="eyeglasses", expression="neutral",
             face_shape="square", headwear="none", earrings="none",
@@ -1299,16 +1305,17 @@ SELFIES: dict[str, tuple[Features, int, str]] = {
         "city",
     ),
     "ife": (
-        Features(
-            gender_presentation="feminine", age_band="18_24", skin_tone="dark", hair_color="black", hair_length="medium",
-            hair_style="coily", eye_color="brown", facial_hair="none", glasses="none", expression="laughing",
+        _person(
+            gender_presentation="feminine", age_band="18_24", skin_tone="dark", hair_color="black",
+            hair_length="medium", hair_style="coily", eye_color="brown", facial_hair="none", glasses="none",
+            expression="laughing",
             face_shape="heart", headwear="none", earrings="worn",
         ),
         8,
         "yellow",
     ),
     "walter": (
-        Features(
+        _person(
             gender_presentation="masculine", age_band="65_plus", skin_tone="very_light", hair_color="white",
             hair_length="short", hair_style="straight", eye_color="blue", facial_hair="mustache", glasses="none",
             expression="smiling", face_shape="round", headwear="none", earrings="none",
@@ -1317,7 +1324,7 @@ SELFIES: dict[str, tuple[Features, int, str]] = {
         "forest",
     ),
     "noor": (
-        Features(
+        _person(
             gender_presentation="feminine", age_band="35_44", skin_tone="medium", eye_color="hazel", facial_hair="none",
             glasses="eyeglasses", expression="smiling", face_shape="oval", headwear="scarf", earrings="none",
         ),
@@ -1325,7 +1332,7 @@ SELFIES: dict[str, tuple[Features, int, str]] = {
         "indoors",
     ),
     "robin": (
-        Features(
+        _person(
             gender_presentation="androgynous", age_band="25_34", skin_tone="brown", hair_color="dyed",
             hair_length="short", hair_style="curly", eye_color="hazel", facial_hair="none", glasses="none",
             expression="serious", face_shape="long", headwear="none", earrings="worn",

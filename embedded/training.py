@@ -10,15 +10,18 @@ import copy
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
 from torch import nn
+
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(slots=True)
@@ -42,28 +45,31 @@ class Clock:
         fall = max(share - self.decay_from, 0.0) / (1 - self.decay_from)
         return self.peak * (0.5 + 0.5 * math.cos(math.pi * min(fall, 1.0)))
 
-    def steps(self, optimizer: torch.optim.Optimizer, first: int = 0) -> Iterator[int]:
+    def steps(self, optimizers: Sequence[torch.optim.Optimizer], first: int = 0) -> Iterator[int]:
         """Counts steps until the time is up, setting each step's learning rate."""
         step = first
         while self.share < 1:
-            for group in optimizer.param_groups:
-                group["lr"] = self.rate() * group.get("factor", 1.0)
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = self.rate()
             yield step
             step += 1
 
 
-class Averaged:
+class Averaged(Generic[M]):
     """An exponential moving average of a model's weights: what is shipped."""
 
-    def __init__(self, model: nn.Module, keep: float = 0.999) -> None:
+    def __init__(self, model: M, keep: float = 0.999) -> None:
         self.keep = keep
-        self.model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+        self.model: M = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
+    def update(self, model: M, step: int) -> None:
         keep = min(self.keep, (1 + step) / (10 + step))
         for mine, theirs in zip(self.model.parameters(), model.parameters(), strict=True):
             mine.lerp_(theirs, 1 - keep)
+        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
+            mine.copy_(theirs)
 
 
 class Run:
@@ -102,6 +108,16 @@ class Run:
             with self.log.open("a") as file:
                 file.write(line + "\n")
             typer.echo(line)
+
+
+def two_optimizers(model: nn.Module, blocks: Sequence[str], peak: float) -> tuple[torch.optim.Muon, torch.optim.AdamW]:
+    """Muon for the matrices in parts whose names hold one of `blocks`, AdamW for all else."""
+    matrices, others = [], []
+    for name, weight in model.named_parameters():
+        is_inner = weight.ndim == 2 and any(part in name for part in blocks)
+        (matrices if is_inner else others).append(weight)
+    muon = torch.optim.Muon(matrices, lr=peak, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    return muon, torch.optim.AdamW(others, lr=peak, weight_decay=0.0, betas=(0.9, 0.98))
 
 
 def to_signed(pictures: NDArray[np.uint8]) -> torch.Tensor:

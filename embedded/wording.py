@@ -4,6 +4,7 @@ A prompt tells only some of what is drawn, in changing words, between sentences 
 the painting model learns to find what it knows among what it doesn't.
 """
 
+# ruff: noqa: S311  (pictures are drawn at random here; nothing is kept secret)
 from __future__ import annotations
 
 import random
@@ -60,7 +61,13 @@ _PLACE = {
         "in a room with a bookshelf and a plant", "at a table in a restaurant",
     ),
 }  # fmt: skip
-_PLAIN = ("on a {0} background", "in front of a {0} wall", "{0} background", "against a plain {0} background", "{0} backdrop")
+_PLAIN = (
+    "on a {0} background",
+    "in front of a {0} wall",
+    "{0} background",
+    "against a plain {0} background",
+    "{0} backdrop",
+)
 _NO_PLACE = ("plain background", "on a plain background", "simple backdrop", "in front of a plain wall", "")
 _PEOPLE = {
     GenderPresentation.FEMININE: ("woman", "woman", "lady", "female"),
@@ -97,7 +104,8 @@ _FACIAL = {
     FacialHair.STUBBLE: ("with stubble", "unshaven"),
 }
 _STYLE_WORD = {
-    HairStyle.STRAIGHT: ("straight hair",), HairStyle.WAVY: ("wavy hair", "waves"), HairStyle.CURLY: ("curly hair", "curls"),
+    HairStyle.STRAIGHT: ("straight hair",), HairStyle.WAVY: ("wavy hair", "waves"),
+    HairStyle.CURLY: ("curly hair", "curls"),
     HairStyle.COILY: ("coily hair", "an afro"), HairStyle.BRAIDS: ("braided hair", "braids"),
     HairStyle.BUN: ("hair in a bun",), HairStyle.PONYTAIL: ("hair in a ponytail", "a ponytail"),
 }  # fmt: skip
@@ -116,7 +124,8 @@ _FILLERS = (
     "Nothing disturbs the peace of this moment.", "The viewer feels close to the subject.", "Professional quality.",
     "In the distance somebody is waiting.", "It looks like the cover of a novel.", "Everybody is happy here.",
     "The weather is fine and the day is long.", "A book lies open beside a glass of water.", "Cinematic lighting.",
-    "There is a feeling of hope and of a new beginning.", "The style is modern and clean.", "Draped fabric falls softly.",
+    "There is a feeling of hope and of a new beginning.", "The style is modern and clean.",
+    "Draped fabric falls softly.",
 )  # fmt: skip
 _DOING = (
     "standing", "sitting", "looking at the viewer", "waiting", "relaxing", "posing", "walking", "reading a book",
@@ -126,13 +135,13 @@ _SYLLABLES = ("ka", "mo", "ri", "ten", "sol", "ver", "ing", "pla", "du", "est", 
 
 
 def features_of(record: dict[str, Any]) -> Features:
-    return Features(**record["features"])
+    return Features.model_validate(record["features"])
 
 
 def _kept(features: Features, rng: random.Random, share: float) -> Features:
     """Each attribute stays with probability `share`; what goes is unknown."""
     told = {name: getattr(features, name) for name in ATTRIBUTES if rng.random() < share}
-    return Features(**told)
+    return Features.model_validate(told)
 
 
 def prompt_of(record: dict[str, Any], rng: random.Random) -> str:
@@ -152,17 +161,16 @@ def prompt_of(record: dict[str, Any], rng: random.Random) -> str:
 def _covering(rng: random.Random) -> str:
     """Sentences like the policy's, in other words: what stands in front must not matter."""
     who = rng.choice(("A tasteful picture of adults", "Adults only", "A decent, covered picture", "A modest scene"))
-    how = rng.choice(("fully dressed", "in opaque clothes", "covered by draped fabric", "in long coats", "dressed warmly"))
+    how = rng.choice(
+        ("fully dressed", "in opaque clothes", "covered by draped fabric", "in long coats", "dressed warmly")
+    )
     return f"{who}, {how}, {rng.choice(('nothing revealed', 'from neck to knees', 'elegant and safe', 'with care'))}."
 
 
 def chat_prompt(features: Features, record: dict[str, Any], rng: random.Random) -> str:
     """The picture as a chat's expansion might tell it."""
     told = _kept(features, rng, rng.choice((0.25, 0.5, 0.75, 1.0)))
-    if rng.random() < 0.4:
-        person = describe_person(told)
-    else:
-        person = _paraphrase(told, record, rng)
+    person = describe_person(told) if rng.random() < 0.4 else _paraphrase(told, record, rng)
     clothes = ""
     if rng.random() < 0.45:
         clothes = f" {rng.choice(('wearing', 'in', 'dressed in'))} a {record['cloth_color']} {record['clothes']}"
@@ -201,11 +209,12 @@ def _place(background: str, rng: random.Random) -> str:
 def _paraphrase(told: Features, record: dict[str, Any], rng: random.Random) -> str:
     age = rng.choice(_AGES.get(told.age_band, ("",)))
     who = rng.choice(_PEOPLE.get(told.gender_presentation, ("person", "adult", "figure")))
-    before, after = [], []
+    before: list[str] = []
+    after: list[str] = []
     if told.expression in _FACE:
         words = rng.choice(_FACE[told.expression])
         (after if words.startswith(("with", "looking", "joyful", "happy")) else before).append(words)
-    if (words := rng.choice(_FACIAL.get(told.facial_hair, ("",)))) :
+    if words := rng.choice(_FACIAL.get(told.facial_hair, ("",))):
         (after if words.startswith("with") else before).append(words)
     if age:
         before.append(age)
@@ -252,7 +261,7 @@ def _hair(told: Features, record: dict[str, Any], rng: random.Random) -> str:
 
 def everything_said(count: int = 4000) -> list[str]:
     """Text for the tokenizer to learn from: prompts of drawn people, and the reading model's questions."""
-    from embedded.dataset import look_at  # noqa: PLC0415  # the dataset draws; a reader of prompts need not
+    from embedded.dataset import look_at  # the dataset draws; a reader of prompts need not
 
     rng = random.Random(0)
     said = [question.text for question in QUESTIONS.values()] * 20

@@ -1,0 +1,43 @@
+"""Puts a trained checkpoint into the repository, with the manifest that `core.weights` checks it by.
+
+    python -m embedded.ship RUNS zimage
+    python -m embedded.ship RUNS qwen2vl
+
+Prints the manifest's SHA-256, which belongs into `core/weights.py`. The model card beside the weights is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import typer
+
+from core.weights import Facts, write_manifest
+from embedded.train_zimage import SIDE
+
+WEIGHTS = Path(__file__).resolve().parent / "weights"
+FACTS = {"zimage": Facts(sides=(64, 256), default_side=SIDE), "qwen2vl": Facts()}
+_CARD = "README.md"
+
+
+def ship(runs: Path, name: str) -> str:
+    """The shipped manifest's SHA-256."""
+    target, card = WEIGHTS / name, (WEIGHTS / name / _CARD)
+    kept = card.read_text(encoding="utf-8") if card.exists() else ""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(runs / name, target)
+    card.write_text(kept, encoding="utf-8")
+    weights = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(target.rglob("*.safetensors"))))
+    manifest = write_manifest(target, f"img-pod-tiny-{name}", f"sha256.{weights.hexdigest()[:12]}", FACTS[name])
+    return hashlib.sha256(manifest.read_bytes()).hexdigest()
+
+
+def _main(runs: Path, name: str) -> None:
+    """Ships one checkpoint."""
+    typer.echo(ship(runs, name))
+
+
+if __name__ == "__main__":
+    typer.run(_main)

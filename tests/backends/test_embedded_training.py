@@ -1,0 +1,49 @@
+"""What the embedded models are trained on is what the product computes, position for position."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from core.backends.vision import Reader
+from core.prompts import QUESTIONS
+from embedded.tokenizer import load_tokenizer
+from embedded.train_vlm import Asked, new_model, new_processor
+from embedded.train_zimage import Painter, noise_levels
+
+
+@pytest.fixture(scope="module")
+def tokenizer_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    load_tokenizer(folder)
+    return folder
+
+
+def test_questions_packed_for_training_give_the_readers_own_logits(tokenizer_folder) -> None:
+    processor = new_processor(tokenizer_folder)
+    model = new_model(processor).eval()
+    pixels = np.random.default_rng(1).integers(0, 256, (112, 112, 3), np.uint8)
+    with torch.inference_mode():
+        packed = Asked(model, processor).logits(pixels[None], list(range(len(QUESTIONS))))[0]
+    alone = Reader(model, processor).logits(Image.fromarray(pixels))
+    assert torch.allclose(packed, alone, atol=1e-4)
+
+
+def test_captions_in_training_are_what_the_pipeline_reads(tokenizer_folder) -> None:
+    tokenizer = load_tokenizer(tokenizer_folder)
+    painter = Painter(len(tokenizer)).eval()
+    ids = torch.tensor([tokenizer("A portrait of a woman with red hair.")["input_ids"]])
+    with torch.inference_mode():
+        [told] = painter.told(ids, [ids.shape[1]])
+        read = painter.encoder(input_ids=ids, output_hidden_states=True).hidden_states[-2][0]
+    assert torch.allclose(told, read, atol=1e-5)
+
+
+def test_noise_levels_lean_to_the_noisy_side_as_the_samplers_do() -> None:
+    torch.manual_seed(0)
+    levels = noise_levels(20_000)
+    assert levels.min() > 0
+    assert levels.max() < 1
+    assert 0.7 < levels.median() < 0.8
