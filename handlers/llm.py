@@ -39,10 +39,14 @@ Written = Expansion | Caption
 
 
 def handler(
-    backend: TextBackend, device: Device[StageRequest, Written], *, worker_id: str | None = None
+    backend: TextBackend,
+    device: Device[StageRequest, Written],
+    *,
+    minor_probability: float,
+    worker_id: str | None = None,
 ) -> Respond[StageRequest]:
     async def respond(request: StageRequest, job: Job) -> ExpandResult | CaptionResult:
-        judge_request(request)
+        judge_request(request, minor_probability)
         done = await device.run(request, lambda step, of: job.progress.report("write", step, of))
         facts = _facts(request, done, backend, worker_id)
         if isinstance(done.result, Caption):
@@ -54,13 +58,13 @@ def handler(
     return respond
 
 
-def judge_request(request: StageRequest) -> None:
+def judge_request(request: StageRequest, minor_probability: float) -> None:
     """Raises `PolicyBlocked`, `MinorSuspected`. A caption belongs to no route: it is judged by what all refuse."""
     if isinstance(request, ExpandRequest):
         texts = [message.content for message in request.messages]
         check(texts, ROUTE_OF_TASK[request.task], treated_as=_treated_as(request), stage="request")
         if request.features is not None:
-            gate_profile(request.features)
+            gate_profile(request.features, threshold=minor_probability)
     elif isinstance(request, CaptionRequest):
         check([request.prompt], Route.GENERAL, stage="request")
 
@@ -108,7 +112,12 @@ def load(settings: Settings) -> Respond[StageRequest]:
     warm_up(backend)
     budget = BUDGETS[settings.weights.weights]
     device = writer(backend, budget, max_batch=own.max_batch, window_s=own.batch_window_s)
-    return handler(backend, device, worker_id=settings.platform.pod_id)
+    return handler(
+        backend,
+        device,
+        minor_probability=settings.policy.minor_probability,
+        worker_id=settings.platform.pod_id,
+    )
 
 
 def worker(settings: Settings) -> Worker[StageRequest]:

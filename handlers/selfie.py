@@ -63,7 +63,7 @@ def load(settings: Settings) -> Respond[AnalyzeRequest]:
         found(Model.VISION),
         found(Model.FACE),
         device=settings.selfie.device,
-        floors=Floors(settings.selfie.min_confidence, settings.selfie.minor_probability),
+        floors=Floors(settings.selfie.min_confidence, settings.policy.minor_probability),
     )
     warm_up(backend)
     key = settings.policy.signing_key

@@ -48,7 +48,7 @@ from orchestrator.chain import Chain
 async def create_profile(request: ProfileCreate, chain: Chain) -> Result:
     check([request.style or ""], Route.PROFILE, stage="request")
     read = await chain.analyze(request.selfie)
-    gate_profile(read.features, threshold=chain.settings.selfie.minor_probability)
+    gate_profile(read.features, threshold=chain.settings.policy.minor_probability)
     prompt = portrait_prompt(read.features, request.style)
     picture = await chain.generate(GenerateTask.PROFILE, prompt)
     return _result(request, Route.PROFILE, chain, picture, read=read)
@@ -95,7 +95,7 @@ _CHAT: dict[type[ChatRequest], tuple[Route, ExpandTask, GenerateTask]] = {
 def _gate_person(request: PersonRequest, chain: Chain) -> None:
     """Features that were handed in pass the same gate as those of a selfie."""
     if request.features is not None:
-        gate_profile(request.features, threshold=chain.settings.selfie.minor_probability)
+        gate_profile(request.features, threshold=chain.settings.policy.minor_probability)
 
 
 def _with_person(request: ChatPrivate | ImageGen) -> str:
