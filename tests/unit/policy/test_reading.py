@@ -145,6 +145,7 @@ def test_other_numbers_are_not(text: str) -> None:
         ("naked!!", "naked"),
         ("c h i l d", "child"),
         ("chi-ld", "child"),
+        ("c.h-1 l.d", "child"),
         ("nakedchild", "child"),
     ],
 )
@@ -158,6 +159,12 @@ def test_a_token_has_the_word_among_its_readings(text: str, word: str) -> None:
 def test_pieces_that_are_chat_are_not_put_together(text: str) -> None:
     as_written = {token[0] for token in read(text)[0]}
     assert {token[0] for stream in read(text) for token in stream} == as_written
+
+
+@pytest.mark.parametrize("text", ["sexkid", "nudenaked", "kid" * 9, "naked" + "child" * 4])
+def test_a_compound_of_two_known_words_is_taken_apart_and_a_long_one_is_left(text: str) -> None:
+    taken_apart = any(len(stream) == 2 for stream in read(text))
+    assert taken_apart is (len(text) < 20)
 
 
 def test_a_character_of_an_unspaced_script_is_a_token() -> None:
