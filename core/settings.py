@@ -270,6 +270,10 @@ class PolicySettings(_FromEnvironment):
         default=None, description="Refusals as JSON lines: hashes and categories, no words."
     )
 
+    @property
+    def key(self) -> bytes | None:
+        return self.signing_key.get_secret_value().encode() if self.signing_key else None
+
 
 class OrchestratorSettings(_FromEnvironment):
     """How requests are chained. `<pool>_endpoint_ids` are comma-separated endpoint ids, taken round robin."""

@@ -28,7 +28,7 @@ from core.contracts import (
     Route,
     StageRequest,
 )
-from core.policy import check, gate_profile, safe_caption
+from core.policy import check, gate_profile, prepare, safe_caption
 from core.settings import ROOT, Settings
 from core.weights import Model
 from core.worker.device import Device, Done
@@ -107,6 +107,7 @@ def load(settings: Settings) -> Respond[StageRequest]:
     from core.backends.text import load_text, warm_up
 
     own = settings.llm
+    prepare(settings.policy.audit_file, settings.policy.key)
     use_threads(own.threads)
     backend = load_text(settings.weights.locate(Model.TEXT), device=own.device, max_batch=own.max_batch)
     warm_up(backend)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from core.backends import Reading, VisionBackend
 from core.contracts import ANALYZE_TASK, AnalyzeRequest, AnalyzeResult
 from core.images import Fetch, open_selfie
-from core.policy import sign_features
+from core.policy import prepare, sign_features
 from core.settings import ROOT, Settings
 from core.weights import Model
 from core.worker.device import Device
@@ -57,6 +57,7 @@ def load(settings: Settings) -> Respond[AnalyzeRequest]:
     from core.backends.devices import use_threads
     from core.backends.vision import Floors, load_vision, warm_up
 
+    prepare(settings.policy.audit_file, settings.policy.key)
     use_threads(settings.selfie.threads)
     found = settings.weights.locate
     backend = load_vision(
@@ -66,11 +67,10 @@ def load(settings: Settings) -> Respond[AnalyzeRequest]:
         floors=Floors(settings.selfie.min_confidence, settings.policy.minor_probability),
     )
     warm_up(backend)
-    key = settings.policy.signing_key
     return handler(
         backend,
         Device(backend.generate, max_batch=settings.selfie.max_batch),
-        signing_key=key.get_secret_value().encode() if key else None,
+        signing_key=settings.policy.key,
         worker_id=settings.platform.pod_id,
     )
 

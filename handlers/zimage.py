@@ -18,7 +18,7 @@ from core.contracts import GenerateRequest, GenerateResult, GenerateTask
 from core.images import Recipe
 from core.images.credentials import ContentCredentials
 from core.painting import Canvas, Finished, paint_safely
-from core.policy import POLICY_VERSION
+from core.policy import POLICY_VERSION, prepare
 from core.publishing import Publisher
 from core.settings import ROOT, Settings
 from core.weights import Model
@@ -94,6 +94,7 @@ def load(settings: Settings) -> Respond[GenerateRequest]:
     from core.backends.devices import use_threads
     from core.backends.image import load_image, warm_up
 
+    prepare(settings.policy.audit_file, settings.policy.key)
     use_threads(settings.zimage.threads)
     backend = load_image(settings.weights.locate(Model.IMAGE), device=settings.zimage.device)
     checker = load_checker(settings.weights.locate(Model.CHECKER).path)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from core.contracts import REQUESTS, PictureRequest
 from core.errors import Misconfigured
+from core.policy import prepare
 from core.settings import ROOT, Settings
 from core.worker.entry import main
 from core.worker.job import Respond, Worker
@@ -18,6 +19,7 @@ from orchestrator.service import Service
 
 
 def load(settings: Settings) -> Respond[PictureRequest]:
+    prepare(settings.policy.audit_file, settings.policy.key)
     try:
         return Service.from_settings(settings).answer
     except Misconfigured as error:

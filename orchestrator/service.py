@@ -105,7 +105,6 @@ class Service:
 
     def _chain(self, request: PictureRequest, route: Route, job: Job) -> Chain:
         person = request if isinstance(request, PersonRequest) else None
-        key = self.settings.policy.signing_key
         return Chain(
             request=request,
             job=job,
@@ -117,7 +116,7 @@ class Service:
                 route,
                 features=person.features if person else None,
                 subject=getattr(request, "subject", None),
-                signing_key=key.get_secret_value().encode() if key else None,
+                signing_key=self.settings.policy.key,
             ),
         )
 

@@ -16,7 +16,7 @@ from core.policy.assembly import Assembled, assemble, constrain, evaluate_privat
 from core.policy.audit import Audit, audit, keep_audit
 from core.policy.captions import safe_caption
 from core.policy.constraints import ADULT_ANCHOR, CONSTRAINT, STRONG_CONSTRAINT
-from core.policy.engine import check, enforce, judge
+from core.policy.engine import check, enforce, judge, prepare
 from core.policy.features import gate_profile, sign_features, signed
 from core.policy.routes import ROUTES, RouteRules, treatment
 from core.policy.seat import CLASSIFIER_FAILED, Opinion, with_opinions
@@ -46,6 +46,7 @@ __all__ = [
     "gate_profile",
     "judge",
     "keep_audit",
+    "prepare",
     "safe_caption",
     "sanitize_general",
     "sign_features",

@@ -11,10 +11,11 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
+from pathlib import Path
 
 from core.contracts import Route
 from core.errors import Misconfigured, PolicyBlocked
-from core.policy.audit import audit
+from core.policy.audit import audit, keep_audit
 from core.policy.lexicon import Found, Lexicon, Rule, Span
 from core.policy.normalise import Stream, streams
 from core.policy.routes import ROUTES
@@ -38,6 +39,15 @@ def lexicon() -> Lexicon:
         except (tomllib.TOMLDecodeError, KeyError) as error:
             raise Misconfigured(f"The policy's rules in {file.name} can't be read: {error}.") from None
     return compiled.checked()
+
+
+def prepare(audit_file: Path | None, key: bytes | None) -> None:
+    """Called once before a process's first job, so that neither a wrong rule nor the compiling meets a request.
+
+    Raises `Misconfigured`. `key` is what the audit's hashes are made with.
+    """
+    lexicon()
+    keep_audit(audit_file, key)
 
 
 # ── rules over what was found ────────────────────────────────────────────────────────────────────────────────────────
