@@ -114,7 +114,7 @@ class Chain:
         )
         self._wake_picture_pool()
         # What the picture will need is not the prompt's to spend: a template still makes a picture.
-        by = self.deadline.earlier(self._picture_time.late_s)
+        by = self.deadline.earlier(self._kept_for_picture_s())
         try:
             result = await self._stage("expand", Pool.LLM, asked, ExpandResult, by=by, ends_at_percent=40, short=True)
         except _FAILURES_TO_DO_WITHOUT as error:
@@ -169,6 +169,10 @@ class Chain:
     @property
     def _picture_time(self) -> History:
         return self.endpoints.expected(self._picture_pool, "generate", _size(self.request))
+
+    def _kept_for_picture_s(self) -> float:
+        unmeasured_s = min(self.settings.stage_limit_s("generate"), self.deadline.left_s() / 2)
+        return self._picture_time.late_s or unmeasured_s
 
     def _wake_picture_pool(self) -> None:
         if self.settings.orchestrator.wake_pools:

@@ -265,11 +265,14 @@ class Endpoints:
         on_progress: OnProgress | None,
     ) -> State:
         running_since: float | None = None
+        queued_at = started
         while state.get("status") not in FINAL:
             now = time.monotonic()
             if state.get("status") == "IN_PROGRESS":
-                running_since = running_since or _began(state, started, now)
+                running_since = running_since or _began(state, started, queued_at, now)
                 _pass_on(state.get("output"), on_progress)
+            else:  # also again, when its worker died
+                running_since, queued_at = None, now
             until = self._until(call, deadline, started, running_since)
             pause_s = wait_s(self.expected(call.pool, call.stage, call.size), now - (running_since or started))
             await _sleep(pause_s, until)
@@ -397,10 +400,10 @@ def _job_id(state: State) -> str:
     return job_id if isinstance(job_id, str) else ""
 
 
-def _began(state: State, started: float, now: float) -> float:
-    """When the job began to run: by the platform's own account where it gives one that is possible."""
+def _began(state: State, started: float, queued_at: float, now: float) -> float:
+    """When the job began to run: by the platform's own account, as far as that is possible."""
     queue_ms = whole_ms(state.get("delayTime"))
-    return now if queue_ms is None else min(now, started + queue_ms / 1000)
+    return now if queue_ms is None else max(queued_at, min(now, started + queue_ms / 1000))
 
 
 def _late(call: Call, deadline: Deadline, running_since: float | None) -> ImgPodError:

@@ -1,0 +1,125 @@
+"""A stand-in worker in a few lines: speaks the worker protocol, works by sleeping, answers what the task asks for.
+
+Many of them run in a test's own event loop; as a process (`python tests/faults/light_worker.py`) it can be killed.
+Like a real one it posts a result until that is taken, and answers a `replay_key` it has met from its cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+MODEL = {"name": "stand-in", "revision": "0", "profile": "none"}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+POLICY = {"version": "stand-in", "verdict": "allowed", "treated_as": "moderated"}
+FACE = {
+    "detected": True, "box": [0, 0, 9, 9], "confidence": 1, "faces_in_picture": 1, "quality_score": 1,
+    "components": {},
+}  # fmt: skip
+
+Note = Callable[[str, str | None], None]
+
+
+def output(request: dict[str, Any]) -> dict[str, Any]:
+    task = request["task"]
+    common = {"model": MODEL, "device_ms": 1}
+    if task.endswith("analyze"):
+        return {**common, "features": {"age_band": "25_34", "confidence": {"age_band": 0.99}}, "face": FACE}
+    if task.endswith("expand"):
+        return {**common, "prompt": "A lighthouse on a cliff at dusk, waves below, warm light."}
+    if task.endswith("caption"):
+        return {**common, "caption": "A lighthouse stands on a cliff at dusk while waves roll in below."}
+    picture = {"image_base64": PIXEL, "image_format": "png", "width": 16, "height": 16, "seed": 7}
+    return {**common, **picture, "prompt_used": request["prompt"], "policy": POLICY}
+
+
+class LightWorker:
+    """`at` is the endpoint's address; `note(what, replay_key)` hears "began", "ended" and "stopped"."""
+
+    def __init__(self, http: aiohttp.ClientSession, at: str, worker_id: str, work_s: float, note: Note) -> None:
+        self.http, self.at, self.id, self.work_s, self.note = http, at, worker_id, work_s, note
+        self.jobs: dict[str, asyncio.Task[None]] = {}
+        self.known: dict[str, asyncio.Future[dict[str, Any]]] = {}
+
+    async def run(self) -> None:
+        loops = [asyncio.create_task(loop()) for loop in (self._take, self._watch_stops)]
+        try:
+            await asyncio.gather(*loops)
+        finally:
+            for task in (*loops, *self.jobs.values()):
+                task.cancel()
+
+    async def _take(self) -> None:
+        while True:
+            for job in await self._ask(f"job-take-batch/{self.id}?batch_size=8&job_in_progress=0") or []:
+                self.jobs[job["id"]] = asyncio.create_task(self._serve(job))
+
+    async def _watch_stops(self) -> None:
+        while True:
+            told = await self._ask(f"job-stop/{self.id}?gpu=CPU") or {}
+            for job_id in told.get("jobsToStop", []):
+                if task := self.jobs.get(job_id):
+                    task.cancel()
+
+    async def _ask(self, path: str) -> Any:
+        try:
+            async with self.http.get(f"{self.at}/{path}") as answer:
+                return await answer.json() if answer.status == 200 else None
+        except (aiohttp.ClientError, ValueError):
+            await asyncio.sleep(0.05)
+            return None
+
+    async def _serve(self, job: dict[str, Any]) -> None:
+        key = job["input"].get("context", {}).get("replay_key")
+        try:
+            if (known := self.known.get(key)) is None or known.cancelled():
+                known = self.known[key] = asyncio.ensure_future(self._work(job["input"], key))
+            await self._deliver(job["id"], {"output": await known})
+        except asyncio.CancelledError:
+            self.note("stopped", key)
+            raise
+        finally:
+            self.jobs.pop(job["id"], None)
+
+    async def _work(self, request: dict[str, Any], key: str | None) -> dict[str, Any]:
+        self.note("began", key)
+        await asyncio.sleep(self.work_s)
+        self.note("ended", key)
+        return output(request)
+
+    async def _deliver(self, job_id: str, body: dict[str, Any]) -> None:
+        for _ in range(50):
+            try:
+                async with self.http.post(f"{self.at}/job-done/{self.id}/{job_id}", json=body) as answer:
+                    if answer.status < 500:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.05)
+
+
+async def main() -> None:
+    log = Path(os.environ["STAND_IN_LOG"])
+
+    def note(what: str, key: str | None) -> None:
+        with log.open("a") as file:
+            file.write(json.dumps({"what": what, "key": key, "at": time.time()}) + "\n")
+
+    where = urlsplit(os.environ["RUNPOD_WEBHOOK_GET_JOB"])
+    at = f"{where.scheme}://{where.netloc}{where.path.split('/job-take/')[0]}"
+    headers = {"Authorization": os.environ["RUNPOD_AI_API_KEY"]}
+    async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=None)) as http:
+        await LightWorker(http, at, os.environ["RUNPOD_POD_ID"], float(os.environ["STAND_IN_WORK_S"]), note).run()
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

@@ -1,0 +1,231 @@
+"""Every fault × every stage × once, three times, always: each case a request of its own over endpoints of its own.
+
+All cases share one localpod and one event loop, some dozens of them under way at a time, so that the whole matrix takes
+a minute. The orchestrator is the real `Service`, the platform the real localpod over HTTP; workers are stand-ins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import sys
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import httpx
+
+from core.contracts import REQUESTS, Result, read_request
+from core.errors import ImgPodError
+from core.settings import OrchestratorSettings, PlatformSettings, Pool, load_settings
+from core.worker.job import Job
+from core.worker.progress import Progress
+from localpod import Fault, FaultKind, LocalEndpoint, Localpod, Options, Scaler
+from orchestrator.endpoints import Endpoints
+from orchestrator.service import Service
+from tests.faults.light_worker import LightWorker
+
+TIMEOUT_S = 8.0
+STAGE_LIMIT_S = 3.0
+WORK_S = 0.15
+AT_A_TIME = 16
+LIVE = {"IN_QUEUE", "IN_PROGRESS"}
+NEEDS_PROCESS = {FaultKind.KILL_WORKER, FaultKind.SLOW_COLD_START}
+
+CHAT = {"task": "chat/scenes/generate", "messages": [{"role": "user", "content": "the lighthouse at dusk"}]}
+PROFILE = {"task": "profile/create", "selfie": "aGVsbG8="}
+STAGES = {
+    "analyze": ("selfie", "profile/analyze", PROFILE),
+    "expand": ("llm", "chat/scenes/expand", CHAT),
+    "caption": ("llm", "chat/1to1/caption", CHAT),
+    "generate": ("zimage", "chat/scenes/generate", CHAT),
+}
+"""Stage → its endpoint, its task, and a request that has it."""
+
+POOLS = {"selfie": [Pool.SELFIE], "llm": [Pool.LLM]}
+POOLS["zimage"] = [pool for pool in Pool if pool not in (Pool.SELFIE, Pool.LLM)]
+
+SHAPES: dict[str, dict[str, Any]] = {
+    **{kind.value: {"kind": kind} for kind in FaultKind},
+    "throttle_with_wait": {"kind": FaultKind.THROTTLE, "retry_after_s": 0.3},
+    "gateway_error": {"kind": FaultKind.SERVER_ERROR, "status": 502},
+    "stall": {"kind": FaultKind.STALL, "delay_s": 1.5},
+    "slow_drip": {"kind": FaultKind.SLOW_DRIP, "delay_s": 1.5},
+    "late_result": {"kind": FaultKind.LATE_RESULT, "delay_s": 1.0},
+    "kill_worker": {"kind": FaultKind.KILL_WORKER, "delay_s": 0.05},
+    "slow_cold_start": {"kind": FaultKind.SLOW_COLD_START, "delay_s": 1.0},
+    "expire_result": {"kind": FaultKind.EXPIRE_RESULT, "delay_s": 0.0},
+    "clock_skew": {"kind": FaultKind.CLOCK_SKEW, "delay_s": 30.0},
+}
+LOSES_SUBMITS = {"reset_before", "reset_after", "truncate", "not_json", "gateway_error", "stall", "slow_drip"}
+"""After these a submit's sender cannot know whether its job runs."""
+
+
+@dataclass(frozen=True)
+class Case:
+    shape: str
+    stage: str
+    times: int | None
+
+    def __str__(self) -> str:
+        return f"{self.shape}-{self.stage}-{ {1: 'once', 3: 'thrice', None: 'always'}[self.times] }"
+
+    @property
+    def by_process(self) -> bool:
+        return SHAPES[self.shape]["kind"] in NEEDS_PROCESS
+
+    @property
+    def timeout_s(self) -> float:
+        return 3 * TIMEOUT_S if self.by_process else TIMEOUT_S
+
+    def fault(self) -> Fault:
+        name, task, _ = STAGES[self.stage]
+        # A worker that starts has no job yet.
+        only = None if SHAPES[self.shape]["kind"] is FaultKind.SLOW_COLD_START else task
+        return Fault(endpoint=f"{self}.{name}", task=only, times=self.times, **SHAPES[self.shape])
+
+
+CASES = [Case(shape, stage, times) for shape in SHAPES for stage in STAGES for times in (1, 3, None)]
+
+
+@dataclass
+class Outcome:
+    """What became of a case: `ends` has exactly one entry where all is well."""
+
+    ends: list[Result | BaseException] = field(default_factory=list)
+    took_s: float = 0.0
+    fired: int = 0
+    lost_submits: int = 0
+    left_running: list[dict[str, Any]] = field(default_factory=list)
+    executions: Counter[tuple[str, str | None]] = field(default_factory=Counter)
+    counters: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def result(self) -> Result | None:
+        return self.ends[0] if isinstance(self.ends[0], Result) else None
+
+    def count(self, what: str) -> int:
+        """The most executions that any one stage's job had."""
+        return max((n for (said, _), n in self.executions.items() if said == what), default=0)
+
+
+async def run_matrix(folder: Path) -> dict[Case, Outcome]:
+    places = asyncio.Semaphore(AT_A_TIME)
+    endpoints = {f"{case}.{name}": endpoint(case, name, folder) for case in CASES for name in POOLS}
+    like, tls = service_like(), ssl.create_default_context()
+    options = Options(shutdown_grace_s=0, state_dir=folder / "state", idle_timeout_s=60)
+    async with (
+        Localpod(endpoints, options) as pod,
+        aiohttp.ClientSession(
+            headers={"Authorization": pod.key},
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=None),
+        ) as http,
+    ):
+        outcomes = await asyncio.gather(*(run_case(case, pod, http, places, folder, like, tls) for case in CASES))
+    return dict(zip(CASES, outcomes, strict=True))
+
+
+def endpoint(case: Case, name: str, folder: Path) -> LocalEndpoint:
+    """Attached to this process; a process of its own only where the fault is that it dies or starts slowly."""
+    if not case.by_process or STAGES[case.stage][0] != name:
+        return LocalEndpoint(handler=("true",), attached=True, scaler=Scaler("request_count", 1, 0, 0))
+    env = {"STAND_IN_LOG": str(folder / str(case)), "STAND_IN_WORK_S": str(WORK_S)}
+    command = (sys.executable, str(Path(__file__).with_name("light_worker.py")))
+    return LocalEndpoint(handler=command, scaler=Scaler("request_count", 4, 0, 1), env=env)
+
+
+async def run_case(
+    case: Case,
+    pod: Localpod,
+    http: aiohttp.ClientSession,
+    places: asyncio.Semaphore,
+    folder: Path,
+    like: Service,
+    tls: ssl.SSLContext,
+) -> Outcome:
+    outcome = Outcome()
+    async with places, AsyncExitStack() as stack:
+        for name in POOLS:
+            for number in range(0 if pod.endpoints[f"{case}.{name}"].attached is False else 2):
+                await stack.enter_async_context(working(f"{case}.{name}", number, pod, http, outcome))
+        service = service_of(case, pod, like, tls)
+        stack.push_async_callback(service.endpoints.close)
+        fault = pod.inject(case.fault())
+        began = time.monotonic()
+        await answer(case, service, outcome)
+        outcome.took_s = time.monotonic() - began
+        outcome.left_running = await left_running(case, pod)
+        outcome.fired, outcome.lost_submits = pod.fired(fault), service.endpoints.lost_submits
+        pod.faults.clear(fault)
+    for name in POOLS:
+        outcome.counters.update(pod.counters(f"{case}.{name}"))
+    if (log := folder / str(case)).exists():
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        outcome.executions.update((line["what"], line["key"]) for line in lines)
+    return outcome
+
+
+class working:  # noqa: N801 - a context manager, read as a verb
+    """A light worker of an endpoint, in this event loop."""
+
+    def __init__(self, name: str, number: int, pod: Localpod, http: aiohttp.ClientSession, outcome: Outcome) -> None:
+        def note(what: str, key: str | None) -> None:
+            outcome.executions[what, key] += 1
+
+        self.worker = LightWorker(http, f"{pod.base_url}/{name}", f"w{number}", WORK_S, note)
+
+    async def __aenter__(self) -> None:
+        self.task = asyncio.create_task(self.worker.run())
+
+    async def __aexit__(self, *_: object) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+def service_of(case: Case, pod: Localpod, like: Service, tls: ssl.SSLContext) -> Service:
+    """One of the case's own, so that no circuit, history or budget is shared; what is slow to make is."""
+    ids = {f"{pool}_endpoint_ids": (f"{case}.{name}",) for name, pools in POOLS.items() for pool in pools}
+    slower = 3 if case.by_process else 1
+    limits = {f"{stage}_limit_s": slower * STAGE_LIMIT_S for stage in STAGES}
+    own = OrchestratorSettings(**ids, **limits, queue_allowance_s=slower * STAGE_LIMIT_S, retry_budget=1)
+    platform = PlatformSettings(endpoint_base_url=pod.base_url, api_key=pod.key)
+    settings = like.settings.model_copy(update={"orchestrator": own, "platform": platform})
+    endpoints = Endpoints(platform, own, transport=httpx.AsyncHTTPTransport(verify=tls))
+    return replace(like, settings=settings, endpoints=endpoints)
+
+
+def service_like() -> Service:
+    ids = {f"{pool}_endpoint_ids": ("any",) for pool in Pool}
+    platform = PlatformSettings(api_key="any")
+    update = {"orchestrator": OrchestratorSettings(**ids), "platform": platform}
+    return Service.from_settings(load_settings().model_copy(update=update))
+
+
+async def answer(case: Case, service: Service, outcome: Outcome) -> None:
+    async def unheard(_: object) -> None:
+        return None
+
+    progress = Progress(unheard, interval_s=1)
+    request = read_request({**STAGES[case.stage][2], "timeout_s": case.timeout_s}, REQUESTS)
+    try:
+        outcome.ends.append(await service.answer(request, Job(str(case), progress)))
+    except ImgPodError as error:
+        outcome.ends.append(error)
+    finally:
+        await progress.close()
+
+
+async def left_running(case: Case, pod: Localpod) -> list[dict[str, Any]]:
+    """Jobs that still wait or run two seconds after their request has ended, the platform's limit for a cancel."""
+    until = time.monotonic() + 2.0
+    while True:
+        live = [job for name in POOLS for job in pod.jobs(f"{case}.{name}") if job["status"] in LIVE]
+        if not live or time.monotonic() > until:
+            return live
+        await asyncio.sleep(0.05)

@@ -1,0 +1,69 @@
+"""What no fault may do to a request: hang it, lose it, answer it twice, or leave its jobs behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from core.errors import ImgPodError, Internal
+from tests.faults.matrix import CASES, LOSES_SUBMITS, Case, Outcome, run_matrix
+
+pytestmark = pytest.mark.timeout(300)
+ONCE = [case for case in CASES if case.times == 1]
+UNRECOVERABLE = {"lose_result", "expire_result"}
+"""The platform itself has forgotten the result, and asking for a second one could run forever."""
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Case, Outcome]]:
+    return asyncio.run(run_matrix(tmp_path_factory.mktemp("matrix")))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_request_ends_once_within_its_deadline(case: Case, outcomes: dict[Case, Outcome]) -> None:
+    outcome = outcomes[case]
+    assert outcome.fired >= 1, "the fault met nothing, so this shows nothing"
+    assert len(outcome.ends) == 1
+    assert not isinstance(outcome.ends[0], Internal)
+    assert outcome.took_s <= case.timeout_s + 1
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_no_job_is_left_behind_but_one_whose_id_nobody_was_told(case: Case, outcomes: dict[Case, Outcome]) -> None:
+    outcome = outcomes[case]
+    assert len(outcome.left_running) <= (outcome.lost_submits if case.shape in LOSES_SUBMITS else 0)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_only_a_lost_submit_makes_a_stage_run_twice(case: Case, outcomes: dict[Case, Outcome]) -> None:
+    outcome = outcomes[case]
+    if case.shape not in LOSES_SUBMITS:
+        assert outcome.lost_submits == 0
+    delivered_again = outcome.counters["duplicated"] + outcome.counters["requeued"]
+    assert outcome.count("ended") <= 1 + min(outcome.lost_submits, 1) + delivered_again
+
+
+@pytest.mark.parametrize("case", ONCE, ids=str)
+def test_passing_fault_costs_nothing_but_time(case: Case, outcomes: dict[Case, Outcome]) -> None:
+    if case.shape in UNRECOVERABLE:
+        pytest.skip("the result is gone for good: told as an error, or done without")
+    result = outcomes[case].result
+    assert result is not None, outcomes[case].ends
+    assert result.degraded == ()
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.stage in {"expand", "caption"}], ids=str)
+def test_stage_that_can_be_done_without_never_fails_its_request(case: Case, outcomes: dict[Case, Outcome]) -> None:
+    result = outcomes[case].result
+    assert result is not None, outcomes[case].ends
+    assert {one.stage for one in result.degraded} <= {case.stage}
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.stage in {"analyze", "generate"}], ids=str)
+def test_error_says_which_stage_failed(case: Case, outcomes: dict[Case, Outcome]) -> None:
+    (end,) = outcomes[case].ends
+    if isinstance(end, ImgPodError):
+        assert end.stage == case.stage
+        assert end.retryable
