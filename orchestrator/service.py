@@ -24,7 +24,7 @@ from orchestrator.endpoints import Endpoints
 from orchestrator.flows import FLOWS
 from orchestrator.ledger import Answers, AnswersInMemory, Capacity, GpuSeconds
 from orchestrator.polling import Deadline
-from orchestrator.tracing import Trace, Traced, no_trace, trace_to
+from orchestrator.tracing import Exported, Trace, Traced, no_trace
 
 log = logger()
 
@@ -58,7 +58,7 @@ class Service:
             capacity={
                 route: Capacity(own.route_capacity, retry_after_cap_ms=own.retry_after_cap_ms) for route in Route
             },
-            trace=trace_to(own.otlp_endpoint) if own.otlp_endpoint else no_trace,
+            trace=Exported(own.otlp_endpoint) if own.otlp_endpoint else no_trace,
         )
 
     async def answer(self, request: PictureRequest, job: Job) -> Result:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
 _NS_PER_MS = 1_000_000
+_EXPORT_EVERY_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,45 +43,50 @@ def no_trace(_: Traced) -> None:
     """Where no endpoint is set."""
 
 
-def trace_to(endpoint: str, exporter: SpanExporter | None = None) -> Trace:
-    """A function that exports a request's spans in the background. Raises `Misconfigured` without the extra."""
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError:
-        raise Misconfigured("ORCHESTRATOR_OTLP_ENDPOINT needs the extra: pip install 'img-pod[tracing]'.") from None
-    # Only our own attributes: a default resource would add the machine's environment and command line.
-    resource = Resource({"service.name": "img-pod-orchestrator"})
-    ids = _given_trace_ids()
-    provider = TracerProvider(resource=resource, id_generator=ids, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter(endpoint=endpoint)))
-    tracer = provider.get_tracer("orchestrator")
+class Exported:
+    """A `Trace` that exports spans in the background. Raises `Misconfigured` without the extra."""
 
-    def trace(request: Traced) -> None:
+    def __init__(self, endpoint: str, exporter: SpanExporter | None = None) -> None:
+        try:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+            from opentelemetry.sdk.resources import Resource
+            from opentelemetry.sdk.trace import TracerProvider
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        except ImportError:
+            raise Misconfigured("ORCHESTRATOR_OTLP_ENDPOINT needs the extra: pip install 'img-pod[tracing]'.") from None
+        # Only our own attributes: a default resource would add the machine's environment and command line.
+        resource = Resource({"service.name": "img-pod-orchestrator"})
+        self._ids = _given_trace_ids()
+        self._provider = TracerProvider(resource=resource, id_generator=self._ids, shutdown_on_exit=False)
+        to = exporter or OTLPSpanExporter(endpoint=endpoint)
+        self._provider.add_span_processor(BatchSpanProcessor(to, schedule_delay_millis=_EXPORT_EVERY_MS))
+        self._tracer = self._provider.get_tracer("orchestrator")
+
+    def flush(self) -> None:
+        """Waits until all is sent."""
+        self._provider.force_flush()
+
+    def __call__(self, request: Traced) -> None:
         from opentelemetry import trace as api
         from opentelemetry.context import Context
 
-        ids.next_trace_id = int(request.trace_id, 16)
+        self._ids.next_trace_id = int(request.trace_id, 16)
         ended_ns = time.time_ns()
         began_ns = ended_ns - request.wall_ms * _NS_PER_MS
-        whole = tracer.start_span(
+        whole = self._tracer.start_span(
             str(request.route), context=Context(), start_time=began_ns, attributes=_of_request(request)
         )
         if request.code is not None:
             whole.set_status(api.Status(api.StatusCode.ERROR, request.code))
-        around = api.set_span_in_context(whole)
+        around = api.set_span_in_context(whole, Context())
         for record in request.timeline:
             start_ns = began_ns + record.started_ms * _NS_PER_MS
-            stage = tracer.start_span(
+            stage = self._tracer.start_span(
                 record.stage, context=around, start_time=start_ns, kind=api.SpanKind.CLIENT,
                 attributes=_of_stage(record),
             )  # fmt: skip
             stage.end(start_ns + record.wall_ms * _NS_PER_MS)
         whole.end(ended_ns)
-
-    return trace
 
 
 def _of_request(request: Traced) -> dict[str, Any]:
