@@ -1,12 +1,14 @@
 """Every worker task in one worker without weights: the right messages after a given time.
 
 For tests of the *caller*. `STAND_IN_<STAGE>_S` is how long a stage works; `STAND_IN_SAYS` what the llm writes.
+`STAND_IN_CONCURRENCY` jobs are in hand at a time.
 Each execution is written as one line to `STAND_IN_LOG`, so that a test can count them.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import json
 import os
@@ -91,12 +93,17 @@ def result(request: StageRequest) -> StageResult:
     return painted(request, common)
 
 
-def painted(request: GenerateRequest, common: dict[str, object]) -> GenerateResult:
+@functools.cache
+def picture() -> str:
     file = io.BytesIO()
     Image.new("RGB", (16, 16), (200, 120, 40)).save(file, "png")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def painted(request: GenerateRequest, common: dict[str, object]) -> GenerateResult:
     return GenerateResult(
         **common,
-        image_base64=base64.b64encode(file.getvalue()).decode(),
+        image_base64=picture(),
         image_format="png",
         width=16,
         height=16,
@@ -117,7 +124,8 @@ def load(settings: Settings) -> Respond[StageRequest]:
 
 
 def worker(settings: Settings) -> Worker[StageRequest]:
-    return Worker("stand-in", STAGE_REQUESTS, lambda: load(settings), 1, 2, ROOT / "test_input.json")
+    running = int(os.environ.get("STAND_IN_CONCURRENCY", "1"))
+    return Worker("stand-in", STAGE_REQUESTS, lambda: load(settings), running, running + 1, ROOT / "test_input.json")
 
 
 if __name__ == "__main__":
