@@ -243,6 +243,10 @@ class LlmSettings(DeviceSettings):
         default=8, description="Jobs taken at a time, the running included."
     )
     max_batch: Annotated[int, Field(ge=1)] = Field(default=8, description="Jobs that may run as one batch.")
+    classifier: Literal["none", "guard"] = Field(
+        default="none",
+        description="`guard`: a text classifier's opinion beside the rules; set it for the orchestrator as well.",
+    )
 
 
 class ZimageSettings(DeviceSettings):

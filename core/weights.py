@@ -61,6 +61,8 @@ class Model(StrEnum):
     FACE = "face"
     IMAGE = "image"
     CHECKER = "checker"
+    GUARD = "guard"
+    """The text classifier, which a deployment may do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +355,10 @@ _FULL = {
         ),
     ),
     Model.CHECKER: _CHECKER,
+    Model.GUARD: Entry(
+        "Qwen3Guard-Gen-0.6B",
+        Hub("Qwen/Qwen3Guard-Gen-0.6B", "fada3b2f655b89601929198343c94cd2f64d93cc", "LLM_GUARD_WEIGHTS_COMMIT"),
+    ),
 }
 
 TABLE: dict[Profile, dict[Model, Entry]] = {Profile.EMBEDDED: _EMBEDDED, Profile.FULL: _FULL}
@@ -393,6 +399,10 @@ def _entry(profile: str, model: Model) -> Entry:
         return TABLE[Profile(profile)][model]
     except ValueError:
         raise WeightsMissing(f"There is no weights profile {profile!r}; choose `full` or `embedded`.") from None
+    except KeyError:
+        raise WeightsMissing(
+            f"The profile `{profile}` has no {model} weights; do without them, or set WEIGHTS=full."
+        ) from None
 
 
 def _folder(entry: Entry, profile: Profile, model: Model, root: Path) -> Path:
@@ -424,6 +434,10 @@ def _check_files(folder: Path, manifest: dict[str, Any], hashed_up_to: int) -> N
             _check_sha256(file, known["sha256"])
 
 
+def _or_all(models: Iterable[Model] | None, profile: str) -> Iterable[Model]:
+    return TABLE[Profile(profile)] if models is None else models
+
+
 def _tupled(value: object) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
@@ -432,13 +446,13 @@ def _tupled(value: object) -> Any:
 
 
 def fetch(
-    profile: str, models: Iterable[Model] = tuple(Model), root: Path | None = None, progress: Progress = print
+    profile: str, models: Iterable[Model] | None = None, root: Path | None = None, progress: Progress = print
 ) -> list[Located]:
-    """Fetch what isn't here yet. Two processes may do so at once; what an interrupted call left is used again.
+    """Fetch what isn't here yet, by default of every model.
 
-    Raises `WeightsMissing`.
+    Two processes may do so at once; what an interrupted call left is used again. Raises `WeightsMissing`.
     """
-    return [_fetch_one(Profile(profile), model, root or default_root(), progress) for model in models]
+    return [_fetch_one(Profile(profile), model, root or default_root(), progress) for model in _or_all(models, profile)]
 
 
 def _fetch_one(profile: Profile, model: Model, root: Path, progress: Progress) -> Located:
@@ -485,9 +499,9 @@ def write_manifest(folder: Path, name: str, revision: str, facts: Facts) -> Path
     return written
 
 
-def verify(profile: str, models: Iterable[Model] = tuple(Model), root: Path | None = None) -> None:
+def verify(profile: str, models: Iterable[Model] | None = None, root: Path | None = None) -> None:
     """Hash every file again. Raises `WeightsMissing` at the first that isn't what the manifest says."""
-    for model in models:
+    for model in _or_all(models, profile):
         entry = _entry(profile, model)
         folder = _folder(entry, Profile(profile), model, root or default_root())
         _check_files(folder, _read_manifest(folder, entry, Profile(profile), model), sys.maxsize)
@@ -557,8 +571,8 @@ def _recast(shard: Path) -> None:
 # ── command line ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _list(profile: str, models: Iterable[Model], root: Path, say: Progress) -> None:
-    for model in models:
+def _list(profile: str, models: Iterable[Model] | None, root: Path, say: Progress) -> None:
+    for model in _or_all(models, profile):
         try:
             located = locate(profile, model, root)
             say(f"{profile:9} {model:8} {located.name} {located.revision} {located.path}")
@@ -572,7 +586,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m core.weights", description="Fetch, check and list model weights.")
     parser.add_argument("command", choices=["fetch", "verify", "list"])
     parser.add_argument("--profile", choices=list(Profile), default=Profile.EMBEDDED)
-    parser.add_argument("--only", help="comma-separated: text, vision, face, image, checker")
+    parser.add_argument("--only", help="comma-separated: text, vision, face, image, checker, guard")
     parser.add_argument("--to", type=Path, default=None, help="folder that holds the profiles (default: user cache)")
     return parser.parse_args(argv)
 
@@ -582,7 +596,7 @@ def main(argv: list[str] | None = None) -> int:
     chosen = _arguments(argv)
     root = chosen.to or Path(os.environ.get("WEIGHTS_DIR") or default_root())
     try:
-        models = [Model(name) for name in chosen.only.split(",")] if chosen.only else list(Model)
+        models = [Model(name) for name in chosen.only.split(",")] if chosen.only else None
         if chosen.command == "fetch":
             fetch(chosen.profile, models, root, lambda line: print(line, flush=True))  # noqa: T201  (a command's output)
         elif chosen.command == "verify":

@@ -7,16 +7,19 @@
     {"caption": "Two people share a quiet walk along the beach as the sun sets.", "repaired": false, …}
 
 Tasks: chat/1to1/expand, chat/shorts/expand, chat/scenes/expand, chat/1to1/caption (one captioner for all routes).
-A text is judged before the model sees it, and what the model wrote is judged after. Importing this loads nothing.
+A text is judged before the model sees it, and what the model wrote is judged after; where a text classifier is
+configured, both have its opinion as well. Importing this loads nothing.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from core.backends import Outcome, TextBackend, Watch
+from core.backends import Outcome, TextBackend, TextClassifier, Watch
+from core.backends.guard import Opinions, Texts, opinions_on
 from core.contracts import (
     CAPTION_TASK,
     ROUTE_OF_TASK,
@@ -28,71 +31,167 @@ from core.contracts import (
     Route,
     StageRequest,
 )
-from core.policy import check, gate_profile, prepare, safe_caption
+from core.policy import (
+    Action,
+    Treatment,
+    Verdict,
+    check,
+    constrain,
+    enforce,
+    gate_profile,
+    in_pieces,
+    judge,
+    prepare,
+    safe_caption,
+    with_opinions,
+)
 from core.settings import ROOT, Settings
 from core.weights import Model
-from core.worker.device import Device, Done
+from core.worker.device import Device
 from core.worker.job import Job, Respond, Worker
-from core.writing import BUDGETS, Budget, Caption, Expansion, Program, caption, expand, write
+from core.writing import BUDGETS, Budget, Caption, Expansion, Program, caption, expand, template_caption, write
 
 Written = Expansion | Caption
+Asked = StageRequest | Texts
+Answered = Written | Opinions
 
 
 def handler(
     backend: TextBackend,
-    device: Device[StageRequest, Written],
+    device: Device[Asked, Answered],
     *,
     minor_probability: float,
+    second_opinion: bool = False,
     worker_id: str | None = None,
 ) -> Respond[StageRequest]:
+    """`second_opinion`: the device has a text classifier, which is asked about every text."""
+
     async def respond(request: StageRequest, job: Job) -> ExpandResult | CaptionResult:
-        judge_request(request, minor_probability)
-        done = await device.run(request, lambda step, of: job.progress.report("write", step, of))
-        facts = _facts(request, done, backend, worker_id)
-        if isinstance(done.result, Caption):
-            return CaptionResult(caption=done.result.text, repaired=done.result.repaired, **facts)
-        check([done.result.prompt], ROUTE_OF_TASK[request.task], treated_as=_treated_as(request), stage="expand")
-        written = done.result
-        return ExpandResult(prompt=written.prompt, shortened=written.shortened, repaired=written.repaired, **facts)
+        turn = _Turn(request, job, device, second_opinion=second_opinion)
+        verdict = await turn.joined(judge_request(request, minor_probability), _texts(request), "request")
+        written = await turn.write()
+        if isinstance(written, Caption):
+            written = await turn.fit_for_everybody(written)
+            facts = _facts(turn, backend, worker_id)
+            return CaptionResult(caption=written.text, repaired=written.repaired, **facts)
+        prompt = await turn.judged(written.prompt, verdict)
+        facts = _facts(turn, backend, worker_id)
+        return ExpandResult(prompt=prompt, shortened=written.shortened, repaired=written.repaired, **facts)
 
     return respond
 
 
-def judge_request(request: StageRequest, minor_probability: float) -> None:
+@dataclass(slots=True)
+class _Turn:
+    """One job's turns on the device, and what they took together."""
+
+    request: StageRequest
+    job: Job
+    device: Device[Asked, Answered]
+    second_opinion: bool
+    device_ms: int = 0
+    batch_size: int = 1
+
+    async def write(self) -> Written:
+        done = await self.device.run(self.request, lambda step, of: self.job.progress.report("write", step, of))
+        self.device_ms += done.device_ms
+        self.batch_size = done.batch_size
+        if isinstance(done.result, tuple):
+            raise TypeError("the device answered a request with opinions")
+        return done.result
+
+    async def joined(self, verdict: Verdict, texts: Sequence[str], stage: str) -> Verdict:
+        """The rules' verdict, or the stricter one that the classifier's opinions make of it. Raises `PolicyBlocked`."""
+        if not self.second_opinion:
+            return verdict
+        route, treated_as = _route(self.request), _treated_as(self.request)
+        joined = with_opinions(verdict, await self._opinions(texts), route, treated_as=treated_as)
+        return enforce(joined, texts, route, stage=stage)
+
+    async def judged(self, prompt: str, said: Verdict) -> str:
+        """What the model wrote, judged like a stranger's text; constrained where only the classifier asks for that."""
+        verdict = check([prompt], _route(self.request), treated_as=_treated_as(self.request), stage="expand")
+        verdict = await self.joined(verdict, [prompt], "expand")
+        explicit = Action.CONSTRAIN in {said.action, verdict.action}
+        # The rules would ask for it again in the worker that paints; the classifier is asked only here.
+        return constrain(prompt) if self.second_opinion and explicit else prompt
+
+    async def fit_for_everybody(self, caption: Caption) -> Caption:
+        """The caption, or, where the classifier doesn't find it safe, one that says nothing of the picture."""
+        if not self.second_opinion:
+            return caption
+        plain = judge([caption.text], Route.GENERAL)
+        verdict = with_opinions(plain, await self._opinions([caption.text]), Route.GENERAL)
+        neutral = template_caption("", lambda _: False)
+        return caption if verdict.action is Action.ALLOW else Caption(neutral, repaired=True)
+
+    async def _opinions(self, texts: Sequence[str]) -> Opinions:
+        done = await self.device.run(Texts(in_pieces(texts)))
+        self.device_ms += done.device_ms
+        if not isinstance(done.result, tuple):
+            raise TypeError("the device answered texts with a text")
+        return done.result
+
+
+def judge_request(request: StageRequest, minor_probability: float) -> Verdict:
     """Raises `PolicyBlocked`, `MinorSuspected`. A caption belongs to no route: it is judged by what all refuse."""
+    if not isinstance(request, ExpandRequest):
+        return check(_texts(request), Route.GENERAL, stage="request")
+    if request.features is not None:
+        gate_profile(request.features, threshold=minor_probability)
+    return check(_texts(request), _route(request), treated_as=_treated_as(request), stage="request")
+
+
+def _texts(request: StageRequest) -> list[str]:
     if isinstance(request, ExpandRequest):
-        texts = [message.content for message in request.messages]
-        check(texts, ROUTE_OF_TASK[request.task], treated_as=_treated_as(request), stage="request")
-        if request.features is not None:
-            gate_profile(request.features, threshold=minor_probability)
-    elif isinstance(request, CaptionRequest):
-        check([request.prompt], Route.GENERAL, stage="request")
+        return [message.content for message in request.messages]
+    return [request.prompt] if isinstance(request, CaptionRequest) else []
 
 
-def _treated_as(request: StageRequest) -> Any:
+def _route(request: StageRequest) -> Route:
+    """Whose rules hold. A caption's request comes from any route; that of adult chat is known by its treatment."""
+    if isinstance(request, CaptionRequest):
+        return Route.CHAT_1TO1 if _treated_as(request) == "adult_allowed" else Route.GENERAL
+    return ROUTE_OF_TASK[request.task]
+
+
+def _treated_as(request: StageRequest) -> Treatment | None:
     return request.context.treated_as if request.context else None
 
 
-def _facts(request: StageRequest, done: Done[Written], backend: TextBackend, worker_id: str | None) -> dict[str, Any]:
+def _facts(turn: _Turn, backend: TextBackend, worker_id: str | None) -> dict[str, Any]:
     return {
-        "request_id": request.request_id,
+        "request_id": turn.request.request_id,
         "worker_id": worker_id,
         "model": backend.info,
-        "device_ms": done.device_ms,
-        "batch_size": done.batch_size,
+        "device_ms": turn.device_ms,
+        "batch_size": turn.batch_size,
     }
 
 
-def writer(backend: TextBackend, budget: Budget, *, max_batch: int, window_s: float) -> Device[StageRequest, Written]:
-    """Jobs of both kinds share batches: each round of each job is one completion, or a few."""
+def writer(
+    backend: TextBackend,
+    budget: Budget,
+    *,
+    max_batch: int,
+    window_s: float,
+    classifier: TextClassifier | None = None,
+) -> Device[Asked, Answered]:
+    """Jobs of both kinds share batches: each round of each job is one completion, or a few.
 
-    def run(requests: Sequence[StageRequest], watch: Watch) -> list[Outcome[Written]]:
-        return write([program(request, budget) for request in requests], backend, watch)
+    The classifier's questions wait in the same line, because they need the same device, and are batches of their own.
+    """
 
-    return Device(run, max_batch=max_batch, window_s=window_s)
+    def run(asked: Sequence[Asked], watch: Watch) -> Sequence[Outcome[Answered]]:
+        texts = [one for one in asked if isinstance(one, Texts)]
+        if texts and classifier is not None:
+            return opinions_on(texts, classifier, watch)
+        return write([program(request, budget) for request in asked], backend, watch)
+
+    return Device(run, bucket=lambda asked: isinstance(asked, Texts), max_batch=max_batch, window_s=window_s)
 
 
-def program(request: StageRequest, budget: Budget) -> Program[Any]:
+def program(request: Asked, budget: Budget) -> Program[Any]:
     if isinstance(request, CaptionRequest):
         return caption(request.prompt, safe_caption, budget=budget)
     if isinstance(request, ExpandRequest):
@@ -104,6 +203,7 @@ def program(request: StageRequest, budget: Budget) -> Program[Any]:
 def load(settings: Settings) -> Respond[StageRequest]:
     """Loads the weights, writes a few tokens to warm up, and returns the handler. Raises `Misconfigured`."""
     from core.backends.devices import use_threads
+    from core.backends.guard import load_guard
     from core.backends.text import load_text, warm_up
 
     own = settings.llm
@@ -111,12 +211,21 @@ def load(settings: Settings) -> Respond[StageRequest]:
     use_threads(own.threads)
     backend = load_text(settings.weights.locate(Model.TEXT), device=own.device, max_batch=own.max_batch)
     warm_up(backend)
-    budget = BUDGETS[settings.weights.weights]
-    device = writer(backend, budget, max_batch=own.max_batch, window_s=own.batch_window_s)
+    classifier = None
+    if own.classifier == "guard":
+        classifier = load_guard(settings.weights.locate(Model.GUARD), device=own.device, max_batch=own.max_batch)
+    device = writer(
+        backend,
+        BUDGETS[settings.weights.weights],
+        max_batch=own.max_batch,
+        window_s=own.batch_window_s,
+        classifier=classifier,
+    )
     return handler(
         backend,
         device,
         minor_probability=settings.policy.minor_probability,
+        second_opinion=classifier is not None,
         worker_id=settings.platform.pod_id,
     )
 

@@ -4,22 +4,26 @@ Its own chat template turns a user's turn into the question, and it answers `Saf
 (model card of Qwen/Qwen3Guard-Gen-0.6B, "Moderating User Prompt"). The weights are read by the same lines as the
 language model's. What follows from an opinion is in core/policy/seat.py.
 
-May import: core.backends, core.errors. torch comes with core.backends.text.
+May import: core.backends, core.errors, core.logs. torch comes with core.backends.text.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, cast
 
-from core.backends import Classified, Completion, Outcome, TextBackend, Turn, Watch
-from core.errors import BadAnswer, ImgPodError
+from core.backends import Classified, Completion, Outcome, TextBackend, TextClassifier, Turn, Unwatched, Watch
+from core.errors import BadAnswer, Cancelled, DeviceError, ImgPodError
+from core.logs import logger
 
 if TYPE_CHECKING:
     from typing import Literal
 
     from core.weights import Located
+
+log = logger()
 
 MAX_TOKENS = 48
 """Room for the label and every category that the card names."""
@@ -51,7 +55,57 @@ def read_opinion(answer: str) -> Outcome[Classified]:
 
 
 def load_guard(located: Located, *, device: str | None = None, max_batch: int = 8) -> Guard:
-    """Raises `Misconfigured` where the device isn't there."""
+    """Loaded and warm. Raises `Misconfigured` where the device isn't there."""
     from core.backends.text import load_text
 
-    return Guard(load_text(located, device=device, max_batch=max_batch))
+    guard = Guard(load_text(located, device=device, max_batch=max_batch))
+    guard.classify(["Hello"], Unwatched())
+    return guard
+
+
+# ── a job's question on the device ───────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What one job asks the classifier about."""
+
+    pieces: tuple[str, ...]
+
+
+Opinions: TypeAlias = tuple[Classified | None, ...]
+"""One for each piece; None where the classifier gave none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PieceWatch:
+    """A batch of pieces, told as the jobs that they belong to; so short a stage reports no steps."""
+
+    watch: Watch
+    owners: Sequence[int]
+
+    def step(self, index: int, step: int, of: int) -> None:
+        del index, step, of
+
+    def cancelled(self, index: int) -> bool:
+        return self.watch.cancelled(self.owners[index])
+
+
+def opinions_on(jobs: Sequence[Texts], classifier: TextClassifier, watch: Watch) -> list[Outcome[Opinions]]:
+    """All pieces of all jobs as one batch. Whatever fails is no opinion; raises only what ends a device."""
+    owners = [place for place, job in enumerate(jobs) for _ in job.pieces]
+    pieces = [piece for job in jobs for piece in job.pieces]
+    try:
+        answers = list(zip(owners, classifier.classify(pieces, _PieceWatch(watch, owners)), strict=True))
+    except DeviceError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it met, it gave no opinion, and the policy says what that means
+        log.error("text classifier failed", error_type=type(error).__name__)
+        return [(None,) * len(job.pieces) for job in jobs]
+    return [_of_job([answer for owner, answer in answers if owner == place]) for place in range(len(jobs))]
+
+
+def _of_job(answers: Sequence[Outcome[Classified]]) -> Outcome[Opinions]:
+    if cancelled := next((answer for answer in answers if isinstance(answer, Cancelled)), None):
+        return cancelled
+    return tuple(None if isinstance(answer, ImgPodError) else answer for answer in answers)

@@ -19,14 +19,15 @@ from core.policy.constraints import ADULT_ANCHOR, CONSTRAINT, STRONG_CONSTRAINT
 from core.policy.engine import check, enforce, judge, prepare
 from core.policy.features import gate_profile, sign_features, signed
 from core.policy.routes import ROUTES, RouteRules, treatment
-from core.policy.seat import CLASSIFIER_FAILED, Opinion, with_opinions
-from core.policy.verdict import Action, Treatment, Verdict
+from core.policy.seat import PIECE_CHARS, Opinion, in_pieces, with_opinions
+from core.policy.verdict import CLASSIFIER_FAILED, Action, Treatment, Verdict
 from core.policy.version import POLICY_VERSION
 
 __all__ = [
     "ADULT_ANCHOR",
     "CLASSIFIER_FAILED",
     "CONSTRAINT",
+    "PIECE_CHARS",
     "POLICY_VERSION",
     "ROUTES",
     "STRONG_CONSTRAINT",
@@ -44,6 +45,7 @@ __all__ = [
     "enforce",
     "evaluate_private_chat",
     "gate_profile",
+    "in_pieces",
     "judge",
     "keep_audit",
     "prepare",

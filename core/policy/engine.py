@@ -19,7 +19,7 @@ from core.policy.audit import audit, keep_audit
 from core.policy.lexicon import Found, Lexicon, Rule, Span
 from core.policy.normalise import Stream, streams
 from core.policy.routes import ROUTES
-from core.policy.verdict import Action, Treatment, Verdict
+from core.policy.verdict import CLASSIFIER_FAILED, Action, Treatment, Verdict
 from core.policy.version import POLICY_VERSION, rule_files
 
 MAX_TEXT_CHARS = 16_384
@@ -159,9 +159,11 @@ def enforce(verdict: Verdict, texts: Iterable[str], route: Route, *, stage: str 
     """The verdict, unless it refuses: then `PolicyBlocked` is raised, and is in the process's audit before that."""
     if verdict.action is Action.REFUSE:
         audit().refused(verdict.categories, route, stage=stage, version=verdict.version, texts=texts)
-        raise PolicyBlocked(
-            f"The text is refused by the content policy ({', '.join(verdict.categories)}). Change what it asks for.",
-            categories=verdict.categories,
-            stage=stage,
-        )
+        raise PolicyBlocked(_refusal(verdict.categories), categories=verdict.categories, stage=stage)
     return verdict
+
+
+def _refusal(categories: tuple[str, ...]) -> str:
+    if categories == (CLASSIFIER_FAILED,):
+        return f"The text could not be judged by the classifier ({CLASSIFIER_FAILED}); shorten it, or send it again."
+    return f"The text is refused by the content policy ({', '.join(categories)}). Change what it asks for."

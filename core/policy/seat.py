@@ -13,13 +13,25 @@ from typing import Protocol
 
 from core.contracts import Route
 from core.policy.engine import treatment_of
-from core.policy.verdict import Action, Treatment, Verdict
+from core.policy.verdict import CLASSIFIER_FAILED, Action, Treatment, Verdict
 
-CLASSIFIER_FAILED = "classifier_failed"
+PIECE_CHARS = 8_000
+"""Longest text that a classifier is asked about at once: two of the longest messages, a quarter of its context."""
 _SEVERITY = (Action.ALLOW, Action.CONSTRAIN, Action.REFUSE)
 _SEXUAL = "sexual content or sexual acts"
 _NOT_OURS = {"politically sensitive topics", "copyright violation", "pii", "personally identifiable information"}
 """What Qwen3Guard also marks and this policy leaves to the deployer."""
+
+
+def in_pieces(texts: Iterable[str]) -> tuple[str, ...]:
+    """A request's texts, joined in order as far as `PIECE_CHARS` allow: what is meant may lie between two messages."""
+    pieces: list[str] = []
+    for text in texts:
+        if pieces and len(pieces[-1]) + len(text) < PIECE_CHARS:
+            pieces[-1] += f"\n{text}"
+        else:
+            pieces.append(text)
+    return tuple(pieces)
 
 
 class Opinion(Protocol):

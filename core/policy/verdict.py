@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
+CLASSIFIER_FAILED = "classifier_failed"
+"""The category of a refusal that no text has deserved: a second opinion was asked for and not given."""
+
 Treatment: TypeAlias = Literal["moderated", "adult_allowed"]
 
 
