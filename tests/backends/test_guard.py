@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,9 +10,13 @@ import pytest
 
 from core.backends import Classified, Completion, Outcome, Unwatched, Watch
 from core.backends.guard import MAX_TOKENS, Guard, load_guard, read_opinion
-from core.contracts import ModelInfo
-from core.errors import BadAnswer, Cancelled
-from core.weights import Facts, Located
+from core.contracts import ExpandRequest, ExpandTask, ModelInfo
+from core.errors import BadAnswer, Cancelled, Misconfigured, PolicyBlocked
+from core.settings import Settings, load_settings
+from core.weights import TABLE, Facts, Located, Model, Profile, write_manifest
+from core.worker.job import Job
+from core.worker.progress import Progress
+from handlers.llm import load
 
 TEMPLATE = "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}<|im_start|>"
 
@@ -82,3 +87,50 @@ def test_each_text_is_one_question_and_keeps_its_place() -> None:
 )
 def test_an_answer_in_another_form_is_no_opinion(answer: str) -> None:
     assert isinstance(read_opinion(answer), BadAnswer)
+
+
+# ── in the llm worker ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def settings(weights: Located, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Of a deployment with full weights and the classifier; both models are the tiny one, under the pinned commits."""
+    for model in (Model.TEXT, Model.GUARD):
+        entry = TABLE[Profile.FULL][model]
+        folder = tmp_path / "full" / model
+        shutil.copytree(weights.path, folder)
+        write_manifest(folder, entry.name, entry.source.revision, entry.facts)
+    for name, value in {"WEIGHTS": "full", "WEIGHTS_DIR": str(tmp_path), "LLM_CLASSIFIER": "guard"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LLM_DEVICE", "cpu")
+    monkeypatch.setenv("LLM_THREADS", "1")
+    return load_settings()
+
+
+async def test_the_worker_loads_it_beside_its_model_and_refuses_where_its_answer_cannot_be_read(
+    settings: Settings,
+) -> None:
+    respond = load(settings)
+
+    async def drop(_: object) -> None: ...
+
+    async def ask(task: ExpandTask) -> object:
+        request = ExpandRequest.model_validate({"task": task, "messages": [{"role": "user", "content": "a pier"}]})
+        return await respond(request, Job("job", Progress(drop, interval_s=60)))
+
+    with pytest.raises(PolicyBlocked) as refused:
+        await ask(ExpandTask.SHORTS)
+    assert refused.value.categories == ("classifier_failed",)
+    assert "pier" in str(getattr(await ask(ExpandTask.CHAT_1TO1), "prompt", "")), "the adult route goes by the rules"
+
+
+def test_a_worker_that_is_to_have_it_does_not_start_without_its_weights(settings: Settings, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "full" / "guard")
+    with pytest.raises(Misconfigured, match="fetch --profile full --only guard"):
+        load(settings)
+
+
+def test_embedded_weights_have_none_and_say_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIGHTS", "embedded")
+    with pytest.raises(Misconfigured, match="set WEIGHTS=full"):
+        load_settings().weights.locate(Model.GUARD)
