@@ -25,8 +25,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
 from core.contracts import StageProgress
 from core.errors import BadAnswer, DeadlineExceeded, EndpointUnavailable, ImgPodError
 from core.logs import logger
@@ -97,16 +95,10 @@ class _Tries:
 class Endpoints:
     """All pools of one orchestrator process. `close` when done."""
 
-    def __init__(
-        self,
-        platform: PlatformSettings,
-        settings: OrchestratorSettings,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
+    def __init__(self, platform: PlatformSettings, settings: OrchestratorSettings) -> None:
         self._settings = settings
         self._budget = RetryBudget(settings.retry_budget)
-        self._wire = Wire(platform, transport)
+        self._wire = Wire(platform)
         self._pools = Pools(settings)
         self._history: dict[tuple[Pool, str, int], History] = defaultdict(History)
         self._in_background: set[asyncio.Task[Any]] = set()

@@ -1,17 +1,21 @@
 """One request to the platform's job API, and what its refusals mean.
 
-May import: httpx, core.errors.
+aiohttp, which the SDK brings along, and not httpx: with hundreds of requests in flight httpx spends so long on choosing
+among its connections that answers come seconds late.
+
+May import: aiohttp, core.errors, core.outbound, core.settings.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-import httpx
+import aiohttp
 
 from core.errors import (
     BadAnswer,
@@ -25,11 +29,13 @@ from core.errors import (
     TooLarge,
     from_wire,
 )
+from core.outbound import public_authorities
 from core.settings import PlatformSettings
 
 State = Mapping[str, Any]
 """What the platform says of a job: `id`, `status`, and by then `output`, `error`, `delayTime`, `executionTime`."""
 
+_CONNECT_S = 5.0
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"})
 
 
@@ -52,32 +58,43 @@ class Asked(Throttled):
 class Wire:
     """A client of the job API. `close` when done."""
 
-    def __init__(self, platform: PlatformSettings, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._client = httpx.AsyncClient(
-            base_url=platform.endpoint_base_url.rstrip("/") + "/",
-            headers={"Authorization": f"Bearer {platform.key}"},
-            timeout=httpx.Timeout(None, connect=5.0),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=200),
-            transport=transport,
-        )
+    def __init__(self, platform: PlatformSettings) -> None:
+        self._base = platform.endpoint_base_url.rstrip("/") + "/"
+        self._headers = {"Authorization": f"Bearer {platform.key}"}
+        self._session: aiohttp.ClientSession | None = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        # At the first request: a worker is loaded before the loop runs that it answers in.
+        if self._session is None:
+            tls = public_authorities() if self._base.startswith("https:") else False
+            self._session = aiohttp.ClientSession(
+                headers=self._headers,
+                connector=aiohttp.TCPConnector(limit=0, ssl=tls),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
+                trust_env=True,
+            )
+        return self._session
 
     async def close(self) -> None:
-        await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()
 
     async def request(self, method: str, path: str, stage: str, *, within_s: float, **options: Any) -> dict[str, Any]:
         """Raises `Unreached`, `AnswerLost`, `Asked`, `JobGone`, `Misconfigured`, `TooLarge` or `StageFailed`."""
         try:
             # Of the whole: an answer that drips would outlast any time-out between two of its bytes.
             async with asyncio.timeout(max(0.001, within_s)):
-                response = await self._client.request(method, path, **options)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+                asked = self._open().request(method, self._base + path, allow_redirects=False, **options)
+                async with asked as response:
+                    said = await response.read()
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise Unreached("The platform can't be reached.", stage=stage) from None
-        except (httpx.HTTPError, TimeoutError):
+        except (aiohttp.ClientError, TimeoutError):
             raise AnswerLost("The platform's answer was lost.", stage=stage) from None
-        if response.status_code >= 400:
+        if response.status >= 400:
             raise _refusal(response, stage)
         try:
-            state = response.json()
+            state = json.loads(said)
         except ValueError:
             state = None
         if not isinstance(state, dict):
@@ -95,14 +112,14 @@ _REFUSALS: dict[int, tuple[type[ImgPodError], str]] = {
 }
 
 
-def _refusal(response: httpx.Response, stage: str) -> ImgPodError:
-    status = response.status_code
+def _refusal(response: aiohttp.ClientResponse, stage: str) -> ImgPodError:
+    status = response.status
     unnamed = AnswerLost if status >= 500 else StageFailed
     cls, message = _REFUSALS.get(status, (unnamed, f"The platform answered {status}."))
     return cls(message, stage=stage, retry_after_ms=_retry_after_ms(response))
 
 
-def _retry_after_ms(response: httpx.Response) -> int | None:
+def _retry_after_ms(response: aiohttp.ClientResponse) -> int | None:
     with suppress(KeyError, ValueError, OverflowError):
         return max(0, round(1000 * float(response.headers["Retry-After"])))
     return None

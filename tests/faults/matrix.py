@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 import sys
 import time
 from collections import Counter
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import httpx
 
 from core.contracts import REQUESTS, Result, read_request
 from core.errors import ImgPodError
@@ -117,7 +115,7 @@ class Outcome:
 async def run_matrix(folder: Path) -> dict[Case, Outcome]:
     places = asyncio.Semaphore(AT_A_TIME)
     endpoints = {f"{case}.{name}": endpoint(case, name, folder) for case in CASES for name in POOLS}
-    like, tls = service_like(), ssl.create_default_context()
+    like = service_like()
     options = Options(shutdown_grace_s=0, state_dir=folder / "state", idle_timeout_s=60)
     async with (
         Localpod(endpoints, options) as pod,
@@ -127,7 +125,7 @@ async def run_matrix(folder: Path) -> dict[Case, Outcome]:
             timeout=aiohttp.ClientTimeout(total=None),
         ) as http,
     ):
-        outcomes = await asyncio.gather(*(run_case(case, pod, http, places, folder, like, tls) for case in CASES))
+        outcomes = await asyncio.gather(*(run_case(case, pod, http, places, folder, like) for case in CASES))
     return dict(zip(CASES, outcomes, strict=True))
 
 
@@ -147,14 +145,13 @@ async def run_case(
     places: asyncio.Semaphore,
     folder: Path,
     like: Service,
-    tls: ssl.SSLContext,
 ) -> Outcome:
     outcome = Outcome()
     async with places, AsyncExitStack() as stack:
         for name in POOLS:
             for number in range(0 if pod.endpoints[f"{case}.{name}"].attached is False else 2):
                 await stack.enter_async_context(working(f"{case}.{name}", number, pod, http, outcome))
-        service = service_of(case, pod, like, tls)
+        service = service_of(case, pod, like)
         stack.push_async_callback(service.endpoints.close)
         fault = pod.inject(case.fault())
         began = time.monotonic()
@@ -188,7 +185,7 @@ class working:  # noqa: N801 - a context manager, read as a verb
         await asyncio.gather(self.task, return_exceptions=True)
 
 
-def service_of(case: Case, pod: Localpod, like: Service, tls: ssl.SSLContext) -> Service:
+def service_of(case: Case, pod: Localpod, like: Service) -> Service:
     """One of the case's own, so that no circuit, history or budget is shared; what is slow to make is."""
     ids = {f"{pool}_endpoint_ids": (f"{case}.{name}",) for name, pools in POOLS.items() for pool in pools}
     slower = 3 if case.by_process else 1
@@ -196,7 +193,7 @@ def service_of(case: Case, pod: Localpod, like: Service, tls: ssl.SSLContext) ->
     own = OrchestratorSettings(**ids, **limits, queue_allowance_s=slower * STAGE_LIMIT_S, retry_budget=1)
     platform = PlatformSettings(endpoint_base_url=pod.base_url, api_key=pod.key)
     settings = like.settings.model_copy(update={"orchestrator": own, "platform": platform})
-    endpoints = Endpoints(platform, own, transport=httpx.AsyncHTTPTransport(verify=tls))
+    endpoints = Endpoints(platform, own)
     return replace(like, settings=settings, endpoints=endpoints)
 
 
