@@ -37,6 +37,8 @@ Found = TypeVar("Found")
 AnyEndpoints = Endpoints | Mapping[str, EndpointSpec | LocalEndpoint]
 KEY = "localpod"
 KEEP_ALIVE_S = 600.0
+LONGEST_LINE = 65_536
+"""Bytes of a request line: the SDK names every job in hand in its ping's address."""
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}  # noqa: S104  # what such a host is called from here
 
 
@@ -119,7 +121,9 @@ class Localpod:
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         api = Api(self.served, self.faults, key=self.options.key, state=self.state, hold_s=self.options.hold_s)
-        self._web = web.Server(api, handler_cancellation=True, access_log=None, keepalive_timeout=KEEP_ALIVE_S)
+        self._web = web.Server(
+            api, handler_cancellation=True, access_log=None, keepalive_timeout=KEEP_ALIVE_S, max_line_size=LONGEST_LINE
+        )
         try:
             self._server = await loop.create_server(self._web, self.options.host, self.options.port, backlog=1024)
         except OSError as error:
