@@ -1,8 +1,12 @@
-"""The texts that the policy is measured and tested with: the project's own lists, which lie beside its tests."""
+"""The texts that the policy is measured and tested with (the lists lie beside its tests), and where they can stand."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+from core.contracts import Route
 
 LISTS = Path(__file__).resolve().parent.parent / "tests" / "unit" / "policy"
 
@@ -18,3 +22,30 @@ ADULTS = _lines("adults.txt")
 """Explicit or suggestive text about adults: refused nowhere."""
 HARD = [(category, text) for category, _, text in (line.partition(" | ") for line in _lines("hard.txt"))]
 """(category that has to be named, text that every route refuses)."""
+
+
+# ── where a text can stand in a request ──────────────────────────────────────────────────────────────────────────────
+
+SELFIE = "aGVsbG8="
+"""Enough for a stand-in: no worker of the real ones would open it."""
+CHATS = (Route.CHAT_1TO1, Route.SHORTS, Route.SCENES)
+PROMPTS = (Route.PRIVATE, Route.GENERAL)
+
+
+def said(route: Route, role: str, text: str) -> dict[str, Any]:
+    """A chat with the text between two ordinary messages."""
+    ordinary = {"role": "user", "content": "Show me the lighthouse at dusk."}
+    return {"task": route, "messages": [ordinary, {"role": role, "content": text}, ordinary]}
+
+
+def _fields() -> Iterator[tuple[str, Callable[[str], dict[str, Any]]]]:
+    yield "profile/create style", lambda text: {"task": Route.PROFILE, "selfie": SELFIE, "style": text}
+    for route in PROMPTS:
+        yield f"{route} prompt", lambda text, route=route: {"task": route, "prompt": text}
+    for route in CHATS:
+        for role in ("user", "assistant", "system"):
+            yield f"{route} {role}", lambda text, route=route, role=role: said(route, role, text)
+
+
+FIELDS = dict(_fields())
+"""Every field of every route that takes a person's words → the request that has them there."""
