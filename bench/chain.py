@@ -8,7 +8,7 @@ Serve, whose packages don't fit beside ours, so that it has an environment of it
 `python -m venv /tmp/ray && /tmp/ray/bin/pip install "ray[serve]"`. Without it its rows are missing.
 
 Ours is asked as a client would: a job at the orchestrator's endpoint, whose end the platform tells by webhook, so that
-no poll of the client's is in the figures. The platform's rate limits hold. Stages sleep.
+no poll of the client's is in the figures; Ray Serve is asked over HTTP as well. The platform's rate limits hold.
 """
 
 from __future__ import annotations

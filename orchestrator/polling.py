@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_SHORTEST_S = 0.015
+_SHORTEST_S = 0.005
 _LONGEST_S = 0.5
 """Progress should look alive, and a cancel or a failure should not wait."""
 
@@ -69,7 +69,7 @@ def wait_s(history: History, elapsed_s: float) -> float:
     elif elapsed_s < history.early_s:
         wanted_s = history.early_s - elapsed_s
     elif elapsed_s <= history.late_s:
-        wanted_s = _SHORTEST_S
+        wanted_s = history.mean_s / 100  # an answer is then seen one per cent late at most
     else:
         wanted_s = (elapsed_s - history.late_s) / 5
     return max(_SHORTEST_S, min(wanted_s, _LONGEST_S))
