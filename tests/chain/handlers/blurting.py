@@ -1,0 +1,34 @@
+"""A stand-in that breaks where a request says so, with all that it was given, and all its secrets, in its exception."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from core.contracts import Message, StageRequest
+from core.settings import Settings
+from core.worker.entry import main
+from core.worker.job import Job, Respond, Worker
+from tests.chain.handlers import stand_in
+
+BREAKS = "breaks-the-"
+"""Followed by a stage's name, anywhere in a request."""
+
+
+def load(settings: Settings) -> Respond[StageRequest]:
+    respond = stand_in.load(settings)
+
+    async def blurt(request: StageRequest, job: Job) -> Message:
+        if f"{BREAKS}{stand_in.stage_of(request)}" in repr(request):
+            raise RuntimeError(f"{request!r} {job.s3_config!r} {dict(os.environ)!r}") from ValueError(repr(request))
+        return await respond(request, job)
+
+    return blurt
+
+
+def worker(settings: Settings) -> Worker[StageRequest]:
+    return replace(stand_in.worker(settings), load=lambda: load(settings))
+
+
+if __name__ == "__main__":
+    main(worker)
