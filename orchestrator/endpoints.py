@@ -266,7 +266,9 @@ class Endpoints:
             else:  # also again, when its worker died
                 running_since, queued_at = None, now
             until = self._until(call, deadline, started, running_since)
-            pause_s = wait_s(self.expected(call.pool, call.stage, call.size), now - (running_since or started))
+            pause_s = wait_s(
+                self.expected(call.pool, call.stage, call.size), now - (running_since or started), endpoint.in_flight
+            )
             await _sleep(pause_s, until)
             await _sleep(endpoint.polls.turn_s(), until)
             state = await self._status(endpoint, _job_id(state), call, until) or state

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _SHORTEST_S = 0.005
+_CROWD_PER_S = 500.0
 _LONGEST_S = 0.5
 """Progress should look alive, and a cancel or a failure should not wait."""
 
@@ -62,8 +63,11 @@ class History:
         return 0.0 if self.mean_s is None else self.mean_s + max(2 * self.spread_s, 0.1)
 
 
-def wait_s(history: History, elapsed_s: float) -> float:
-    """Seconds to wait before the next status request, `elapsed_s` after the job began."""
+def wait_s(history: History, elapsed_s: float, in_flight: int = 1) -> float:
+    """Seconds to wait before the next status request, `elapsed_s` after the job began.
+
+    `in_flight` jobs share the endpoint: where many wait, each can wait a little longer.
+    """
     if history.mean_s is None:
         wanted_s = elapsed_s / 10
     elif elapsed_s < history.early_s:
@@ -72,7 +76,7 @@ def wait_s(history: History, elapsed_s: float) -> float:
         wanted_s = history.mean_s / 100  # an answer is then seen one per cent late at most
     else:
         wanted_s = (elapsed_s - history.late_s) / 5
-    return max(_SHORTEST_S, min(wanted_s, _LONGEST_S))
+    return max(_SHORTEST_S, min(max(wanted_s, in_flight / _CROWD_PER_S), _LONGEST_S))
 
 
 class Quota:
