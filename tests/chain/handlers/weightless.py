@@ -1,0 +1,95 @@
+"""The three real handlers in one worker, over backends without weights: everything but the models' own work is real.
+
+`WEIGHTLESS_WRITES` is what the language model answers, `WEIGHTLESS_AGE` the age that is read from any selfie.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from PIL import Image
+
+from core.backends import Completion, Outcome, Painted, Painting, Reading, Watch
+from core.contracts import (
+    STAGE_REQUESTS,
+    AnalyzeRequest,
+    FaceMeta,
+    FaceQuality,
+    Features,
+    GenerateRequest,
+    Message,
+    ModelInfo,
+    StageRequest,
+)
+from core.publishing import Publisher
+from core.settings import ROOT, Settings
+from core.worker.device import Device
+from core.worker.entry import main
+from core.worker.job import Job, Respond, Worker
+from core.writing import Budget
+from handlers import llm, selfie, zimage
+
+INFO = ModelInfo(name="weightless", revision="0", profile="none")
+FACE = FaceMeta(
+    detected=True, box=(0, 0, 9, 9), confidence=1, faces_in_picture=1, quality_score=1, components=FaceQuality()
+)
+
+
+class Reads:
+    info = INFO
+
+    def generate(self, requests: Sequence[Image.Image], watch: Watch) -> list[Outcome[Reading]]:
+        age = os.environ.get("WEIGHTLESS_AGE", "25_34")
+        features = Features.model_validate({"age_band": age, "hair_color": "red", "confidence": {"age_band": 0.97}})
+        return [Reading(features, FACE) for _ in requests]
+
+
+class Writes:
+    info = INFO
+
+    def generate(self, requests: Sequence[Completion], watch: Watch) -> list[Outcome[str]]:
+        return [os.environ.get("WEIGHTLESS_WRITES", "")] * len(requests)
+
+
+class Paints:
+    info = INFO
+    sides = (64, 256)
+    default_side = 64
+
+    def bucket(self, request: Painting) -> tuple[int, ...]:
+        return (request.width, request.height)
+
+    def generate(self, requests: Sequence[Painting], watch: Watch) -> list[Outcome[Painted]]:
+        return [Painted(Image.new("RGB", (one.width, one.height), (200, 120, 40)), one.seed, 8) for one in requests]
+
+
+class FindsSafe:
+    name = "finds-safe"
+
+    def score(self, image: Image.Image) -> float:
+        return 0.01
+
+
+def load(settings: Settings) -> Respond[StageRequest]:
+    probability = settings.policy.minor_probability
+    reads, writes, paints = Reads(), Writes(), Paints()
+    analyze = selfie.handler(reads, Device(reads.generate), signing_key=settings.policy.key)
+    write = llm.handler(writes, llm.writer(writes, Budget(), max_batch=1, window_s=0), minor_probability=probability)
+    publisher = Publisher.from_settings(settings.storage, max_bytes=settings.worker.max_result_bytes)
+    paint = zimage.handler(paints, FindsSafe(), Device(paints.generate), publisher, threshold=0.85)
+
+    async def respond(request: StageRequest, job: Job) -> Message:
+        if isinstance(request, AnalyzeRequest):
+            return await analyze(request, job)
+        return await paint(request, job) if isinstance(request, GenerateRequest) else await write(request, job)
+
+    return respond
+
+
+def worker(settings: Settings) -> Worker[StageRequest]:
+    return Worker("weightless", STAGE_REQUESTS, lambda: load(settings), 1, 2, ROOT / "test_input.json")
+
+
+if __name__ == "__main__":
+    main(worker)
