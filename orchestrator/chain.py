@@ -118,6 +118,9 @@ class Chain:
         try:
             result = await self._stage("expand", Pool.LLM, asked, ExpandResult, by=by, ends_at_percent=40, short=True)
         except _FAILURES_TO_DO_WITHOUT as error:
+            if self.settings.llm.classifier != "none" and self.treated_as == "moderated":
+                # The deployment wants a classifier's opinion of this chat, and only the llm worker gives one.
+                raise
             self._do_without("expand", error, "template_prompt")
             return template_prompt(request.messages, request.features)
         return result.prompt

@@ -15,6 +15,7 @@ from bench.obfuscations import WAYS
 from bench.texts import CHATS, FIELDS, HARD, PROMPTS, SELFIE, said
 from core.contracts import Route
 from core.policy import Action, judge
+from localpod import Fault, FaultKind
 from tests.chain.conftest import Caller, children
 
 Start = Callable[..., Caller]
@@ -83,3 +84,15 @@ def test_features_of_somebody_under_18_are_refused_on_every_route(stand_ins: Sta
     for state in all_at_once(caller, requests):
         assert '"minor_suspected"' in state["error"]
     assert {line["stage"] for line in executions()} == {"analyze"}
+
+
+def test_a_chat_that_the_classifier_could_not_hear_is_painted_on_the_adult_route_alone(
+    stand_ins: Start, executions: Executions
+) -> None:
+    caller = stand_ins(LLM_CLASSIFIER="guard")
+    caller.pod.inject(Fault(kind=FaultKind.SERVER_ERROR, endpoint="llm", times=None))
+    for route in (Route.SHORTS, Route.SCENES):
+        assert caller.error(said(route, "user", "a lighthouse at dusk"))["stage"] == "expand"
+    assert executions() == []
+    result = caller.output(said(Route.CHAT_1TO1, "user", "a lighthouse at dusk"))
+    assert ("expand", "template_prompt") in {(item["stage"], item["fallback"]) for item in result["degraded"]}
