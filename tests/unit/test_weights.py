@@ -75,6 +75,17 @@ def test_an_unknown_profile_is_refused_with_the_known_ones(tmp_path: Path) -> No
         locate("half", Model.TEXT, tmp_path)
 
 
+def test_a_model_that_a_profile_does_not_have_is_refused_and_not_fetched_with_the_rest(
+    source: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(WeightsMissing, match="set WEIGHTS=full"):
+        fetch("embedded", [Model.GUARD], tmp_path, say_nothing)
+    entry = weights.TABLE[Profile.EMBEDDED][Model.TEXT]
+    monkeypatch.setitem(weights.TABLE, Profile.EMBEDDED, {Model.TEXT: entry})
+    assert [located.name for located in fetch("embedded", root=tmp_path, progress=say_nothing)] == ["tiny"]
+    verify("embedded", root=tmp_path)
+
+
 def test_fetched_weights_are_located_with_their_facts(source: Written, tmp_path: Path) -> None:
     located = get(tmp_path)
     assert located == locate("embedded", Model.TEXT, tmp_path)
@@ -154,7 +165,8 @@ def test_a_moving_name_is_no_commit(commit: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_every_full_model_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LLM_WEIGHTS_COMMIT", "SELFIE_WEIGHTS_COMMIT", "ZIMAGE_WEIGHTS_COMMIT", "SELFIE_FACE_WEIGHTS_SHA256"):
+    commits = ("LLM_WEIGHTS_COMMIT", "LLM_GUARD_WEIGHTS_COMMIT")
+    for name in (*commits, "SELFIE_WEIGHTS_COMMIT", "ZIMAGE_WEIGHTS_COMMIT", "SELFIE_FACE_WEIGHTS_SHA256"):
         monkeypatch.delenv(name, raising=False)
     assert all(entry.source.revision for entry in weights.TABLE[Profile.FULL].values())
 
