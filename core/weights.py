@@ -318,8 +318,7 @@ _EMBEDDED = {
     ),
     Model.IMAGE: Entry(
         "img-pod-tiny-zimage",
-        Made("embedded.tiny:make_zimage", "untrained-1"),
-        Facts(sides=(64, 256), default_side=128),
+        Repository("embedded/weights/zimage", "a044730c6724cc373446b228618470f68a4753acce4d04d0102256df30d0a810"),
     ),
     Model.CHECKER: _CHECKER,
 }

@@ -1,8 +1,8 @@
-"""Untrained checkpoints of the production classes, small enough to be made when they are first wanted.
+"""An untrained reading model of the production's class, made when it is first wanted.
 
-They paint noise and answer at random, but through every line that the full models go through: `ZImagePipeline`,
-`Qwen2VLForConditionalGeneration` with its real processor, and tokenizers of the same kind. Deterministic: the same
-library versions make the same bytes.
+It answers at random, but through every line that the full model goes through: `Qwen2VLForConditionalGeneration` with
+its real processor and a tokenizer of the same kind. Deterministic: the same library versions make the same bytes.
+`embedded.train_vlm` makes the one that replaces it.
 """
 
 from __future__ import annotations
@@ -64,62 +64,6 @@ def _texts() -> Iterator[str]:
     for attribute, values in ATTRIBUTES.items():
         for value in values:
             yield portrait_prompt(Features.model_validate({attribute: value}))
-
-
-def make_zimage(folder: Path) -> None:
-    """Write a `ZImagePipeline` of about 0.6 million parameters into `folder`."""
-    from diffusers import (
-        AutoencoderKL,
-        FlowMatchEulerDiscreteScheduler,
-        ZImagePipeline,
-        ZImageTransformer2DModel,
-    )
-    from transformers import Qwen3Config, Qwen3Model
-
-    torch.manual_seed(SEED)
-    tokenizer = make_tokenizer()
-    encoder = Qwen3Model(
-        Qwen3Config(
-            vocab_size=len(tokenizer),
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=3,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            head_dim=32,
-            max_position_embeddings=1024,
-        )
-    )
-    transformer = ZImageTransformer2DModel(
-        dim=96,
-        n_layers=2,
-        n_refiner_layers=1,
-        n_heads=3,
-        n_kv_heads=3,
-        cap_feat_dim=64,
-        axes_dims=[8, 12, 12],
-        axes_lens=[1024, 512, 512],
-    )
-    with torch.no_grad():
-        # The library leaves these two uninitialised until weights are loaded.
-        transformer.x_pad_token.normal_(std=0.02)
-        transformer.cap_pad_token.normal_(std=0.02)
-    vae = AutoencoderKL(
-        down_block_types=["DownEncoderBlock2D"] * 4,
-        up_block_types=["UpDecoderBlock2D"] * 4,
-        block_out_channels=[16, 16, 16, 16],
-        layers_per_block=1,
-        latent_channels=16,
-        norm_num_groups=8,
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-        scaling_factor=0.3611,
-        shift_factor=0.1159,
-        mid_block_add_attention=False,
-    )
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
-    parts = {"scheduler": scheduler, "vae": vae, "text_encoder": encoder, "tokenizer": tokenizer}
-    ZImagePipeline(**parts, transformer=transformer).to(torch.bfloat16).save_pretrained(folder)
 
 
 def make_qwen2vl(folder: Path) -> None:

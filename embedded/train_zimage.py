@@ -29,7 +29,7 @@ from embedded.tokenizer import load_tokenizer
 from embedded.training import Averaged, Clock, Run, to_signed, two_optimizers
 from embedded.wording import prompt_of
 
-SIDE = 128
+SIDE = 96
 SHIFT = 3.0
 CAPTION_MULTIPLE = 32
 """The transformer pads captions to multiples of this."""
@@ -95,11 +95,11 @@ BLOCKS = ("layers.", "noise_refiner.", "context_refiner.")
 # ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def latents_of(data: Path, runs: Path) -> tuple[torch.Tensor, list[int]]:
-    """`(N, 2, 16, 16, 16)` half floats of every adult's picture and its mirror image, and their places in the split."""
+def latents_of(data: Path, runs: Path, at_most: int) -> tuple[torch.Tensor, list[int]]:
+    """`(N, 2, 16, H/8, W/8)` half floats of adults' pictures and their mirror images, and their places in the split."""
     path = runs / "latents.pt"
     _, records = dataset.load(data, "train")
-    adults = [index for index, record in enumerate(records) if dataset.is_adult(record)]
+    adults = [index for index, record in enumerate(records) if dataset.is_adult(record)][:at_most]
     if not path.exists():
         vae = AutoencoderKL.from_pretrained(runs / "vae").eval()
         pictures, kept = dataset.reduced(data, "train", SIDE), []
@@ -117,8 +117,8 @@ def latents_of(data: Path, runs: Path) -> tuple[torch.Tensor, list[int]]:
 class Batches:
     """Latents with prompts, in batches whose captions are padded alike."""
 
-    def __init__(self, data: Path, runs: Path, tokenizer: Qwen2Tokenizer, size: int, seed: int) -> None:
-        self.latents, adults = latents_of(data, runs)
+    def __init__(self, data: Path, runs: Path, tokenizer: Qwen2Tokenizer, size: int, seed: int, at_most: int) -> None:
+        self.latents, adults = latents_of(data, runs, at_most)
         _, records = dataset.load(data, "train")
         self.records = [records[index] for index in adults]
         self.tokenizer, self.size, self.rng = tokenizer, size, random.Random(seed)
@@ -159,12 +159,13 @@ def noise_levels(count: int) -> torch.Tensor:
 # ── training ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _main(  # a command's options
+def _main(  # noqa: PLR0913  # a command's options
     data: Path,
     runs: Path,
     minutes: float = 60,
     batch: int = 32,
     peak: float = 1.5e-3,
+    pictures: int = 100_000,
     threads: int = 1,
     *,
     only_save: Annotated[bool, typer.Option()] = False,
@@ -177,7 +178,7 @@ def _main(  # a command's options
     muon, adam = two_optimizers(painter, BLOCKS, peak)
     parts: dict[str, Any] = {"painter": painter, "average": average.model, "muon": muon, "adam": adam}
     first = run.resume(**parts)
-    batches = Batches(data, runs, tokenizer, batch, first)
+    batches = Batches(data, runs, tokenizer, batch, first, pictures)
     if not only_save:
         _train(painter, average, (muon, adam), batches, Clock(minutes, peak), run, first)
     save(average.model, runs, tokenizer, batches)
