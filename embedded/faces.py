@@ -191,7 +191,7 @@ def _definite_hair(values: dict[str, StrEnum], rng: random.Random) -> dict[str, 
     if style in (HairStyle.NONE, HairStyle.UNKNOWN):
         style = HairStyle.STRAIGHT
     if color == HairColor.UNKNOWN:
-        color = rng.choice(list(HAIR))  # type: ignore[arg-type]  # the palette's keys are HairColor members
+        color = HairColor(rng.choice(list(HAIR)))
     if length == HairLength.UNKNOWN or (length == HairLength.SHORT and style in (HairStyle.BUN, HairStyle.PONYTAIL)):
         length = HairLength.MEDIUM
     return {"hair_style": style, "hair_length": length, "hair_color": color}

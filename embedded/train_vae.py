@@ -97,7 +97,7 @@ def _main(
             noisy = mean + torch.randn_like(mean) * mean.detach().float().std() * LATENT_NOISE
             out = vae.decode(noisy).sample
         loss = _loss(out.float(), wanted)
-        (loss + 1e-4 * mean.float().square().mean()).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        (loss + 1e-4 * mean.float().square().mean()).backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

@@ -186,7 +186,7 @@ def _main(  # noqa: PLR0913  # a command's options
 
 def _train(  # what a training loop holds
     painter: Painter,
-    average: Averaged,
+    average: Averaged[Painter],
     both: tuple[torch.optim.Muon, torch.optim.AdamW],
     batches: Batches,
     clock: Clock,

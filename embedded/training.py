@@ -68,8 +68,8 @@ class Averaged(Generic[M]):
         keep = min(self.keep, (1 + step) / (10 + step))
         for mine, theirs in zip(self.model.parameters(), model.parameters(), strict=True):
             mine.lerp_(theirs, 1 - keep)
-        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
-            mine.copy_(theirs)
+        for kept, current in zip(self.model.buffers(), model.buffers(), strict=True):
+            kept.copy_(current)
 
 
 class Run:
@@ -112,7 +112,8 @@ class Run:
 
 def two_optimizers(model: nn.Module, blocks: Sequence[str], peak: float) -> tuple[torch.optim.Muon, torch.optim.AdamW]:
     """Muon for the matrices in parts whose names hold one of `blocks`, AdamW for all else."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, weight in model.named_parameters():
         is_inner = weight.ndim == 2 and any(part in name for part in blocks)
         (matrices if is_inner else others).append(weight)
