@@ -11,11 +11,21 @@ May import: pydantic. Nothing is loaded, judged or drawn here.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
 from core.errors import InvalidRequest, TooLarge, UnknownTask
 
@@ -28,6 +38,13 @@ MAX_PROMPT_CHARS = 2_000
 MAX_STYLE_CHARS = 300
 MAX_SELFIE_CHARS = 9_800_000
 """Base64 of 7 MiB, with room for a data URI's head."""
+
+
+def _with_something_to_see(text: str) -> str:
+    """Refuses what only looks empty: zero-width characters, controls, odd spaces (Unicode categories C and Z)."""
+    if all(unicodedata.category(char)[0] in "CZ" for char in text):
+        raise ValueError("must not be blank")
+    return text
 
 
 class Message(BaseModel):
@@ -201,6 +218,12 @@ class Earrings(StrEnum):
     UNKNOWN = "unknown"
 
 
+Seen = AfterValidator(_with_something_to_see)
+MessageText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_MESSAGE_CHARS), Seen]
+Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT_CHARS), Seen]
+LongPrompt = Annotated[str, StringConstraints(min_length=1, max_length=2 * MAX_PROMPT_CHARS), Seen]
+"""What our own processes send on: a prompt with a constraint or a person in front of it."""
+
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -281,7 +304,7 @@ class ChatMessage(Message):
     """One turn of a chat. It is material for a picture, never an instruction to a model."""
 
     role: Literal["user", "assistant", "system"] = Field(description="Who said it.")
-    content: Annotated[str, StringConstraints(min_length=1, max_length=MAX_MESSAGE_CHARS, pattern=r"\S")] = Field(
+    content: MessageText = Field(
         description="What was said; of more than 25 words, it is shortened before a prompt is made of it."
     )
 
@@ -290,8 +313,8 @@ class Subject(Message):
     """Who the features describe, as the caller attests; needed to draw them on the route that allows adult content."""
 
     kind: Literal["self", "synthetic"] = Field(description="The caller's own likeness, or a person who doesn't exist.")
-    adult_use_consent: bool = Field(description="The person agrees to adult pictures being made of them.")
-    age_attested: bool = Field(description="The caller attests that the person is 18 or older.")
+    adult_use_consent: StrictBool = Field(description="The person agrees to adult pictures being made of them.")
+    age_attested: StrictBool = Field(description="The caller attests that the person is 18 or older.")
 
 
 class ModelInfo(Message):
@@ -358,7 +381,6 @@ class StageRecord(Message):
 Side = Annotated[int, Field(strict=True, ge=64, le=1536, multiple_of=16)]
 Seed = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
-Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT_CHARS, pattern=r"\S")]
 Style = Annotated[str, StringConstraints(max_length=MAX_STYLE_CHARS)]
 Messages = Annotated[tuple[ChatMessage, ...], Field(min_length=1, max_length=MAX_MESSAGES)]
 ImageFormat = Literal["webp", "png", "jpeg"]
@@ -379,10 +401,12 @@ class PictureRequest(Message):
     )
     height: Side | None = Field(default=None, description="px, as `width`.")
     output_format: ImageFormat = Field(default="webp", description="The picture's file format.")
-    timeout_s: Annotated[float, Field(ge=1, le=900)] | None = Field(
+    timeout_s: Annotated[float, Field(strict=True, ge=1, le=900)] | None = Field(
         default=None, description="For the whole request, queueing and cold starts included."
     )
-    include_prompt: bool = Field(default=False, description="Also write the prompt into the picture's own metadata.")
+    include_prompt: StrictBool = Field(
+        default=False, description="Also write the prompt into the picture's own metadata."
+    )
 
 
 class PersonRequest(PictureRequest):
@@ -438,7 +462,7 @@ class ImageGen(PersonRequest):
 
     task: Literal[Route.GENERAL] = Field(description="Names this request.")
     prompt: Prompt = Field(description="What the picture shows, in your own words.")
-    caption: bool = Field(default=False, description="Also write a caption.")
+    caption: StrictBool = Field(default=False, description="Also write a caption.")
 
 
 Request = ProfileCreate | Chat1to1 | ChatShorts | ChatScenes | ChatPrivate | ImageGen
@@ -497,7 +521,7 @@ class Result(Picture):
 class StageContext(Message):
     """Set by our own processes only; a direct caller of a worker leaves it out."""
 
-    contract: int = Field(default=CONTRACT_VERSION, description="Version of these messages.")
+    contract: int = Field(default=CONTRACT_VERSION, ge=1, description="Version of these messages.")
     trace_id: Identifier = Field(description="Ties the stages' log lines to their request.")
     replay_key: Identifier | None = Field(
         default=None, description="A worker that meets the same key twice answers from its cache."
@@ -537,23 +561,21 @@ class CaptionRequest(StageRequest):
     """Prompt → caption, for every route."""
 
     task: Literal["chat/1to1/caption"] = Field(description="Names this request.")
-    prompt: Annotated[str, StringConstraints(min_length=1, max_length=2 * MAX_PROMPT_CHARS, pattern=r"\S")] = Field(
-        description="The prompt that the picture is painted from."
-    )
+    prompt: LongPrompt = Field(description="The prompt that the picture is painted from.")
 
 
 class GenerateRequest(StageRequest):
     """Prompt → picture. Judged again here by the route that the task names; a refused prompt reaches no device."""
 
     task: GenerateTask = Field(description="Names the route, whose policy holds.")
-    prompt: Annotated[str, StringConstraints(min_length=1, max_length=2 * MAX_PROMPT_CHARS, pattern=r"\S")] = Field(
-        description="What the picture shows."
-    )
+    prompt: LongPrompt = Field(description="What the picture shows.")
     seed: Seed | None = Field(default=None, description="Unset, one is drawn; the result says which.")
     width: Side | None = Field(default=None, description="px. Unset, the weights' own size.")
     height: Side | None = Field(default=None, description="px, as `width`.")
     output_format: ImageFormat = Field(default="webp", description="The picture's file format.")
-    include_prompt: bool = Field(default=False, description="Also write the prompt into the picture's own metadata.")
+    include_prompt: StrictBool = Field(
+        default=False, description="Also write the prompt into the picture's own metadata."
+    )
 
 
 STAGE_REQUESTS: dict[str, type[StageRequest]] = {
@@ -567,7 +589,7 @@ STAGE_REQUESTS: dict[str, type[StageRequest]] = {
 class StageResult(Message):
     """What every worker's result carries."""
 
-    contract: int = Field(default=CONTRACT_VERSION, description="Version of these messages.")
+    contract: int = Field(default=CONTRACT_VERSION, ge=1, description="Version of these messages.")
     request_id: str | None = Field(default=None, description="The request's own.")
     worker_id: str | None = Field(default=None, description="The worker that ran the job.")
     model: ModelInfo = Field(description="What did the work.")
@@ -628,7 +650,6 @@ _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}", re.ASCII)
 _PLAINER = {
     "Extra inputs are not permitted": "there is no such field",
     "Field required": "is required",
-    r"String should match pattern '\S'": "must not be blank",
     r"String should match pattern '^[\x21-\x7e]+$'": "must be printable ASCII without spaces",
     "Input should be a valid string, unable to parse raw data as a unicode string": "is no valid text",
 }

@@ -47,8 +47,8 @@ Safe: TypeAlias = Callable[[str], bool]
 class Budget:
     """What a text may cost with the weights at hand, and how much they can be trusted with.
 
-    A message beyond `shortened_by_model` is shortened by code. `guided`: code begins the prompt with the request, and
-    the model only goes on.
+    Messages beyond `shortened_by_model` of them, or longer than `model_reads_chars`, are shortened by code. `guided`:
+    code begins the prompt with the request, and the model only goes on.
     """
 
     expansion_tokens: int = 200
@@ -56,6 +56,7 @@ class Budget:
     shorten_tokens: int = 60
     attempts: int = 2
     shortened_by_model: int = 8
+    model_reads_chars: int = 4_000
     temperature: float = 0.7
     guided: bool = False
 
@@ -64,7 +65,13 @@ BUDGETS = {
     "full": Budget(),
     # A model of 135 M parameters that writes 25 tokens a second on two cores, and soon loses the thread.
     "embedded": Budget(
-        expansion_tokens=64, caption_tokens=28, shorten_tokens=40, attempts=1, shortened_by_model=2, guided=True
+        expansion_tokens=64,
+        caption_tokens=28,
+        shorten_tokens=40,
+        attempts=1,
+        shortened_by_model=2,
+        model_reads_chars=600,
+        guided=True,
     ),
 }
 """By weights profile."""
@@ -115,7 +122,7 @@ def expand(
 
 def caption(prompt: str, safe: Safe, seed: int = 0, budget: Budget = BUDGETS["full"]) -> Program[Caption]:
     """A prompt → one sentence of 10 to 15 words that anyone may read."""
-    material = as_material("picture", " ".join(prompt.split()[:MAX_EXPANSION_WORDS]))
+    material = as_material("picture", " ".join(prompt.split()[:MAX_EXPANSION_WORDS])[: budget.model_reads_chars])
     for attempt in range(budget.attempts):
         [answer] = yield [
             Completion(
@@ -151,7 +158,8 @@ def _shorten_all(messages: Sequence[ChatMessage], seed: int, budget: Budget) -> 
     """Every message of more than 25 words shortened: the newest by the model, all of them in one batch."""
     long = [place for place, message in enumerate(messages) if _length(message.content) > MAX_MESSAGE_WORDS]
     texts = {place: shortened_by_code(messages[place].content) for place in long}
-    asked = long[-budget.shortened_by_model :] if budget.shortened_by_model else []
+    readable = [place for place in long if len(messages[place].content) <= budget.model_reads_chars]
+    asked = readable[-budget.shortened_by_model :] if budget.shortened_by_model else []
     programs = [shorten(messages[place].content, seed, budget) for place in asked]
     texts.update(zip(asked, (yield from _side_by_side(programs)), strict=True))
     return [

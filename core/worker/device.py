@@ -104,7 +104,7 @@ class Device(Generic[Q, R]):
         self._line: deque[_Waiting[Q, R]] = deque()
         self._news = threading.Condition()
         self._closed = False
-        self._last_size = 0
+        self._crowd = 0
         self._lost: DeviceLost | None = None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -146,13 +146,10 @@ class Device(Generic[Q, R]):
 
     def _next_batch(self) -> list[_Waiting[Q, R]] | None:
         with self._news:
-            # A lone job with nobody in line is no crowd: whoever works in sequence must not wait for himself.
-            crowd = self._last_size + len(self._line)
-            expected = crowd if crowd > 1 else 0
             self._news.wait_for(lambda: self._line or self._closed)
             if self._closed:
                 return None
-            self._await_company(expected)
+            self._await_company(self._crowd if self._crowd > 1 else 0)
             return self._gather()
 
     def _await_company(self, expected: int) -> None:
@@ -168,13 +165,16 @@ class Device(Generic[Q, R]):
         batch = [job for job in waiting if job.bucket == waiting[0].bucket][: self._max_batch]
         taken = set(map(id, batch))
         self._line = deque(job for job in waiting if id(job) not in taken)
-        self._last_size = len(batch)
         return batch
 
     def _run(self, batch: Sequence[_Waiting[Q, R]]) -> None:
         started = time.monotonic()
         try:
-            outcomes = self._outcomes(batch)
+            try:
+                outcomes = self._outcomes(batch)
+            finally:
+                # Before anyone hears: whoever works in sequence comes back at once, and must not wait for himself.
+                self._crowd = len(batch) + len(self._line)
         except DeviceError as error:
             for job in batch:
                 job.tell(error)

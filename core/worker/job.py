@@ -97,9 +97,10 @@ async def answer(
     with structlog.contextvars.bound_contextvars(job_id=job_id, worker=worker.name):
         try:
             request = read_request(raw.get("input"), worker.tasks)
-            with structlog.contextvars.bound_contextvars(**_traits(request)):
-                result = await respond(request, Job(job_id, progress, _s3_config(raw)))
-                return Reply.of_result(result, max_bytes=max_bytes)
+            # Not unbound again: each job is a task with a context of its own, and its failure is logged below.
+            structlog.contextvars.bind_contextvars(**_traits(request))
+            result = await respond(request, Job(job_id, progress, _s3_config(raw)))
+            return Reply.of_result(result, max_bytes=max_bytes)
         except ImgPodError as error:
             log.info("job failed", code=error.code, stage=error.stage, retryable=error.retryable)
             return Reply.of_error(error)

@@ -15,6 +15,8 @@ which the loop knows as a `Platform`.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import random
 import signal
 import time
@@ -368,4 +370,7 @@ def _replay_key(raw: dict[str, Any], job_id: str) -> str:
     payload = raw.get("input")
     context = payload.get("context") if isinstance(payload, dict) else None
     key = context.get("replay_key") if isinstance(context, dict) else None
-    return key if isinstance(key, str) and key else job_id
+    if not isinstance(key, str) or not key:
+        return job_id
+    # The same key with another body is another job: whoever knows a key must not be given what it made for others.
+    return f"{key} {hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -26,11 +27,14 @@ KNOWN_SDK = "1.12."
 
 
 def _import_sdk() -> None:
-    """`import runpod` without py-cpuinfo's second.
+    """`import runpod` without py-cpuinfo's second, and without its hand on everybody's logs.
 
     rp_debugger.py asks for the processor's name at import, debugger or not, and py-cpuinfo waits about a second for it
     (workhorsy/py-cpuinfo #205). The stub lives only as long as the import, for others do use the package.
+    rp_upload.py calls `logging.basicConfig(level=INFO)`: every library's chatter, with addresses in it, would appear.
     """
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
     os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")  # its default, DEBUG, logs every input and output
     stub = types.ModuleType("cpuinfo")
     stub.__dict__["get_cpu_info"] = lambda: {"brand_raw": "not asked"}
@@ -40,6 +44,7 @@ def _import_sdk() -> None:
     try:
         import runpod.serverless  # noqa: F401 - imported for what it does to sys.modules
     finally:
+        root.handlers, root.level = handlers, level
         if ours:
             del sys.modules["cpuinfo"]
 

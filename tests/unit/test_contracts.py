@@ -102,6 +102,13 @@ def test_every_route_has_a_request_and_every_worker_task_but_the_caption_a_route
         (imagegen(prompt=None), "prompt"),
         (imagegen(prompt=""), "prompt"),
         (imagegen(prompt=" \n\t"), "prompt"),
+        (imagegen(prompt="\u200b\u00a0\x00"), "prompt"),
+        (imagegen(caption="yes"), "caption"),
+        (imagegen(timeout_s="5"), "timeout_s"),
+        (
+            chat(task="chat/1to1/imagegen", subject={"kind": "self", "adult_use_consent": True, "age_attested": 1}),
+            "subject.age_attested",
+        ),
         (imagegen(prompt=7), "prompt"),
         (imagegen(prompt=f"{SECRET} \ud800"), "prompt"),
         (imagegen(sed=7), "sed"),

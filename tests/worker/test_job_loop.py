@@ -134,6 +134,16 @@ async def test_another_job_with_the_same_replay_key_gets_the_same_reply():
         assert bench.platform.replies("b") == [{"output": "a"}]
 
 
+async def test_another_body_under_the_same_replay_key_is_a_job_of_its_own():
+    async with Bench(running=2, concurrency=2) as bench:
+        bench.platform.deliver("a", context={"replay_key": "k"}, prompt="one")
+        bench.platform.deliver("b", context={"replay_key": "k"}, prompt="another")
+        await until(lambda: bench.runs == ["a", "b"])
+        bench.end("a")
+        bench.end("b")
+        await until(lambda: bench.platform.replies("b") == [{"output": "b"}])
+
+
 async def test_cancelling_the_first_of_two_jobs_with_one_key_leaves_the_second_to_run():
     async with Bench(running=2, concurrency=2) as bench:
         bench.platform.deliver("a", context={"replay_key": "k"})

@@ -116,11 +116,11 @@ async def test_a_crowd_that_comes_back_one_by_one_is_one_batch_again(model):
 
 
 async def test_a_lone_caller_does_not_wait_for_the_window(model):
-    on = device(model, max_batch=8, window_s=1)
+    on = device(model, max_batch=8, window_s=3)
     started = time.monotonic()
     for _ in range(5):
         await on.run("a")
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 3
     assert [len(batch) for batch in model.batches] == [1] * 5
 
 
@@ -138,15 +138,15 @@ async def test_two_callers_out_of_step_find_together(model):
 
 
 async def test_a_crowd_that_has_gone_is_waited_for_once_and_no_longer_than_the_window(model):
-    on = device(model, max_batch=8, window_s=0.2)
+    on = device(model, max_batch=8, window_s=1.0)
     await asyncio.gather(*(on.run(str(number)) for number in range(4)))
     started = time.monotonic()
     await on.run("a")
     first = time.monotonic() - started
     await on.run("b")
     second = time.monotonic() - started - first
-    assert 0.1 < first < 1
-    assert second < 0.1
+    assert 0.5 < first < 5
+    assert second < first / 2
 
 
 # ── cancelling ───────────────────────────────────────────────────────────────────────────────────────────────────────
