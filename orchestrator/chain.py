@@ -136,7 +136,7 @@ class Chain:
             include_prompt=self.request.include_prompt,
             **self._common("generate"),
         )
-        return await self._stage("generate", self._picture_pool, request, GenerateResult, ends_at_percent=100)
+        return await self._stage("generate", self._picture_pool, request, GenerateResult, ends_at_percent=95)
 
     async def caption(self, prompt: str) -> str:
         """A caption that anyone may read. Where the llm is down, late or unfit, one made by code from the prompt."""

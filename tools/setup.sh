@@ -25,8 +25,8 @@ set_up() {
   wanted=$(sha256sum "$lock" | cut -d' ' -f1)
   if [ ! -x .venv/bin/python ] || [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     python=$(find_python) || return 1
-    say 'Setting up .venv: about 5 GB are installed once, which takes a few minutes …'
-    "$python" -m venv --clear .venv
+    say 'Setting up .venv: about 5 GB the first time, which takes a few minutes; later only what has changed …'
+    [ -x .venv/bin/python ] || "$python" -m venv .venv
     PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/pip install --quiet --require-hashes --requirement "$lock"
     printf '%s\n' "$wanted" >"$stamp"
   fi
