@@ -318,7 +318,7 @@ _EMBEDDED = {
     ),
     Model.IMAGE: Entry(
         "img-pod-tiny-zimage",
-        Repository("embedded/weights/zimage", "a044730c6724cc373446b228618470f68a4753acce4d04d0102256df30d0a810"),
+        Repository("embedded/weights/zimage", "bb613654616525db6ab1492c76794f56ff7a22fcf42323d69975bcc67d74663c"),
     ),
     Model.CHECKER: _CHECKER,
 }
