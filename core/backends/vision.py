@@ -227,7 +227,7 @@ class FaceFinder:
         from PIL import ImageFilter
 
         scale = self.side * _AFAR_SHARE / max(image.size)
-        width, height = round(image.width * scale), round(image.height * scale)
+        width, height = (max(1, round(side * scale)) for side in image.size)
         left, top = (self.side - width) // 2, (self.side - height) // 2
         ground = Pictures.new("RGB", (self.side, self.side), (128, 128, 128))
         ground.paste(image.resize((width, height)), (left, top))

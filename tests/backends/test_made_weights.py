@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from core.settings import ROOT
 from core.weights import Facts, _recast, write_manifest
 from embedded.tiny import make_qwen2vl
 
@@ -40,11 +43,18 @@ def test_a_made_model_has_the_same_bytes_every_time(tmp_path: Path) -> None:
     assert manifests[0] == manifests[1]
 
 
+_ASK_THE_LIBRARY = """
+from core.backends.vision import _keep_to_itself
+_keep_to_itself()
+from ultralytics.utils import AUTOINSTALL, SAFE_LOAD
+from ultralytics.utils.events import events
+print(AUTOINSTALL, SAFE_LOAD, events.enabled)
+"""
+
+
 def test_the_detectors_library_sends_nothing_and_installs_nothing() -> None:
-    from core.backends.vision import _keep_to_itself
-
-    _keep_to_itself()
-    from ultralytics.utils import AUTOINSTALL, SAFE_LOAD
-    from ultralytics.utils.events import events
-
-    assert (AUTOINSTALL, SAFE_LOAD, events.enabled) == (False, True, False)
+    # In a process of its own: the library reads its settings once, when it is first imported.
+    said = subprocess.run(
+        [sys.executable, "-c", _ASK_THE_LIBRARY], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == ["False", "True", "False"]
