@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -103,6 +104,7 @@ def platform() -> Iterator[Client]:
         yield Client(f"{base}/{endpoint}/", key)
         return
     console.print("Starting the platform and its workers on this machine …")
+    shutil.rmtree(OUT / "logs", ignore_errors=True)  # the last run's
     with LocalpodThread(load_endpoints(), Options(warm=True, state_dir=OUT / "logs")) as pod:
         yield Client(f"{pod.base_url}/orchestrator/", pod.key)
 
