@@ -11,7 +11,7 @@ generate. The task names the route whose policy holds. Importing this module loa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from core.backends import ImageBackend, Painted, Painting, PictureChecker
 from core.contracts import GenerateRequest, GenerateResult, GenerateTask
@@ -22,7 +22,7 @@ from core.policy import POLICY_VERSION, prepare
 from core.publishing import Publisher
 from core.settings import ROOT, Settings
 from core.weights import Model
-from core.worker.device import Device, Done
+from core.worker.device import Device
 from core.worker.job import Job, Respond, Worker
 
 
@@ -32,7 +32,6 @@ class _Meter:
 
     device_ms: int = 0
     batch_size: int = 1
-    done: list[Done[Painted]] = field(default_factory=list)
 
 
 def handler(
