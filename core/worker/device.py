@@ -170,11 +170,7 @@ class Device(Generic[Q, R]):
     def _run(self, batch: Sequence[_Waiting[Q, R]]) -> None:
         started = time.monotonic()
         try:
-            try:
-                outcomes = self._outcomes(batch)
-            finally:
-                # Before anyone hears: whoever works in sequence comes back at once, and must not wait for himself.
-                self._crowd = len(batch) + len(self._line)
+            outcomes = self._outcomes(batch)
         except DeviceError as error:
             for job in batch:
                 job.tell(error)
@@ -193,6 +189,9 @@ class Device(Generic[Q, R]):
         except DeviceLost as error:
             self._lost = error
             raise
+        finally:
+            # Before anyone hears: whoever works in sequence comes back at once, and must not wait for himself.
+            self._crowd = len(batch) + len(self._line)
         if len(outcomes) != len(batch):
             raise RuntimeError(f"the backend gave {len(outcomes)} outcomes for {len(batch)} requests")
         return outcomes
