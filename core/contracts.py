@@ -84,6 +84,7 @@ class GenerateTask(StrEnum):
 
 ANALYZE_TASK: Literal["profile/analyze"] = "profile/analyze"
 CAPTION_TASK: Literal["chat/1to1/caption"] = "chat/1to1/caption"
+MODERATE_TASK: Literal["moderate"] = "moderate"
 
 ROUTE_OF_TASK: dict[str, Route] = {
     ANALYZE_TASK: Route.PROFILE,
@@ -97,7 +98,8 @@ ROUTE_OF_TASK: dict[str, Route] = {
     GenerateTask.PRIVATE: Route.PRIVATE,
     GenerateTask.GENERAL: Route.GENERAL,
 }
-"""A worker task names its route, so that a worker can judge its text by the right rules whoever calls it."""
+"""A worker task names its route, so that a worker can judge its text by the right rules whoever calls it. A caption may
+belong to any route, and `moderate` is told of one."""
 
 
 # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -358,7 +360,7 @@ class Degraded(Message):
 class StageRecord(Message):
     """One stage of a finished request: where it ran, how long, and what that cost."""
 
-    stage: str = Field(description="`analyze`, `expand`, `generate` or `caption`.")
+    stage: str = Field(description="`analyze`, `expand`, `moderate`, `generate` or `caption`.")
     task: str = Field(description="The worker task it called.")
     endpoint_id: str = Field(description="The endpoint that answered.")
     job_id: str | None = Field(default=None, description="The platform's id of the stage's job.")
@@ -564,6 +566,14 @@ class CaptionRequest(StageRequest):
     prompt: LongPrompt = Field(description="The prompt that the picture is painted from.")
 
 
+class ModerateRequest(StageRequest):
+    """Prompt → what the deployment's text classifier makes of it, where no other stage lets it hear."""
+
+    task: Literal["moderate"] = Field(description="Names this request.")
+    route: Route = Field(description="Whose policy holds.")
+    prompt: LongPrompt = Field(description="What is about to be painted.")
+
+
 class GenerateRequest(StageRequest):
     """Prompt → picture. Judged again here by the route that the task names; a refused prompt reaches no device."""
 
@@ -582,6 +592,7 @@ STAGE_REQUESTS: dict[str, type[StageRequest]] = {
     ANALYZE_TASK: AnalyzeRequest,
     **dict.fromkeys(ExpandTask, ExpandRequest),
     CAPTION_TASK: CaptionRequest,
+    MODERATE_TASK: ModerateRequest,
     **dict.fromkeys(GenerateTask, GenerateRequest),
 }
 
@@ -617,6 +628,13 @@ class CaptionResult(StageResult):
 
     caption: str = Field(description="10 to 15 words, safe on every route.")
     repaired: bool = Field(default=False, description="The model's answer was unfit and code made the caption.")
+
+
+class ModerateResult(StageResult):
+    """What is refused never gets this far: it is the error `policy_blocked`."""
+
+    verdict: Literal["allowed", "constrained"] = Field(description="`constrained`: to be painted covered.")
+    categories: tuple[str, ...] = Field(default=(), description="Why; never the text's words.")
 
 
 class GenerateResult(Picture, StageResult):

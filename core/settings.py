@@ -300,6 +300,7 @@ class OrchestratorSettings(_FromEnvironment):
         default=None, description="How long the stage may run; unset: by the weights."
     )
     expand_limit_s: Seconds | None = Field(default=None, description="As `analyze_limit_s`.")
+    moderate_limit_s: Seconds | None = Field(default=None, description="As `analyze_limit_s`.")
     caption_limit_s: Seconds | None = Field(default=None, description="As `analyze_limit_s`.")
     generate_limit_s: Seconds | None = Field(default=None, description="As `analyze_limit_s`.")
     queue_allowance_s: Seconds = Field(default=180, description="A stage's allowance for queue and cold start.")
@@ -410,8 +411,8 @@ class PlatformSettings(_FromEnvironment):
 
 
 STAGE_LIMITS_S: dict[str, dict[str, float]] = {
-    "full": {"analyze": 30, "expand": 15, "caption": 5, "generate": 60},
-    "embedded": {"analyze": 60, "expand": 60, "caption": 30, "generate": 60},
+    "full": {"analyze": 30, "expand": 15, "moderate": 10, "caption": 5, "generate": 60},
+    "embedded": {"analyze": 60, "expand": 60, "moderate": 30, "caption": 30, "generate": 60},
 }
 """Execution limits by weights profile, seconds; the embedded ones run on a CPU that does other things as well."""
 

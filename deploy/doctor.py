@@ -14,7 +14,7 @@ from deploy.api import Api, CpuType, Forbidden, GpuType, LiveEndpoint, LiveWorke
 from deploy.plan import make_plan, named
 from deploy.wanted import Wanted
 
-STAGES_OF_POOL = {Pool.SELFIE: ("analyze",), Pool.LLM: ("expand", "caption")}
+STAGES_OF_POOL = {Pool.SELFIE: ("analyze",), Pool.LLM: ("expand", "moderate", "caption")}
 """The others paint: `generate`."""
 PRICE_TOLERANCE = 0.05
 APPLY = "run `python -m deploy apply`"

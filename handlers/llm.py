@@ -6,13 +6,15 @@
     {"input": {"task": "chat/1to1/caption", "prompt": "Two adults walk along a beach at …"}}
     {"caption": "Two people share a quiet walk along the beach as the sun sets.", "repaired": false, …}
 
-Tasks: chat/1to1/expand, chat/shorts/expand, chat/scenes/expand, chat/1to1/caption (one captioner for all routes).
+Tasks: chat/1to1/expand, chat/shorts/expand, chat/scenes/expand, chat/1to1/caption (one captioner for all routes), and
+moderate, which writes nothing: it is the text classifier's answer about a prompt that no other task here hears first.
 A text is judged before the model sees it, and what the model wrote is judged after; where a text classifier is
 configured, both have its opinion as well. Importing this loads nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,15 +24,19 @@ from core.backends import Outcome, TextBackend, TextClassifier, Watch
 from core.backends.guard import Opinions, Texts, opinions_on
 from core.contracts import (
     CAPTION_TASK,
+    MODERATE_TASK,
     ROUTE_OF_TASK,
     CaptionRequest,
     CaptionResult,
     ExpandRequest,
     ExpandResult,
     ExpandTask,
+    ModerateRequest,
+    ModerateResult,
     Route,
     StageRequest,
 )
+from core.errors import Misconfigured
 from core.policy import (
     Action,
     Treatment,
@@ -66,9 +72,16 @@ def handler(
 ) -> Respond[StageRequest]:
     """`second_opinion`: the device has a text classifier, which is asked about every text."""
 
-    async def respond(request: StageRequest, job: Job) -> ExpandResult | CaptionResult:
+    async def respond(request: StageRequest, job: Job) -> ExpandResult | CaptionResult | ModerateResult:
+        if isinstance(request, ModerateRequest) and not second_opinion:
+            raise Misconfigured("This llm worker has no text classifier to ask; set LLM_CLASSIFIER=guard for it.")
         turn = _Turn(request, job, device, second_opinion=second_opinion)
-        verdict = await turn.joined(judge_request(request, minor_probability), _texts(request), "request")
+        # The longest chat is judged for a second, while the loop has other jobs to take and to report.
+        verdict = await asyncio.to_thread(judge_request, request, minor_probability)
+        verdict = await turn.joined(verdict, _texts(request), "request")
+        if isinstance(request, ModerateRequest):
+            said = "constrained" if verdict.action is Action.CONSTRAIN else "allowed"
+            return ModerateResult(verdict=said, categories=verdict.categories, **_facts(turn, backend, worker_id))
         written = await turn.write()
         if isinstance(written, Caption):
             written = await turn.fit_for_everybody(written)
@@ -135,9 +148,9 @@ class _Turn:
 
 def judge_request(request: StageRequest, minor_probability: float) -> Verdict:
     """Raises `PolicyBlocked`, `MinorSuspected`. A caption belongs to no route: it is judged by what all refuse."""
-    if not isinstance(request, ExpandRequest):
+    if isinstance(request, CaptionRequest):
         return check(_texts(request), Route.GENERAL, stage="request")
-    if request.features is not None:
+    if isinstance(request, ExpandRequest) and request.features is not None:
         gate_profile(request.features, threshold=minor_probability)
     return check(_texts(request), _route(request), treated_as=_treated_as(request), stage="request")
 
@@ -145,14 +158,14 @@ def judge_request(request: StageRequest, minor_probability: float) -> Verdict:
 def _texts(request: StageRequest) -> list[str]:
     if isinstance(request, ExpandRequest):
         return [message.content for message in request.messages]
-    return [request.prompt] if isinstance(request, CaptionRequest) else []
+    return [request.prompt] if isinstance(request, CaptionRequest | ModerateRequest) else []
 
 
 def _route(request: StageRequest) -> Route:
     """Whose rules hold. A caption's request comes from any route; that of adult chat is known by its treatment."""
     if isinstance(request, CaptionRequest):
         return Route.CHAT_1TO1 if _treated_as(request) == "adult_allowed" else Route.GENERAL
-    return ROUTE_OF_TASK[request.task]
+    return request.route if isinstance(request, ModerateRequest) else ROUTE_OF_TASK[request.task]
 
 
 def _treated_as(request: StageRequest) -> Treatment | None:
@@ -233,7 +246,11 @@ def load(settings: Settings) -> Respond[StageRequest]:
 def worker(settings: Settings) -> Worker[StageRequest]:
     return Worker(
         name="llm",
-        tasks={**dict.fromkeys(ExpandTask, ExpandRequest), CAPTION_TASK: CaptionRequest},
+        tasks={
+            **dict.fromkeys(ExpandTask, ExpandRequest),
+            CAPTION_TASK: CaptionRequest,
+            MODERATE_TASK: ModerateRequest,
+        },
         load=lambda: load(settings),
         running=settings.llm.max_batch,
         concurrency=settings.llm.concurrency,

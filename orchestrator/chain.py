@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from core.contracts import (
     ANALYZE_TASK,
     CAPTION_TASK,
+    MODERATE_TASK,
     AnalyzeRequest,
     AnalyzeResult,
     CaptionRequest,
@@ -32,6 +33,8 @@ from core.contracts import (
     GenerateRequest,
     GenerateResult,
     GenerateTask,
+    ModerateRequest,
+    ModerateResult,
     PictureRequest,
     Route,
     StageContext,
@@ -42,7 +45,7 @@ from core.contracts import (
 )
 from core.errors import BadAnswer, Busy, DeadlineExceeded, ImgPodError, StageFailed
 from core.logs import logger
-from core.policy import Treatment, safe_caption
+from core.policy import Treatment, constrain, safe_caption
 from core.settings import Pool, Settings
 from core.worker.job import Job
 from core.writing import template_caption, template_prompt
@@ -118,12 +121,28 @@ class Chain:
         try:
             result = await self._stage("expand", Pool.LLM, asked, ExpandResult, by=by, ends_at_percent=40, short=True)
         except _FAILURES_TO_DO_WITHOUT as error:
-            if self.settings.llm.classifier != "none" and self.treated_as == "moderated":
-                # The deployment wants a classifier's opinion of this chat, and only the llm worker gives one.
+            if self._needs_an_opinion:
                 raise
             self._do_without("expand", error, "template_prompt")
             return template_prompt(request.messages, request.features)
         return result.prompt
+
+    async def moderated(self, prompt: str, route: Route) -> str:
+        """A prompt that no model wrote, as the deployment's text classifier lets it be painted.
+
+        Without a classifier nobody is asked. Where there is one and it can't be, a moderated route fails closed.
+        """
+        if self.settings.llm.classifier == "none":
+            return prompt
+        request = ModerateRequest(task=MODERATE_TASK, route=route, prompt=prompt, **self._common("moderate"))
+        try:
+            result = await self._stage("moderate", Pool.LLM, request, ModerateResult, short=True)
+        except _FAILURES_TO_DO_WITHOUT as error:
+            if self._needs_an_opinion:
+                raise
+            self._do_without("moderate", error, "rules_alone")
+            return prompt
+        return constrain(prompt) if result.verdict == "constrained" else prompt
 
     async def generate(self, task: GenerateTask, prompt: str) -> GenerateResult:
         request = GenerateRequest(
@@ -164,6 +183,11 @@ class Chain:
         return painted, template_caption(prompt, safe_caption)
 
     # ── how a stage is run ──
+
+    @property
+    def _needs_an_opinion(self) -> bool:
+        """The deployment wants a classifier to hear moderated routes, and only the llm worker has one."""
+        return self.settings.llm.classifier != "none" and self.treated_as == "moderated"
 
     @property
     def _picture_pool(self) -> Pool:

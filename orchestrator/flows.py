@@ -1,11 +1,12 @@
 """What a request means, in the order it happens.
 
-    profile/create         analyze → gate → generate
+    profile/create         analyze → gate → (moderate) → generate
     chat/…                 judge → expand → judge → generate ∥ caption
-    chat/private/imagegen  evaluate → generate ∥ caption
-    imagegen               sanitize → generate (∥ caption on request)
+    chat/private/imagegen  evaluate → (moderate) → generate ∥ caption
+    imagegen               sanitize → (moderate) → generate (∥ caption on request)
 
-Every text is judged before the first stage runs, and what a model wrote is judged again before the next one does. What
+Every text is judged before the first stage runs, and what a model wrote is judged again before the next one does. The
+stage in brackets is for deployments with a text classifier: a chat is heard by it when it is expanded. What
 a stage is called with, how long it may take and what replaces it is in chain.py; how a worker is reached, endpoints.py.
 
 May import: core.contracts, core.policy, core.prompts, orchestrator.chain. No HTTP, no JSON, no retry.
@@ -13,6 +14,7 @@ May import: core.contracts, core.policy, core.prompts, orchestrator.chain. No HT
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -50,6 +52,8 @@ async def create_profile(request: ProfileCreate, chain: Chain) -> Result:
     read = await chain.analyze(request.selfie)
     gate_profile(read.features, threshold=chain.settings.policy.minor_probability)
     prompt = portrait_prompt(read.features, request.style)
+    if request.style:
+        prompt = await chain.moderated(prompt, Route.PROFILE)
     picture = await chain.generate(GenerateTask.PROFILE, prompt)
     return _result(request, Route.PROFILE, chain, picture, read=read)
 
@@ -57,7 +61,9 @@ async def create_profile(request: ProfileCreate, chain: Chain) -> Result:
 async def picture_of_chat(request: ChatRequest, chain: Chain) -> Result:
     route, expansion, painting = _CHAT[type(request)]
     _gate_person(request, chain)
-    said = check([message.content for message in request.messages], route, treated_as=chain.treated_as, stage="request")
+    texts = [message.content for message in request.messages]
+    # The longest chat is judged for a second: other requests' turns come in between.
+    said = await asyncio.to_thread(check, texts, route, treated_as=chain.treated_as, stage="request")
     prompt = await chain.expand(expansion, request)
     check([prompt], route, treated_as=chain.treated_as, stage="expand")
     if said.action is Action.CONSTRAIN:
@@ -68,14 +74,14 @@ async def picture_of_chat(request: ChatRequest, chain: Chain) -> Result:
 
 async def picture_of_private_prompt(request: ChatPrivate, chain: Chain) -> Result:
     _gate_person(request, chain)
-    prompt = evaluate_private_chat(_with_person(request)).prompt
+    prompt = await chain.moderated(evaluate_private_chat(_with_person(request)).prompt, Route.PRIVATE)
     picture, caption = await chain.with_caption(chain.generate(GenerateTask.PRIVATE, prompt), prompt)
     return _result(request, Route.PRIVATE, chain, picture, caption=caption)
 
 
 async def picture_of_prompt(request: ImageGen, chain: Chain) -> Result:
     _gate_person(request, chain)
-    prompt = sanitize_general(_with_person(request)).prompt
+    prompt = await chain.moderated(sanitize_general(_with_person(request)).prompt, Route.GENERAL)
     painting = chain.generate(GenerateTask.GENERAL, prompt)
     if not request.caption:
         return _result(request, Route.GENERAL, chain, await painting)

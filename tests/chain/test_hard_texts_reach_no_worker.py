@@ -14,7 +14,7 @@ import pytest
 from bench.obfuscations import WAYS
 from bench.texts import CHATS, FIELDS, HARD, PROMPTS, SELFIE, said
 from core.contracts import Route
-from core.policy import Action, judge
+from core.policy import CONSTRAINT, Action, judge
 from localpod import Fault, FaultKind
 from tests.chain.conftest import Caller, children
 
@@ -96,3 +96,38 @@ def test_a_chat_that_the_classifier_could_not_hear_is_painted_on_the_adult_route
     assert executions() == []
     result = caller.output(said(Route.CHAT_1TO1, "user", "a lighthouse at dusk"))
     assert ("expand", "template_prompt") in {(item["stage"], item["fallback"]) for item in result["degraded"]}
+
+
+PAINTED_FROM_ITS_OWN_WORDS: list[dict[str, Any]] = [
+    {"task": Route.GENERAL, "prompt": "a lighthouse behind a veil"},
+    {"task": Route.PRIVATE, "prompt": "a lighthouse behind a veil"},
+    {"task": Route.PROFILE, "selfie": SELFIE, "style": "behind a veil"},
+]
+
+
+@pytest.mark.parametrize("request_", PAINTED_FROM_ITS_OWN_WORDS, ids=lambda request: str(request["task"]))
+def test_the_classifier_hears_a_prompt_that_no_model_wrote_before_it_is_painted(
+    stand_ins: Start, executions: Executions, request_: dict[str, Any]
+) -> None:
+    caller = stand_ins(LLM_CLASSIFIER="guard")
+    result = caller.output(request_)
+    assert result["prompt_used"].startswith(CONSTRAINT), "the stand-in says `constrained` of a veil"
+    stages = [line["stage"] for line in executions() if line["what"] == "began"]
+    assert stages.index("moderate") < stages.index("generate")
+
+
+@pytest.mark.parametrize("request_", PAINTED_FROM_ITS_OWN_WORDS, ids=lambda request: str(request["task"]))
+def test_a_prompt_that_the_classifier_could_not_hear_is_not_painted(
+    stand_ins: Start, executions: Executions, request_: dict[str, Any]
+) -> None:
+    caller = stand_ins(LLM_CLASSIFIER="guard")
+    caller.pod.inject(Fault(kind=FaultKind.SERVER_ERROR, endpoint="llm", times=None))
+    assert caller.error(request_)["stage"] == "moderate"
+    assert "generate" not in {line["stage"] for line in executions()}
+
+
+def test_without_a_classifier_nobody_is_asked(stand_ins: Start, executions: Executions) -> None:
+    caller = stand_ins()
+    for request in PAINTED_FROM_ITS_OWN_WORDS:
+        caller.output(request)
+    assert "moderate" not in {line["stage"] for line in executions()}

@@ -16,6 +16,7 @@ from core.contracts import (
     MAX_PROMPT_CHARS,
     MAX_SELFIE_CHARS,
     MAX_STYLE_CHARS,
+    MODERATE_TASK,
     REQUESTS,
     ROUTE_OF_TASK,
     STAGE_REQUESTS,
@@ -83,10 +84,10 @@ def test_every_task_is_read_as_the_class_that_names_it() -> None:
             assert task in named
 
 
-def test_every_route_has_a_request_and_every_worker_task_but_the_caption_a_route() -> None:
+def test_every_route_has_a_request_and_every_worker_task_but_two_a_route() -> None:
     assert set(REQUESTS) == set(Route)
-    assert set(STAGE_REQUESTS) == {ANALYZE_TASK, CAPTION_TASK, *ExpandTask, *GenerateTask}
-    assert set(STAGE_REQUESTS) - set(ROUTE_OF_TASK) == {CAPTION_TASK}
+    assert set(STAGE_REQUESTS) == {ANALYZE_TASK, CAPTION_TASK, MODERATE_TASK, *ExpandTask, *GenerateTask}
+    assert set(STAGE_REQUESTS) - set(ROUTE_OF_TASK) == {CAPTION_TASK, MODERATE_TASK}
 
 
 # ── fields and bounds ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -12,15 +12,18 @@ import pytest
 from core.backends import Classified, Completion, Outcome, TextClassifier, Watch
 from core.contracts import (
     CAPTION_TASK,
+    MODERATE_TASK,
     STAGE_REQUESTS,
     CaptionResult,
     ExpandResult,
     ExpandTask,
     ModelInfo,
+    ModerateResult,
+    Route,
     StageRequest,
     read_request,
 )
-from core.errors import BadAnswer, DeviceLost, ImgPodError, MinorSuspected, PolicyBlocked
+from core.errors import BadAnswer, DeviceLost, ImgPodError, MinorSuspected, Misconfigured, PolicyBlocked
 from core.policy import CONSTRAINT, PIECE_CHARS, safe_caption
 from core.worker.job import Job
 from core.worker.progress import Progress
@@ -298,3 +301,39 @@ async def test_the_longest_chat_is_asked_about_in_pieces_that_hold_all_of_it() -
     assert len(pieces) == 20
     assert max(map(len, pieces)) <= PIECE_CHARS
     assert "\n".join(pieces) == "\n".join(contents)
+
+
+def moderated(prompt: str, route: Route = Route.GENERAL, **fields: Any) -> dict[str, Any]:
+    return {"task": MODERATE_TASK, "route": route, "prompt": prompt, **fields}
+
+
+@pytest.mark.parametrize("route", [Route.PROFILE, Route.PRIVATE, Route.GENERAL])
+@pytest.mark.parametrize(("opinion", "verdict"), [(SAFE, "allowed"), (SEXUAL, "constrained")])
+async def test_moderating_tells_what_the_classifier_makes_of_a_prompt(
+    route: Route, opinion: Classified, verdict: str
+) -> None:
+    model, classifier = Says(PLAIN), Thinks(lambda _: opinion)
+    with worker(model, classifier) as answer:
+        result = await answer(**moderated(PLAIN, route))
+    assert isinstance(result, ModerateResult)
+    assert result.verdict == verdict
+    assert (classifier.asked, model.asked) == ([PLAIN], [])
+
+
+@pytest.mark.parametrize("opinion", [VIOLENT, BadAnswer("unreadable"), ValueError("broken")])
+async def test_moderating_refuses_what_is_unsafe_or_was_not_heard(opinion: Outcome[Classified] | Exception) -> None:
+    with worker(Says(PLAIN), Thinks(lambda _: opinion)) as answer, pytest.raises(PolicyBlocked):
+        await answer(**moderated(PLAIN))
+
+
+@pytest.mark.parametrize("text", HARD)
+async def test_moderating_goes_by_the_rules_first(text: str) -> None:
+    classifier = Thinks(lambda _: SAFE)
+    with worker(Says(PLAIN), classifier) as answer, pytest.raises(PolicyBlocked):
+        await answer(**moderated(text))
+    assert classifier.asked == []
+
+
+async def test_a_worker_without_a_classifier_can_not_moderate() -> None:
+    with worker(Says(PLAIN)) as answer, pytest.raises(Misconfigured, match="LLM_CLASSIFIER"):
+        await answer(**moderated(PLAIN))

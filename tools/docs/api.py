@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from core.contracts import (
     ATTRIBUTES,
     CONTRACT_VERSION,
+    MODERATE_TASK,
     REQUESTS,
     ROUTE_OF_TASK,
     STAGE_REQUESTS,
@@ -26,6 +27,8 @@ from core.contracts import (
     ExpandResult,
     GenerateRequest,
     GenerateResult,
+    ModerateRequest,
+    ModerateResult,
     PictureRequest,
     Result,
     Route,
@@ -51,6 +54,7 @@ WORKERS: dict[str, tuple[type[StageRequest], type[StageResult]]] = {
     "selfie": (AnalyzeRequest, AnalyzeResult),
     "llm · expand": (ExpandRequest, ExpandResult),
     "llm · caption": (CaptionRequest, CaptionResult),
+    "llm · moderate": (ModerateRequest, ModerateResult),
     "zimage": (GenerateRequest, GenerateResult),
 }
 
@@ -234,6 +238,8 @@ def _other_tasks(tasks: list[str]) -> Iterator[str]:
 
 
 def _judged_as(task: str) -> str:
+    if task == MODERATE_TASK:
+        return "the route that its request names"
     return f"`{ROUTE_OF_TASK[task]}`" if task in ROUTE_OF_TASK else "every route: a caption belongs to none"
 
 

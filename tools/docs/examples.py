@@ -36,6 +36,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "chat/shorts/expand": {"messages": _CHAT},
     "chat/scenes/expand": {"messages": _CHAT, "features": _PERSON},
     "chat/1to1/caption": {"prompt": _LIGHTHOUSE},
+    "moderate": {"route": "imagegen", "prompt": _LIGHTHOUSE},
     "profile/generate": {"prompt": "Portrait of an adult woman with long red hair, plain background.", "seed": 7},
     "chat/1to1/generate": {"prompt": _LIGHTHOUSE, "output_format": "jpeg"},
     "chat/scenes/generate#worker": {"prompt": _LIGHTHOUSE, "width": 1344, "height": 768},

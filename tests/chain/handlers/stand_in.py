@@ -33,6 +33,8 @@ from core.contracts import (
     GenerateRequest,
     GenerateResult,
     ModelInfo,
+    ModerateRequest,
+    ModerateResult,
     PolicyReport,
     StageRequest,
     StageResult,
@@ -47,9 +49,13 @@ MODEL = ModelInfo(name="stand-in", revision="0", profile="none")
 
 
 def stage_of(request: StageRequest) -> str:
-    return {AnalyzeRequest: "analyze", ExpandRequest: "expand", CaptionRequest: "caption"}.get(
-        type(request), "generate"
-    )
+    stages = {
+        AnalyzeRequest: "analyze",
+        ExpandRequest: "expand",
+        ModerateRequest: "moderate",
+        CaptionRequest: "caption",
+    }
+    return stages.get(type(request), "generate")
 
 
 def work(requests: Sequence[StageRequest], watch: Watch) -> list[Outcome[str]]:
@@ -86,6 +92,8 @@ def result(request: StageRequest) -> StageResult:
         return AnalyzeResult(**common, features=Features(age_band=age, confidence={"age_band": 0.99}), face=face)
     if isinstance(request, ExpandRequest):
         return ExpandResult(**common, prompt=said or "A lighthouse on a cliff at dusk, waves below, warm light.")
+    if isinstance(request, ModerateRequest):
+        return ModerateResult(**common, verdict="constrained" if "veil" in request.prompt else "allowed")
     if isinstance(request, CaptionRequest):
         words = "A lighthouse stands on a cliff at dusk while waves roll in below."
         return CaptionResult(**common, caption=said or words)
