@@ -80,8 +80,11 @@ def handler(
         verdict = await asyncio.to_thread(judge_request, request, minor_probability)
         verdict = await turn.joined(verdict, _texts(request), "request")
         if isinstance(request, ModerateRequest):
-            said = "constrained" if verdict.action is Action.CONSTRAIN else "allowed"
-            return ModerateResult(verdict=said, categories=verdict.categories, **_facts(turn, backend, worker_id))
+            return ModerateResult(
+                verdict="constrained" if verdict.action is Action.CONSTRAIN else "allowed",
+                categories=verdict.categories,
+                **_facts(turn, backend, worker_id),
+            )
         written = await turn.write()
         if isinstance(written, Caption):
             written = await turn.fit_for_everybody(written)
