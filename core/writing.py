@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from core.backends import Completion, Outcome, TextBackend, Turn, Watch
 from core.contracts import ChatMessage, ExpandTask, Features
@@ -249,12 +249,19 @@ class _Run(Generic[R]):
             self.result, self.ended, self.wanted = end.value, True, []
 
 
-class _RoundWatch:
-    """Tells a batch's members as the programs they belong to; a program's progress never runs backwards."""
+class _Round:
+    """One batch as a `Watch`: completions in, whole programs out; `told` is each program's furthest progress.
 
-    def __init__(self, watch: Watch, told: dict[int, float]) -> None:
-        self.watch, self.told = watch, told
-        self.owners: list[int] = []
+    A program goes on when its own completions are finished. One that then has its result is told of while the rest of
+    the batch still runs; one that wants another completion waits for the next round.
+    """
+
+    def __init__(self, runs: dict[int, _Run[Any]], watch: Watch, told: dict[int, float]) -> None:
+        self.runs, self.watch, self.told = runs, watch, told
+        self.wanted = [completion for run in runs.values() for completion in run.wanted]
+        self.owners = [place for place, run in runs.items() for _ in run.wanted]
+        self.answers: dict[int, Outcome[str]] = {}
+        self.failed: dict[int, ImgPodError] = {}
 
     def step(self, index: int, step: int, of: int) -> None:
         owner, share = self.owners[index], step / of
@@ -265,6 +272,24 @@ class _RoundWatch:
     def cancelled(self, index: int) -> bool:
         return self.watch.cancelled(self.owners[index])
 
+    def finished(self, index: int, outcome: Outcome[str]) -> None:
+        if index in self.answers:
+            return
+        self.answers[index] = outcome
+        mine = [place for place, owner in enumerate(self.owners) if owner == self.owners[index]]
+        if all(place in self.answers for place in mine):
+            self._go_on(self.owners[index], [self.answers[place] for place in mine])
+
+    def _go_on(self, place: int, answers: list[Outcome[str]]) -> None:
+        run = self.runs[place]
+        if cancelled := next((answer for answer in answers if isinstance(answer, Cancelled)), None):
+            self.failed[place] = cancelled
+            run.program.close()
+            return
+        run.resume([answer if isinstance(answer, str) else "" for answer in answers])
+        if run.ended:
+            self.watch.finished(place, _result(run))
+
 
 def write(programs: Sequence[Program[R]], backend: TextBackend, watch: Watch) -> list[Outcome[R]]:
     """Run `programs` in lockstep, one batch a round; `watch`'s index is a program's place.
@@ -274,19 +299,12 @@ def write(programs: Sequence[Program[R]], backend: TextBackend, watch: Watch) ->
     """
     runs = [_Run(program) for program in programs]
     failed: dict[int, ImgPodError] = {}
-    watching = _RoundWatch(watch, {})
-    while pending := [place for place, run in enumerate(runs) if not run.ended and place not in failed]:
-        watching.owners = [place for place in pending for _ in runs[place].wanted]
-        wanted = [completion for place in pending for completion in runs[place].wanted]
-        answers = list(zip(watching.owners, backend.generate(wanted, watching), strict=True))
-        for place in pending:
-            mine = [answer for owner, answer in answers if owner == place]
-            cancelled = next((answer for answer in mine if isinstance(answer, Cancelled)), None)
-            if cancelled:
-                failed[place] = cancelled
-                runs[place].program.close()
-            else:
-                runs[place].resume([answer if isinstance(answer, str) else "" for answer in mine])
+    told: dict[int, float] = {}
+    while pending := {place: run for place, run in enumerate(runs) if not run.ended and place not in failed}:
+        batch = _Round(pending, watch, told)
+        for index, answer in enumerate(backend.generate(batch.wanted, batch)):
+            batch.finished(index, answer)
+        failed |= batch.failed
     return [failed.get(place) or _result(run) for place, run in enumerate(runs)]
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
 from core.contracts import FaceMeta, Features, ModelInfo
 from core.errors import ImgPodError
@@ -38,6 +38,10 @@ class Watch(Protocol):
 
     def cancelled(self, index: int) -> bool: ...
 
+    def finished(self, index: int, outcome: Outcome[Any]) -> None:
+        """May be told as soon as a member has its outcome, which is the one that the call returns for it in the end."""
+        ...
+
 
 class Unwatched:
     """A `Watch` for a caller that reports nothing and cancels nothing: warm-ups, training, benchmarks."""
@@ -48,6 +52,9 @@ class Unwatched:
     def cancelled(self, index: int) -> bool:
         del index
         return False
+
+    def finished(self, index: int, outcome: Outcome[Any]) -> None:
+        del index, outcome
 
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

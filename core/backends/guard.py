@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from core.backends import Classified, Completion, Outcome, TextBackend, TextClassifier, Turn, Unwatched, Watch
 from core.errors import BadAnswer, Cancelled, DeviceError, ImgPodError
@@ -89,6 +89,9 @@ class _PieceWatch:
 
     def cancelled(self, index: int) -> bool:
         return self.watch.cancelled(self.owners[index])
+
+    def finished(self, index: int, outcome: Outcome[Any]) -> None:
+        del index, outcome  # a job's opinions are read together, and the shortest text's is no use alone
 
 
 def opinions_on(jobs: Sequence[Texts], classifier: TextClassifier, watch: Watch) -> list[Outcome[Opinions]]:

@@ -207,6 +207,8 @@ class _Decoder:
         if ended or len(row.written) % _REPORTED_EVERY == 0:
             step = row.request.max_tokens if ended else len(row.written)
             self.watch.step(row.index, step, row.request.max_tokens)
+        if row.text is not None:
+            self.watch.finished(row.index, _clean(row.text))
         return ended
 
 

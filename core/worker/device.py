@@ -1,8 +1,9 @@
 """The one thread that owns the device, and the batches it runs.
 
 Jobs wait here in one line. The thread takes the first and, with it, others that can run in the same batch; while a
-batch runs the next ones gather. A cancelled job leaves at once: the device hears of it at its next step, and no later
-work begins before the thread has really ended what it was doing, because there is only the one thread.
+batch runs the next ones gather, and a member that is done before the others hears so. A cancelled job leaves at once:
+the device hears of it at its next step, and no later work begins before the thread has really ended what it was doing,
+because there is only the one thread.
 
 May import: core.backends, core.errors, core.worker.job. It knows neither torch nor the SDK.
 """
@@ -33,7 +34,7 @@ _SETTLE_S = 0.003
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[R]):
-    """A job's result; `device_ms` is how long its batch ran, which `batch_size` jobs shared."""
+    """A job's result; `device_ms` is how long its batch ran for it, a time that `batch_size` jobs shared."""
 
     result: R
     device_ms: int
@@ -48,9 +49,12 @@ class _Waiting(Generic[Q, R]):
     future: asyncio.Future[Done[R]]
     on_step: OnStep | None
     cancelled: threading.Event = field(default_factory=threading.Event)
+    told: bool = False
 
     def tell(self, outcome: Done[R] | ImgPodError) -> None:
-        self._in_loop(self._tell, outcome)
+        if not self.told:
+            self.told = True
+            self._in_loop(self._tell, outcome)
 
     def step(self, step: int, of: int) -> None:
         if self.on_step is not None and not self.cancelled.is_set():
@@ -73,12 +77,20 @@ class _Waiting(Generic[Q, R]):
 @dataclass(frozen=True, slots=True)
 class _BatchWatch(Generic[Q, R]):
     batch: Sequence[_Waiting[Q, R]]
+    started: float
 
     def step(self, index: int, step: int, of: int) -> None:
         self.batch[index].step(step, of)
 
     def cancelled(self, index: int) -> bool:
         return self.batch[index].cancelled.is_set()
+
+    def finished(self, index: int, outcome: Outcome[R]) -> None:
+        """A short text need not wait for the longest of its batch."""
+        device_ms = round(1000 * (time.monotonic() - self.started))
+        self.batch[index].tell(
+            outcome if isinstance(outcome, ImgPodError) else Done(outcome, device_ms, len(self.batch))
+        )
 
 
 class Device(Generic[Q, R]):
@@ -168,24 +180,23 @@ class Device(Generic[Q, R]):
         return batch
 
     def _run(self, batch: Sequence[_Waiting[Q, R]]) -> None:
-        started = time.monotonic()
+        watch = _BatchWatch(batch, time.monotonic())
         try:
-            outcomes = self._outcomes(batch)
+            outcomes = self._outcomes(batch, watch)
         except DeviceError as error:
             for job in batch:
                 job.tell(error)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the jobs must hear of it and the thread live on
             self._isolate(batch, error)
         else:
-            device_ms = round(1000 * (time.monotonic() - started))
-            for job, outcome in zip(batch, outcomes, strict=True):
-                job.tell(outcome if isinstance(outcome, ImgPodError) else Done(outcome, device_ms, len(batch)))
+            for index, outcome in enumerate(outcomes):
+                watch.finished(index, outcome)
 
-    def _outcomes(self, batch: Sequence[_Waiting[Q, R]]) -> Sequence[Outcome[R]]:
+    def _outcomes(self, batch: Sequence[_Waiting[Q, R]], watch: Watch) -> Sequence[Outcome[R]]:
         if self._lost is not None:
             raise self._lost  # a lost device stays lost, and asking it again can block for minutes
         try:
-            outcomes = self._generate([job.request for job in batch], _BatchWatch(batch))
+            outcomes = self._generate([job.request for job in batch], watch)
         except DeviceLost as error:
             self._lost = error
             raise
@@ -204,5 +215,5 @@ class Device(Generic[Q, R]):
         for job in batch:
             if job.cancelled.is_set():
                 job.tell(Cancelled("The job was cancelled."))
-            else:
+            elif not job.told:
                 self._run([job])

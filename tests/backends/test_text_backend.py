@@ -55,6 +55,7 @@ def test_a_batch_larger_than_the_limit_runs_in_parts_and_keeps_its_order(backend
     finally:
         backend.max_batch = usual
     assert {index for index, _, _ in watch.steps} == {0, 1, 2, 3}
+    assert [watch.ended[index] for index in range(4)] == whole
 
 
 def test_the_kept_prefix_changes_nothing(backend: LoadedText) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from core.backends import Outcome
+
 
 class Watching:
     """Remembers `(index, step, of)`; `cancel` maps an index to the number of its steps after which it is cancelled."""
@@ -9,6 +13,7 @@ class Watching:
     def __init__(self, cancel: dict[int, int] | None = None) -> None:
         self.steps: list[tuple[int, int, int]] = []
         self.cancel = cancel or {}
+        self.ended: dict[int, Outcome[Any]] = {}
 
     def step(self, index: int, step: int, of: int) -> None:
         self.steps.append((index, step, of))
@@ -16,6 +21,9 @@ class Watching:
     def cancelled(self, index: int) -> bool:
         after = self.cancel.get(index)
         return after is not None and sum(seen == index for seen, _, _ in self.steps) >= after
+
+    def finished(self, index: int, outcome: Outcome[Any]) -> None:
+        self.ended[index] = outcome
 
     def of(self, index: int) -> list[int]:
         return [step for seen, step, _ in self.steps if seen == index]

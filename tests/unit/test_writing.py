@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -386,12 +387,43 @@ def test_a_device_that_fails_fails_the_batch() -> None:
 class Recorder:
     def __init__(self) -> None:
         self.steps: list[tuple[int, float]] = []
+        self.ended: list[tuple[int, Outcome[Any]]] = []
 
     def step(self, index: int, step: int, of: int) -> None:
         self.steps.append((index, step / of))
 
     def cancelled(self, index: int) -> bool:
         return index == 5
+
+    def finished(self, index: int, outcome: Outcome[Any]) -> None:
+        self.ended.append((index, outcome))
+
+
+class OneAfterTheOther:
+    """A backend that finishes the last completion first, and notes who had heard of what by then."""
+
+    info = Scripted.info
+
+    def __init__(self, watch: Recorder, texts: list[str]) -> None:
+        self.outer, self.texts = watch, texts
+        self.heard: list[list[int]] = []
+
+    def generate(self, requests: Sequence[Completion], watch: Watch) -> list[Outcome[str]]:
+        for index in reversed(range(len(requests))):
+            watch.finished(index, self.texts[index])
+            self.heard.append([place for place, _ in self.outer.ended])
+        return list(self.texts)
+
+
+def test_a_finished_program_is_told_of_while_the_others_still_run() -> None:
+    watch = Recorder()
+    programs: list[Any] = [expand(ROOFTOP, ExpandTask.SHORTS, None, 0), caption(ANSWER, lambda _: True)]
+    said = "Two people look out over the city from a roof at night."
+    backend = OneAfterTheOther(watch, [ANSWER, said])
+    results = write(programs, backend, watch)
+    assert backend.heard == [[1], [1, 0]]
+    assert [outcome for _, outcome in watch.ended] == [results[1], results[0]]
+    assert results[1].text == said
 
 
 def test_progress_names_the_program_and_never_runs_backwards() -> None:

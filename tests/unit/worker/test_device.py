@@ -266,3 +266,35 @@ async def test_steps_are_told_in_the_event_loop(model):
     told = []
     await device(model).run("a", lambda step, of: told.append((step, of, threading.current_thread().name)))
     assert told == [(1, 1, threading.main_thread().name)]
+
+
+async def test_a_member_that_is_finished_hears_of_it_while_the_others_run(model):
+    model.gate.clear()
+
+    def generate(requests, watch):
+        if "short" in requests:
+            watch.finished(requests.index("short"), "early")
+        return model.generate(requests, watch)
+
+    on = Device(generate, max_batch=2, window_s=0.2)
+    short, long = asyncio.create_task(on.run("short")), asyncio.create_task(on.run("long"))
+    async with asyncio.timeout(5):
+        done = await short
+    assert (done.result, done.batch_size, long.done()) == ("early", 2, False)
+    model.gate.set()
+    assert (await long).result == "long"
+
+
+async def test_a_finished_member_is_not_run_again_when_another_fails(model):
+    model.raises = {"bad": ValueError("odd")}
+
+    def generate(requests, watch):
+        if requests[0] == "good":
+            watch.finished(0, "early")
+        return model.generate(requests, watch)
+
+    on = Device(generate, max_batch=2, window_s=0.2)
+    good, bad = await asyncio.gather(on.run("good"), on.run("bad"), return_exceptions=True)
+    assert good.result == "early"
+    assert isinstance(bad, Internal)
+    assert model.batches == [["good", "bad"], ["bad"]]
