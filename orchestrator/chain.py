@@ -222,13 +222,14 @@ class Chain:
         ends_at_percent: int | None = None,
         short: bool = False,
     ) -> S:
+        size = _size(self.request) if stage == "generate" else 0
         call = Call(
             stage=stage,
             pool=pool,
             payload=request.model_dump(mode="json", exclude_none=True),
             limit_s=self.settings.stage_limit_s(stage),
-            wait_ms=_SHORT_WAIT_MS if short else None,
-            size=_size(self.request) if stage == "generate" else 0,
+            wait_ms=_SHORT_WAIT_MS if short else self.endpoints.expected(pool, stage, size).held_ms,
+            size=size,
             s3_config=self.job.s3_config if stage == "generate" else None,
         )
         started = time.monotonic()

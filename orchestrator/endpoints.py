@@ -1,8 +1,8 @@
 """How a stage is called: one `call` is one stage, from its first submit to its answer.
 
-It takes an endpoint of the pool, submits the job, follows it to its end, and tries again where that is safe. Short
-stages go by `runsync` with a short wait, because that answers at once; long ones by `run`, because only that tells the
-job's id early enough to cancel it. A job that nobody waits for any more is cancelled.
+It takes an endpoint of the pool, submits the job, follows it to its end, and tries again where that is safe. Stages
+that are short, or have proved to be, go by `runsync` with a short wait, because that answers at once; long ones by
+`run`, because only that tells the job's id early enough to cancel it. A job that nobody waits for is cancelled.
 
     the platform asks for fewer requests    again, as long as the deadline allows: nothing has run
     the endpoint was not reached, 503       again, on another endpoint first

@@ -15,6 +15,8 @@ _SHORTEST_S = 0.005
 _CROWD_PER_S = 500.0
 _LONGEST_S = 0.5
 """Progress should look alive, and a cancel or a failure should not wait."""
+HELD_MS = 1_000
+"""The least that the platform's `runsync` waits. Only then is the job's id known, and can a cancel be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,11 @@ class History:
     def late_s(self) -> float:
         """By this a job has mostly ended; 0 where nothing is known."""
         return 0.0 if self.mean_s is None else self.mean_s + max(2 * self.spread_s, 0.1)
+
+    @property
+    def held_ms(self) -> int | None:
+        """For how long a submit may hold the answer, where the job has mostly ended by then: no poll is as quick."""
+        return HELD_MS if self.mean_s is not None and 1000 * self.late_s < HELD_MS else None
 
 
 def wait_s(history: History, elapsed_s: float, in_flight: int = 1) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.polling import History, Quota, wait_s
+from orchestrator.polling import HELD_MS, History, Quota, wait_s
 
 
 def history(*took_s: float) -> History:
@@ -64,3 +64,10 @@ def test_unused_quota_costs_no_wait() -> None:
     quota = Quota(10, 5, clock=lambda: now)
     assert [quota.turn_s() for _ in range(5)] == [0.0] * 5
     assert quota.turn_s() > 0
+
+
+def test_the_answer_is_held_where_jobs_have_mostly_ended_within_what_the_platform_waits() -> None:
+    assert History().held_ms is None
+    assert history(*[0.4] * 5).held_ms == HELD_MS
+    assert history(*[0.95] * 5).held_ms is None
+    assert history(0.1, 2.0, 0.1, 2.0, 0.1).held_ms is None
