@@ -49,6 +49,7 @@ Attach = Annotated[
     str | None, typer.Option(help="Endpoints whose workers you start yourself, in containers say: names with commas.")
 ]
 StateDir = Annotated[Path | None, typer.Option(help="Where workers' logs go. Unset, a new temporary folder.")]
+DEFAULT_URL = "http://127.0.0.1:8000"
 Url = Annotated[str, typer.Option(help="A running localpod.", envvar="LOCALPOD_URL")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CallKey = Annotated[str, typer.Option("--key", help="Its API key.")]
@@ -138,7 +139,7 @@ def fault(  # noqa: PLR0913, PLR0917  # each is an option of the command
     list_: Annotated[bool, typer.Option("--list", help="Show the faults and how often each has fired.")] = False,  # noqa: FBT002  # an option
     clear: Annotated[bool, typer.Option("--clear", help="End all faults.")] = False,  # noqa: FBT002  # an option
     kinds: Annotated[bool, typer.Option("--kinds", help="Say what each kind does.")] = False,  # noqa: FBT002  # an option
-    url: Url = "http://127.0.0.1:8000",
+    url: Url = DEFAULT_URL,
     key: CallKey = "localpod",
     as_json: AsJson = False,  # noqa: FBT002  # an option, not an argument
 ) -> None:
@@ -167,7 +168,7 @@ def fault(  # noqa: PLR0913, PLR0917  # each is an option of the command
 
 
 @app.command()
-def state(url: Url = "http://127.0.0.1:8000", key: CallKey = "localpod", as_json: AsJson = False) -> None:  # noqa: FBT002  # an option
+def state(url: Url = DEFAULT_URL, key: CallKey = "localpod", as_json: AsJson = False) -> None:  # noqa: FBT002  # an option
     """Show a running localpod's endpoints, workers and faults."""
     seen = _asked(url, key, lambda control: control.state())
     if as_json:
@@ -215,6 +216,8 @@ def _welcome(pod: Localpod, options: Options) -> None:
     )
     out.print(f"Workers' logs: {pod.state_dir}", style="dim", soft_wrap=True)
     out.print(f"export RUNPOD_ENDPOINT_BASE_URL={pod.base_url}", soft_wrap=True)
+    if pod.url != DEFAULT_URL:
+        out.print(f"export LOCALPOD_URL={pod.url}  # for `python -m localpod state` and `fault`", soft_wrap=True)
     out.print(
         f"curl {pod.base_url}/{first}/runsync -H 'Authorization: Bearer {pod.key}' -d {escape(repr(body))}",
         soft_wrap=True,

@@ -28,7 +28,7 @@ A job that failed has the status `FAILED` and an `error` that is a JSON string; 
 | `message` | What to do, in a sentence. It never holds a text, picture, address or key of the request. |
 | `http_status` | What the same error is over HTTP. |
 | `retryable` | Whether the same request, sent again, may succeed. |
-| `stage` | What failed: `request` for the request's own texts, else `analyze`, `expand`, `generate`, … or null. |
+| `stage` | What failed: `request` (its own texts), `assemble` (a prompt about to be painted), a stage, or null. |
 | `retry_after_ms` | A measured time after which trying again makes sense, or null. |
 | `categories` | `policy_blocked` only: the kinds of rules that were met. |
 
