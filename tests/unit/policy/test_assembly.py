@@ -132,3 +132,9 @@ def test_whatever_surrounds_it_an_explicit_prompt_begins_with_the_constraint(wor
     except PolicyBlocked:
         return
     assert done.prompt.startswith(CONSTRAINT)
+
+
+def test_a_prompt_of_the_greatest_length_is_still_known_to_be_assembled() -> None:
+    once = f"{CONSTRAINT} {'a' * (MAX_TEXT_CHARS - len(CONSTRAINT) - 1)}"
+    assert len(once) == MAX_TEXT_CHARS
+    assert assemble(once, Route.GENERAL).prompt == once

@@ -10,7 +10,7 @@ from core.errors import PolicyBlocked
 from core.policy import POLICY_VERSION, ROUTES, Action, Verdict, check, judge
 from core.policy.engine import MAX_TEXT_CHARS, lexicon, treatment_of
 from core.policy.engine import _action as action_of  # the one place where a tier becomes an action
-from core.policy.lexicon import Lexicon, Rule
+from core.policy.lexicon import Lexicon, Rule, _Node
 
 EVERY_TEXT = [
     *(text for _, text in HARD),
@@ -193,3 +193,10 @@ def test_near_concepts_have_at_most_two_tokens_between_in_either_order(text: str
 def test_together_needs_every_group_somewhere() -> None:
     assert _met("together", "fence one two three four five six paints")
     assert not _met("together", "fence")
+
+
+def test_a_stem_meets_what_begins_with_all_of_its_letters() -> None:
+    root = _Node()
+    root.child("schul*").meets.add(("school", False))
+    met = {word: [node.meets for node in root.step([word])] for word in ("schule", "schul", "schuh")}
+    assert met == {"schule": [{("school", False)}], "schul": [{("school", False)}], "schuh": []}

@@ -80,6 +80,11 @@ def test_signed_features_are_the_same_and_are_accepted() -> None:
     assert sign_features(ours, KEY) == ours
 
 
+def test_a_signature_of_an_earlier_release_still_counts() -> None:
+    once = "v1:22656d9247c59a3e44cf34c4fceb39e98c455cc675f59e02c4a7dcfe9298119b"
+    assert signed(ADULT.model_copy(update={"signature": once}), KEY)
+
+
 def test_unsigned_features_and_other_keys_are_not_accepted() -> None:
     assert not signed(ADULT, KEY)
     assert not signed(sign_features(ADULT, KEY), b"another key")

@@ -187,3 +187,24 @@ def test_any_mixture_of_tricks_is_judged(text: str) -> None:
 def test_words_around_a_hard_text_do_not_hide_it(before: str, after: str) -> None:
     found = {rule.id for rule in rules_met([f"{before.replace('<', '')}\n bestiality \n{after}"])}
     assert "animal-terms" in found
+
+
+def test_tag_characters_are_the_letters_that_they_shadow_from_the_first_to_the_last() -> None:
+    printable = "".join(map(chr, range(0x20, 0x7F)))
+    shadows = "".join(chr(0xE0000 + ord(letter)) for letter in printable)
+    assert decoded(shadows) == printable
+    assert decoded("\U000e007f\U000e001f") == "\U000e007f\U000e001f"
+
+
+@pytest.mark.parametrize(("marks", "kept"), [(3, 3), (4, 4), (5, 4), (400, 4)])
+def test_of_the_marks_on_a_letter_four_are_kept(marks: int, kept: int) -> None:
+    # Marks that spell, so that none is dropped for being a disguise.
+    assert native("क" + "्" * marks).count("्") == kept
+
+
+@pytest.mark.parametrize(
+    ("written", "word"),
+    [("b u.s t-y", "busty"), ("g.i.r.1", "girl"), ("and seventeen", MINOR_NUMBER), ("b.u.s.t.y", "busty")],
+)
+def test_letters_apart_are_put_together_by_whatever_separates_them(written: str, word: str) -> None:
+    assert word in readings(written)

@@ -7,7 +7,7 @@ import pytest
 from core.backends import Classified
 from core.contracts import Route
 from core.errors import PolicyBlocked
-from core.policy import Action, Verdict, enforce, judge, with_opinions
+from core.policy import PIECE_CHARS, Action, Verdict, enforce, in_pieces, judge, with_opinions
 
 ADULT, MODERATED = Route.CHAT_1TO1, [route for route in Route if route is not Route.CHAT_1TO1]
 SAFE = Classified("safe")
@@ -81,3 +81,22 @@ def test_a_verdict_that_was_joined_is_enforced_like_one_of_the_rules() -> None:
         enforce(with_opinions(PLAIN, [None], Route.SCENES), plain, Route.SCENES, stage="classifier")
     assert caught.value.categories == ("classifier_failed",)
     assert caught.value.stage == "classifier"
+
+
+@pytest.mark.parametrize(
+    ("lengths", "pieces"),
+    [
+        ([], []),
+        ([10], [10]),
+        ([PIECE_CHARS + 5], [PIECE_CHARS + 5]),
+        ([3_000, 4_999], [8_000]),
+        ([3_000, 5_000], [3_000, 5_000]),
+        ([4_000, 4_000, 4_000], [4_000, 4_000, 4_000]),
+        ([5_000, 10, 10, 5_000], [5_022, 5_000]),
+    ],
+)
+def test_texts_are_joined_as_far_as_a_piece_reaches_and_none_is_lost(lengths: list[int], pieces: list[int]) -> None:
+    texts = [str(place) * length for place, length in enumerate(lengths)]
+    joined = in_pieces(texts)
+    assert [len(piece) for piece in joined] == pieces
+    assert "\n".join(joined) == "\n".join(texts)
