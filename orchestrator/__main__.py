@@ -18,10 +18,10 @@ from core.worker.job import Respond, Worker
 from orchestrator.service import Service
 
 
-def load(settings: Settings) -> Respond[PictureRequest]:
+def load(settings: Settings) -> Service:
     prepare(settings.policy.audit_file, settings.policy.key)
     try:
-        return Service.from_settings(settings).answer
+        return Service.from_settings(settings)
     except Misconfigured as error:
         if settings.platform.webhook_get_job is not None:
             raise
@@ -31,10 +31,21 @@ def load(settings: Settings) -> Respond[PictureRequest]:
 
 def worker(settings: Settings) -> Worker[PictureRequest]:
     concurrency = settings.orchestrator.concurrency
+    loaded: list[Service] = []
+
+    def respond() -> Respond[PictureRequest]:
+        loaded.append(load(settings))
+        return loaded[0].answer
+
+    def leave() -> None:
+        for service in loaded:
+            service.trace.flush()
+
     return Worker(
         name="orchestrator",
         tasks=REQUESTS,
-        load=lambda: load(settings),
+        load=respond,
+        leave=leave,
         running=concurrency,
         concurrency=concurrency,
         test_input=ROOT / "test_input.json",

@@ -24,7 +24,7 @@ from orchestrator.endpoints import Endpoints
 from orchestrator.flows import FLOWS
 from orchestrator.ledger import Answers, AnswersInMemory, Capacity, GpuSeconds
 from orchestrator.polling import Deadline
-from orchestrator.tracing import Exported, Trace, Traced, no_trace
+from orchestrator.tracing import Exported, NoTrace, Trace, Traced
 
 log = logger()
 
@@ -43,7 +43,7 @@ class Service:
     answers: Answers
     capacity: dict[Route, Capacity]
     gpu_seconds: GpuSeconds = field(default_factory=GpuSeconds)
-    trace: Trace = no_trace
+    trace: Trace = field(default_factory=NoTrace)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Service:
@@ -58,7 +58,7 @@ class Service:
             capacity={
                 route: Capacity(own.route_capacity, retry_after_cap_ms=own.retry_after_cap_ms) for route in Route
             },
-            trace=Exported(own.otlp_endpoint) if own.otlp_endpoint else no_trace,
+            trace=Exported(own.otlp_endpoint) if own.otlp_endpoint else NoTrace(),
         )
 
     async def answer(self, request: PictureRequest, job: Job) -> Result:

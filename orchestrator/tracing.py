@@ -10,9 +10,8 @@ May import: core, opentelemetry (the extra `tracing`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from core.contracts import Route, StageRecord
 from core.errors import Misconfigured
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 _NS_PER_MS = 1_000_000
 _EXPORT_EVERY_MS = 1_000
+_FLUSH_MS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,24 @@ class Traced:
     code: str | None = None
 
 
-Trace = Callable[[Traced], None]
+class Trace(Protocol):
+    """Takes requests that have ended."""
+
+    def __call__(self, request: Traced) -> None: ...
+
+    def flush(self) -> None:
+        """Waits until all is sent, and for two seconds at most."""
+        ...
 
 
-def no_trace(_: Traced) -> None:
+class NoTrace:
     """Where no endpoint is set."""
+
+    def __call__(self, request: Traced) -> None:
+        del request
+
+    def flush(self) -> None:
+        return
 
 
 class Exported:
@@ -63,8 +76,7 @@ class Exported:
         self._tracer = self._provider.get_tracer("orchestrator")
 
     def flush(self) -> None:
-        """Waits until all is sent."""
-        self._provider.force_flush()
+        self._provider.force_flush(_FLUSH_MS)
 
     def __call__(self, request: Traced) -> None:
         from opentelemetry import trace as api

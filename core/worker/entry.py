@@ -112,6 +112,7 @@ def _run_own_loop(worker: Worker[M], settings: Settings) -> int:
                 concurrency=worker.concurrency,
             )
             await loop.run(heartbeat)
+        worker.leave()
         log.info("worker left", worker=worker.name)
         sys.stdout.flush()
         # At once: the device's thread may be in the middle of a step, and Python's own shutdown under it can crash.

@@ -48,7 +48,8 @@ class Worker(Generic[M]):
     """A worker as its handler module declares it.
 
     `load` is called once, before the first job: it loads weights, warms up, and returns the handler. It may block and
-    raises `Misconfigured`. `running` jobs may run at a time; `concurrency` counts those taken ahead as well.
+    raises `Misconfigured`. `running` jobs may run at a time; `concurrency` counts those taken ahead as well. `leave` is
+    called last, when all that was taken is answered: for what still waits to be sent. It bounds its own time.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Worker(Generic[M]):
     running: int
     concurrency: int
     test_input: Path
+    leave: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
