@@ -176,6 +176,16 @@ def test_an_idle_worker_told_to_go_ends_well_and_its_log_is_json(plane, start):
     assert lines[-1]["message"] == "worker left"
 
 
+def test_what_waits_to_be_sent_is_sent_before_a_worker_is_gone(plane, start, tmp_path):
+    left = tmp_path / "left"
+    worker = start(env=plane.environment(TIMED_LEFT=str(left)))
+    until(plane.asked_for_jobs)
+    assert not left.exists()
+    worker.send_signal(signal.SIGTERM)
+    worker.communicate(timeout=20)
+    assert left.read_text() == "left"
+
+
 def test_a_heartbeat_does_not_outlive_its_worker(plane, start):
     worker = start(env=plane.environment(**LOADING))
     until(lambda: plane.pings)

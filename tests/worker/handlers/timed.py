@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from pydantic import Field
 
@@ -83,7 +84,12 @@ def load(settings: Settings) -> Respond[Timed]:
 
 def worker(settings: Settings) -> Worker[Timed]:
     batch = int(os.environ.get("TIMED_BATCH", "1"))
-    return Worker("timed", {"timed": Timed}, lambda: load(settings), batch, batch + 1, ROOT / "test_input.json")
+
+    def leave() -> None:
+        if path := os.environ.get("TIMED_LEFT"):
+            Path(path).write_text("left")
+
+    return Worker("timed", {"timed": Timed}, lambda: load(settings), batch, batch + 1, ROOT / "test_input.json", leave)
 
 
 if __name__ == "__main__":
