@@ -10,7 +10,7 @@ from bench.obfuscations import WAYS
 from core.contracts import Route
 from core.policy import judge
 from core.policy.engine import lexicon, rules_met
-from core.policy.normalise import MINOR_NUMBER, Stream, decoded, folded, native, streams
+from core.policy.normalise import MINOR_NUMBER, Stream, _unmasked, _value, decoded, folded, native, streams
 
 NOT_RESTORED = {"vowel left out", "backwards", "rot13", "base64"}
 
@@ -208,3 +208,28 @@ def test_of_the_marks_on_a_letter_four_are_kept(marks: int, kept: int) -> None:
 )
 def test_letters_apart_are_put_together_by_whatever_separates_them(written: str, word: str) -> None:
     assert word in readings(written)
+
+
+@pytest.mark.parametrize(
+    ("digits", "value"),
+    [
+        ("17", 17), ("17,5", 17.5), ("17.5", 17.5), ("1,700", 1700), ("1,700,000", 1_700_000), ("1,70", 1.5),
+        ("1.7.2020", None), ("12,11,20", None), ("1,700.5", None), ("1" * 400, 111_111_111),
+    ],
+)  # fmt: skip
+def test_a_number_is_worth_what_it_says_and_a_date_nothing(digits: str, value: float | None) -> None:
+    assert _value(digits) == value
+
+
+def test_up_to_two_masked_letters_are_tried_as_vowels() -> None:
+    assert list(_unmasked("nude")) == ["nude", "nude"]
+    assert {"nude", "nade", "nde"} <= set(_unmasked("n*de"))
+    assert len(list(_unmasked("n*d*"))) == 1 + 25
+    assert list(_unmasked("a*b*c*d")) == ["abcd"]
+
+
+@pytest.mark.parametrize(
+    ("written", "is_read"), [("fi ve", False), ("s ix", False), ("sev en", False), ("ele ven", True)]
+)
+def test_of_number_words_only_longer_ones_are_put_together(written: str, is_read: bool) -> None:  # noqa: FBT001
+    assert (MINOR_NUMBER in readings(written)) is is_read
