@@ -475,35 +475,35 @@ class _Portrait:
                     )
 
     def _lines_of_age(self) -> None:
-        """Each band adds its own mark: folds by the nose, by the mouth, on the forehead, at the eyes, on the cheeks."""
+        """Each band adds its own mark, broad enough to be seen small: folds, bags, forehead, gray, cheeks."""
         ink = (
-            mix(self.skin, darker(self.shadow, 0.25), 0.85)
+            mix(self.skin, darker(self.shadow, 0.35), 0.9)
             if sum(self.skin) > 260
-            else mix(self.skin, (255, 214, 190), 0.25)
+            else mix(self.skin, (255, 214, 190), 0.36)
         )
         far = self.turned
         for side in (-1, 1):
             if self.age >= 3:
                 fold = (
-                    [(0.24, 0.3), (0.31, 0.4), (0.33, 0.47)]
+                    [(0.21, 0.28), (0.31, 0.38), (0.35, 0.47)]
                     if self.age == 3
-                    else [(0.22, 0.29), (0.37, 0.43), (0.42, 0.64), (0.38, 0.7)]
+                    else [(0.21, 0.28), (0.37, 0.41), (0.45, 0.64), (0.41, 0.72)]
                 )
-                self._crease([(side * x + far, y) for x, y in fold], 0.034 + 0.008 * (self.age > 5), ink)
+                self._crease([(side * x + far, y) for x, y in fold], 0.05, ink)
             if self.age >= 4:
-                self._crease(
-                    [(side * 0.2 + far, 0.19), (side * 0.34 + far, 0.235), (side * 0.46 + far, 0.18)], 0.03, ink
-                )
+                for rise in (0.0, 0.075) if self.age >= 5 else (0.0,):
+                    bag = [(0.18, 0.19), (0.34, 0.25), (0.5, 0.18)]
+                    self._crease([(side * x + far, y + rise) for x, y in bag], 0.044, ink)
             if self.age >= 6:
-                for dy in (-0.06, 0.02, 0.1):
-                    self._crease([(side * 0.58 + far, 0.0 + dy * 0.6), (side * 0.68 + far, dy * 1.6)], 0.028, ink)
+                for dy in (-0.08, 0.02, 0.12):
+                    self._crease([(side * 0.57 + far, dy * 0.6), (side * 0.7 + far, dy * 1.7)], 0.036, ink)
                 self._crease(
-                    [(side * 0.52 + far, 0.36), (side * 0.6 + far, 0.5), (side * 0.56 + far, 0.62)], 0.028, ink
+                    [(side * 0.53 + far, 0.36), (side * 0.62 + far, 0.5), (side * 0.57 + far, 0.64)], 0.04, ink
                 )
-        rows = {5: (-0.56, -0.68), 6: (-0.5, -0.6, -0.7)}.get(self.age, ())
+        rows = {5: (-0.54, -0.67), 6: (-0.48, -0.59, -0.7)}.get(self.age, ())
         for y in rows:
             self._crease(
-                [(-0.32 + far, y), (-0.14 + far, y - 0.035), (0.14 + far, y - 0.035), (0.32 + far, y)], 0.03, ink
+                [(-0.34 + far, y), (-0.14 + far, y - 0.035), (0.14 + far, y - 0.035), (0.34 + far, y)], 0.038, ink
             )
 
     def _crease(self, path: list[tuple[float, float]], width: float, ink: Color) -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from embedded import dataset
 from embedded.training import Averaged, Clock, Run, to_signed
 
-SIDE = 96
+SIDE = 128
 """px of the pictures that the painting model makes."""
 LATENT_NOISE = 0.06
 WINDOW, SMALL_UNTIL = 48, 0.9

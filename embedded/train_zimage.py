@@ -2,6 +2,7 @@
 
     python -m embedded.train_zimage DATA RUNS --minutes 60       goes on where the last run stopped
     python -m embedded.train_zimage DATA RUNS --only-save        writes the pipeline from what there is
+    torchrun --nproc-per-node 2 -m embedded.train_zimage …       on two cores
 
 Needs RUNS/vae (`embedded.train_vae`). Pictures of minors are never among the data. Latents have unit variance; the
 noise level is drawn from a logit-normal and shifted by 3, as the sampler's is. The transformer predicts picture minus
@@ -26,10 +27,10 @@ from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
 
 from embedded import dataset
 from embedded.tokenizer import load_tokenizer
-from embedded.training import Averaged, Clock, Run, to_signed, two_optimizers
+from embedded.training import Averaged, Clock, Crew, Run, to_signed, two_optimizers
 from embedded.wording import prompt_of
 
-SIDE = 96
+SIDE = 128
 SHIFT = 3.0
 CAPTION_MULTIPLE = 32
 """The transformer pads captions to multiples of this."""
@@ -96,7 +97,7 @@ BLOCKS = ("layers.", "noise_refiner.", "context_refiner.")
 
 
 def latents_of(data: Path, runs: Path, at_most: int) -> tuple[torch.Tensor, list[int]]:
-    """`(N, 2, 16, H/8, W/8)` half floats of adults' pictures and their mirror images, and their places in the split."""
+    """`(N, 16, H/8, W/8)` half floats of adults' pictures, every other one mirrored, and their places in the split."""
     path = runs / "latents.pt"
     _, records = dataset.load(data, "train")
     adults = [index for index, record in enumerate(records) if dataset.is_adult(record)][:at_most]
@@ -105,9 +106,9 @@ def latents_of(data: Path, runs: Path, at_most: int) -> tuple[torch.Tensor, list
         pictures, kept = dataset.reduced(data, "train", SIDE), []
         for start in range(0, len(adults), 16):
             batch = to_signed(np.stack([pictures[index] for index in adults[start : start + 16]]))
-            both = torch.stack([batch, batch.flip(-1)], 1).flatten(0, 1)
+            batch[1::2] = batch[1::2].flip(-1)
             with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-                kept.append(vae.encode(both).latent_dist.mode().view(len(batch), 2, 16, SIDE // 8, SIDE // 8).half())
+                kept.append(vae.encode(batch).latent_dist.mode().half())
             if start % 1600 == 0:
                 typer.echo(f"latents: {start} of {len(adults)}")
         torch.save(torch.cat(kept), path)
@@ -147,7 +148,7 @@ class Batches:
         ids = torch.zeros(len(group), max(lengths), dtype=torch.long)
         for row, (_, tokens) in enumerate(group):
             ids[row, : len(tokens)] = torch.tensor(tokens)
-        clean = torch.stack([self.latents[index, self.rng.randrange(2)] for index, _ in group]).float()
+        clean = torch.stack([self.latents[index] for index, _ in group]).float()
         return (clean - self.shift) * self.scale, ids, lengths
 
 
@@ -177,14 +178,16 @@ def _main(  # noqa: PLR0913  # a command's options
     average = Averaged(painter, keep=0.998)
     muon, adam = two_optimizers(painter, BLOCKS, peak)
     parts: dict[str, Any] = {"painter": painter, "average": average.model, "muon": muon, "adam": adam}
-    first = run.resume(**parts)
-    batches = Batches(data, runs, tokenizer, batch, first, pictures)
+    first, crew = run.resume(**parts), Crew()
+    batches = Batches(data, runs, tokenizer, batch, seed=first * crew.count + crew.place, at_most=pictures)
+    torch.manual_seed(first * crew.count + crew.place)
     if not only_save:
-        _train(painter, average, (muon, adam), batches, Clock(minutes, peak), run, first)
-    save(average.model, runs, tokenizer, batches)
+        _train(painter, average, (muon, adam), batches, Clock(minutes, peak), run, first, crew)
+    if crew.place == 0:
+        save(average.model, runs, tokenizer, batches)
 
 
-def _train(  # what a training loop holds
+def _train(  # noqa: PLR0913, PLR0917  # what a training loop holds
     painter: Painter,
     average: Averaged[Painter],
     both: tuple[torch.optim.Muon, torch.optim.AdamW],
@@ -192,10 +195,11 @@ def _train(  # what a training loop holds
     clock: Clock,
     run: Run,
     first: int,
+    crew: Crew,
 ) -> None:
     muon, adam = both
     source, step = iter(batches), first
-    for step in clock.steps(both, first):
+    for step in clock.steps(both, first, crew):
         clean, ids, lengths = next(source)
         noise, level = torch.randn_like(clean), noise_levels(len(clean))
         at = level[:, None, None, None]
@@ -203,15 +207,18 @@ def _train(  # what a training loop holds
             out = painter((1 - at) * clean + at * noise, level, painter.told(ids, lengths))
         loss = F.mse_loss(out.float(), clean - noise)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        crew.average_gradients(painter)
         torch.nn.utils.clip_grad_norm_(painter.parameters(), 1.0)
         for optimizer in both:
             optimizer.step()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimizer.zero_grad()
         average.update(painter, step)
-        run.note(step, clock, loss=loss.item())
-        if run.due():
-            run.save(step, painter=painter, average=average.model, muon=muon, adam=adam)
-    run.save(step, painter=painter, average=average.model, muon=muon, adam=adam)
+        if crew.place == 0:
+            run.note(step, clock, loss=loss.item())
+            if run.due():
+                run.save(step, painter=painter, average=average.model, muon=muon, adam=adam)
+    if crew.place == 0:
+        run.save(step, painter=painter, average=average.model, muon=muon, adam=adam)
 
 
 def save(painter: Painter, runs: Path, tokenizer: Qwen2Tokenizer, batches: Batches) -> None:

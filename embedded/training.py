@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -38,22 +39,51 @@ class Clock:
     def share(self) -> float:
         return (time.monotonic() - self.began) / (self.minutes * 60)
 
-    def rate(self) -> float:
-        share = self.share
+    def rate(self, share: float) -> float:
         if share < self.warm:
             return self.peak * (share + 1e-3) / (self.warm + 1e-3)
         fall = max(share - self.decay_from, 0.0) / (1 - self.decay_from)
         return self.peak * (0.5 + 0.5 * math.cos(math.pi * min(fall, 1.0)))
 
-    def steps(self, optimizers: Sequence[torch.optim.Optimizer], first: int = 0) -> Iterator[int]:
-        """Counts steps until the time is up, setting each step's learning rate."""
+    def steps(
+        self, optimizers: Sequence[torch.optim.Optimizer], first: int = 0, crew: Crew | None = None
+    ) -> Iterator[int]:
+        """Counts steps until the time is up, setting each step's learning rate, which is the same for all of a crew."""
         step = first
-        while self.share < 1:
+        while (share := crew.mean(self.share) if crew else self.share) < 1:
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = self.rate()
+                    group["lr"] = self.rate(share)
             yield step
             step += 1
+
+
+class Crew:
+    """The processes that train one model, as `torchrun --nproc-per-node N -m embedded.…` starts them; or one alone.
+
+    Each has batches of its own; gradients are averaged, so all hold the same weights. The first one writes and reports.
+    """
+
+    def __init__(self) -> None:
+        self.count, self.place = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+        if self.count > 1:
+            torch.distributed.init_process_group("gloo")
+
+    def mean(self, figure: float) -> float:
+        if self.count == 1:
+            return figure
+        shared = torch.tensor(figure, dtype=torch.float64)
+        torch.distributed.all_reduce(shared)
+        return float(shared) / self.count
+
+    def average_gradients(self, model: nn.Module) -> None:
+        if self.count == 1:
+            return
+        gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients]) / self.count
+        torch.distributed.all_reduce(flat)
+        for gradient, averaged in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
+            gradient.copy_(averaged.view_as(gradient))
 
 
 class Averaged(Generic[M]):

@@ -26,7 +26,8 @@ def test_questions_packed_for_training_give_the_readers_own_logits(tokenizer_fol
     model = new_model(processor).eval()
     pixels = np.random.default_rng(1).integers(0, 256, (112, 112, 3), np.uint8)
     with torch.inference_mode():
-        packed = Asked(model, processor).logits(pixels[None], list(range(len(QUESTIONS))))[0]
+        asked = Asked(model, processor)
+        packed = asked.logits(pixels[None], asked.seen(pixels[None]), list(range(len(QUESTIONS))))[0]
     alone = Reader(model, processor).logits(Image.fromarray(pixels))
     assert torch.allclose(packed, alone, atol=1e-4)
 
