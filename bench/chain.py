@@ -227,8 +227,8 @@ async def load(ray: Path | None) -> list[Row]:
 
 
 def row(what: str, unit: str, runs: Mapping[str, Run | None], figure: Any, better: str = "less") -> Row:
-    figures = {name: None if run is None else figure(run) for name, run in runs.items()}
-    return Row(what, unit, figures.pop("ours"), figures, better)
+    rivals = {name: None if run is None else figure(run) for name, run in runs.items() if name != "ours"}
+    return Row(what, unit, figure(runs["ours"]), rivals, better)
 
 
 def table(rows: list[Row]) -> Table:

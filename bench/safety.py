@@ -84,7 +84,7 @@ def routes() -> Iterable[Row]:
     texts += [text for rule in lexicon().rules for text in (*rule.refused, *rule.allowed)]
     refused = {route: {text for text in texts if judge([text], route).action is Action.REFUSE} for route in Route}
     moderated = [refused[route] for route in Route if not ROUTES[route].refuses_any_minor]
-    apart = set.union(*moderated) - set.intersection(*moderated)
+    apart = set[str]().union(*moderated) - moderated[0].intersection(*moderated)
     stricter = [text for text in refused[Route.CHAT_1TO1] if text not in moderated[0]]
     laxer = moderated[0] - refused[Route.CHAT_1TO1]
     yield (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,14 @@ def said(route: Route, role: str, text: str) -> dict[str, Any]:
 def _fields() -> Iterator[tuple[str, Callable[[str], dict[str, Any]]]]:
     yield "profile/create style", lambda text: {"task": Route.PROFILE, "selfie": SELFIE, "style": text}
     for route in PROMPTS:
-        yield f"{route} prompt", lambda text, route=route: {"task": route, "prompt": text}
+        yield f"{route} prompt", partial(_asked, route)
     for route in CHATS:
         for role in ("user", "assistant", "system"):
-            yield f"{route} {role}", lambda text, route=route, role=role: said(route, role, text)
+            yield f"{route} {role}", partial(said, route, role)
+
+
+def _asked(route: Route, text: str) -> dict[str, Any]:
+    return {"task": route, "prompt": text}
 
 
 FIELDS = dict(_fields())

@@ -69,7 +69,7 @@ async def main(chains: int, in_flight: int) -> None:
 if __name__ == "__main__":
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     serve.start(http_options={"host": "127.0.0.1", "port": PORT})
-    serve.run(Chain.bind(Llm.bind(), Zimage.bind()), route_prefix="/")
+    serve.run(Chain.bind(Llm.bind(), Zimage.bind()), route_prefix="/")  # type: ignore[attr-defined]  # the decorator made them deployments
     asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
     serve.shutdown()
     ray.shutdown()
