@@ -370,10 +370,11 @@ class StageRecord(Message):
     queue_ms: int | None = Field(default=None, description="The platform's `delayTime`: queue and cold start.")
     execution_ms: int | None = Field(default=None, description="The platform's `executionTime`.")
     device_ms: int | None = Field(default=None, description="Time the worker's device worked for this job.")
+    share_ms: int | None = Field(default=None, description="The job's own part of that time.")
     batch_size: int | None = Field(default=None, description="How many jobs shared the device's time.")
     attempts: int = Field(default=1, description="How many submissions it took.")
     cost_usd: float | None = Field(
-        default=None, description="The device's time, shared with its batch, × the endpoint's price per second."
+        default=None, description="The job's own part of the device's time × the endpoint's price per second."
     )
     model: ModelInfo | None = Field(default=None, description="What did the work.")
 
@@ -605,6 +606,9 @@ class StageResult(Message):
     worker_id: str | None = Field(default=None, description="The worker that ran the job.")
     model: ModelInfo = Field(description="What did the work.")
     device_ms: int = Field(ge=0, description="Time the device worked for this job, its batch's included.")
+    share_ms: int | None = Field(
+        default=None, ge=0, description="The job's own part of that time; null is an equal part for each of its batch."
+    )
     batch_size: int = Field(default=1, ge=1, description="How many jobs shared that time.")
 
 

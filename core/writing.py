@@ -302,7 +302,7 @@ def write(programs: Sequence[Program[R]], backend: TextBackend, watch: Watch) ->
     told: dict[int, float] = {}
     while pending := {place: run for place, run in enumerate(runs) if not run.ended and place not in failed}:
         batch = _Round(pending, watch, told)
-        for index, answer in enumerate(backend.generate(batch.wanted, batch)):
+        for index, answer in zip(range(len(batch.wanted)), backend.generate(batch.wanted, batch), strict=True):
             batch.finished(index, answer)
         failed |= batch.failed
     return [failed.get(place) or _result(run) for place, run in enumerate(runs)]

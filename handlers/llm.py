@@ -106,11 +106,13 @@ class _Turn:
     device: Device[Asked, Answered]
     second_opinion: bool
     device_ms: int = 0
+    share_ms: int = 0
     batch_size: int = 1
 
     async def write(self) -> Written:
         done = await self.device.run(self.request, lambda step, of: self.job.progress.report("write", step, of))
         self.device_ms += done.device_ms
+        self.share_ms += done.share_ms
         self.batch_size = done.batch_size
         if isinstance(done.result, tuple):
             raise TypeError("the device answered a request with opinions")
@@ -144,6 +146,7 @@ class _Turn:
     async def _opinions(self, texts: Sequence[str]) -> Opinions:
         done = await self.device.run(Texts(in_pieces(texts)))
         self.device_ms += done.device_ms
+        self.share_ms += done.share_ms
         if not isinstance(done.result, tuple):
             raise TypeError("the device answered texts with a text")
         return done.result
@@ -181,6 +184,7 @@ def _facts(turn: _Turn, backend: TextBackend, worker_id: str | None) -> dict[str
         "worker_id": worker_id,
         "model": backend.info,
         "device_ms": turn.device_ms,
+        "share_ms": turn.share_ms,
         "batch_size": turn.batch_size,
     }
 

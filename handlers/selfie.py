@@ -44,6 +44,7 @@ def handler(
             worker_id=worker_id,
             model=backend.info,
             device_ms=done.device_ms,
+            share_ms=done.share_ms,
             batch_size=done.batch_size,
             features=sign_features(features, signing_key) if signing_key else features,
             face=done.result.face,

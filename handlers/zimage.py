@@ -31,6 +31,7 @@ class _Meter:
     """What the device did for one job, over all its attempts."""
 
     device_ms: int = 0
+    share_ms: int = 0
     batch_size: int = 1
 
 
@@ -51,6 +52,7 @@ def handler(
         async def paint(painting: Painting) -> Painted:
             done = await device.run(painting, lambda step, of: job.progress.report("generate", step, of))
             meter.device_ms += done.device_ms
+            meter.share_ms += done.share_ms
             meter.batch_size = done.batch_size
             return done.result
 
@@ -66,6 +68,7 @@ def handler(
             worker_id=worker_id,
             model=backend.info,
             device_ms=meter.device_ms,
+            share_ms=meter.share_ms,
             batch_size=meter.batch_size,
             prompt_used=finished.prompt,
             policy=finished.policy,

@@ -37,9 +37,9 @@ def worker(settings: Settings) -> Worker[PictureRequest]:
         loaded.append(load(settings))
         return loaded[0].answer
 
-    def leave() -> None:
+    async def leave() -> None:
         for service in loaded:
-            service.trace.flush()
+            await service.leave()
 
     return Worker(
         name="orchestrator",

@@ -121,27 +121,23 @@ class Chain:
         try:
             result = await self._stage("expand", Pool.LLM, asked, ExpandResult, by=by, ends_at_percent=40, short=True)
         except _FAILURES_TO_DO_WITHOUT as error:
-            if self._needs_an_opinion:
+            if self.settings.llm.classifier != "none" and self.treated_as == "moderated":
+                # The deployment wants a classifier's opinion of this chat, and only the llm worker gives one.
                 raise
             self._do_without("expand", error, "template_prompt")
             return template_prompt(request.messages, request.features)
         return result.prompt
 
-    async def moderated(self, prompt: str, route: Route) -> str:
-        """A prompt that no model wrote, as the deployment's text classifier lets it be painted.
+    async def moderated(self, said: str, prompt: str, route: Route) -> str:
+        """The prompt as the deployment's text classifier, which hears what was `said`, lets it be painted.
 
-        Without a classifier nobody is asked. Where there is one and it can't be, a moderated route fails closed.
+        For prompts that no model wrote. Without a classifier nobody is asked; where there is one, nothing replaces it.
         """
         if self.settings.llm.classifier == "none":
             return prompt
-        request = ModerateRequest(task=MODERATE_TASK, route=route, prompt=prompt, **self._common("moderate"))
-        try:
-            result = await self._stage("moderate", Pool.LLM, request, ModerateResult, short=True)
-        except _FAILURES_TO_DO_WITHOUT as error:
-            if self._needs_an_opinion:
-                raise
-            self._do_without("moderate", error, "rules_alone")
-            return prompt
+        self._wake_picture_pool()
+        request = ModerateRequest(task=MODERATE_TASK, route=route, prompt=said, **self._common("moderate"))
+        result = await self._stage("moderate", Pool.LLM, request, ModerateResult, short=True)
         return constrain(prompt) if result.verdict == "constrained" else prompt
 
     async def generate(self, task: GenerateTask, prompt: str) -> GenerateResult:
@@ -183,11 +179,6 @@ class Chain:
         return painted, template_caption(prompt, safe_caption)
 
     # ── how a stage is run ──
-
-    @property
-    def _needs_an_opinion(self) -> bool:
-        """The deployment wants a classifier to hear moderated routes, and only the llm worker has one."""
-        return self.settings.llm.classifier != "none" and self.treated_as == "moderated"
 
     @property
     def _picture_pool(self) -> Pool:
@@ -258,7 +249,7 @@ class Chain:
 
     def _record(self, call: Call, request: StageRequest, answered: Answered, read: StageResult, started: float) -> None:
         price = self.prices.get(call.pool)
-        device_s = read.device_ms / read.batch_size / 1000
+        share_ms = round(read.device_ms / read.batch_size) if read.share_ms is None else read.share_ms
         record = StageRecord(
             stage=call.stage,
             task=request.task,
@@ -270,9 +261,10 @@ class Chain:
             queue_ms=answered.queue_ms,
             execution_ms=answered.execution_ms,
             device_ms=read.device_ms,
+            share_ms=share_ms,
             batch_size=read.batch_size,
             attempts=answered.attempts,
-            cost_usd=None if price is None else round(price * device_s, 8),
+            cost_usd=None if price is None else round(price * share_ms / 1000, 8),
             model=read.model,
         )
         self.timeline.append(record)

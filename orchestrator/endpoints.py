@@ -30,7 +30,7 @@ from core.errors import BadAnswer, DeadlineExceeded, EndpointUnavailable, ImgPod
 from core.logs import logger
 from core.settings import OrchestratorSettings, PlatformSettings, Pool
 from orchestrator.ledger import RetryBudget
-from orchestrator.polling import Deadline, History, wait_s
+from orchestrator.polling import HELD_MS, Deadline, History, wait_s
 from orchestrator.pools import Endpoint, Pools
 from orchestrator.wire import FINAL, AnswerLost, Asked, JobGone, State, Unreached, Wire, failure, whole_ms
 
@@ -237,7 +237,7 @@ class Endpoints:
             body["s3Config"] = call.s3_config
         if call.wait_ms is None:
             return await self._wire.request("POST", f"{endpoint.id}/run", call.stage, within_s=_REQUEST_S, json=body)
-        wait_ms = max(1000, min(call.wait_ms, math.ceil(1000 * left_s)))
+        wait_ms = max(HELD_MS, min(call.wait_ms, math.ceil(1000 * left_s)))
         return await self._wire.request(
             "POST",
             f"{endpoint.id}/runsync",

@@ -53,7 +53,7 @@ async def create_profile(request: ProfileCreate, chain: Chain) -> Result:
     gate_profile(read.features, threshold=chain.settings.policy.minor_probability)
     prompt = portrait_prompt(read.features, request.style)
     if request.style:
-        prompt = await chain.moderated(prompt, Route.PROFILE)
+        prompt = await chain.moderated(prompt, prompt, Route.PROFILE)
     picture = await chain.generate(GenerateTask.PROFILE, prompt)
     return _result(request, Route.PROFILE, chain, picture, read=read)
 
@@ -74,14 +74,16 @@ async def picture_of_chat(request: ChatRequest, chain: Chain) -> Result:
 
 async def picture_of_private_prompt(request: ChatPrivate, chain: Chain) -> Result:
     _gate_person(request, chain)
-    prompt = await chain.moderated(evaluate_private_chat(_with_person(request)).prompt, Route.PRIVATE)
+    said = _with_person(request)
+    prompt = await chain.moderated(said, evaluate_private_chat(said).prompt, Route.PRIVATE)
     picture, caption = await chain.with_caption(chain.generate(GenerateTask.PRIVATE, prompt), prompt)
     return _result(request, Route.PRIVATE, chain, picture, caption=caption)
 
 
 async def picture_of_prompt(request: ImageGen, chain: Chain) -> Result:
     _gate_person(request, chain)
-    prompt = await chain.moderated(sanitize_general(_with_person(request)).prompt, Route.GENERAL)
+    said = _with_person(request)
+    prompt = await chain.moderated(said, sanitize_general(said).prompt, Route.GENERAL)
     painting = chain.generate(GenerateTask.GENERAL, prompt)
     if not request.caption:
         return _result(request, Route.GENERAL, chain, await painting)

@@ -135,7 +135,7 @@ class GpuSeconds:
 
     def add(self, route: Route, timeline: tuple[StageRecord, ...]) -> float:
         """Adds a request's stages; answers how many seconds the route has had by now."""
-        self._ms[route] += sum(round((record.device_ms or 0) / (record.batch_size or 1)) for record in timeline)
+        self._ms[route] += sum(record.share_ms or 0 for record in timeline)
         return self._ms[route] / 1000
 
     def by_route(self) -> dict[str, float]:

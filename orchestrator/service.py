@@ -61,6 +61,11 @@ class Service:
             trace=Exported(own.otlp_endpoint) if own.otlp_endpoint else NoTrace(),
         )
 
+    async def leave(self) -> None:
+        """Gives what is under way, cancels of child jobs and spans, a moment to arrive: four seconds at most."""
+        await self.endpoints.close()
+        await asyncio.to_thread(self.trace.flush)
+
     async def answer(self, request: PictureRequest, job: Job) -> Result:
         """A request's result. Raises what its flow raises, `QueueFull`, and what an idempotency key brings."""
         self.publisher.check(job.s3_config)

@@ -34,10 +34,14 @@ _SETTLE_S = 0.003
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[R]):
-    """A job's result; `device_ms` is how long its batch ran for it, a time that `batch_size` jobs shared."""
+    """A job's result; `device_ms` is how long its batch ran for it, and `share_ms` the job's own part of that.
+
+    Each moment is shared by those of the batch who are not finished, so that all shares add up to the device's time.
+    """
 
     result: R
     device_ms: int
+    share_ms: int
     batch_size: int
 
 
@@ -74,10 +78,13 @@ class _Waiting(Generic[Q, R]):
             self.future.set_result(outcome)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _BatchWatch(Generic[Q, R]):
     batch: Sequence[_Waiting[Q, R]]
-    started: float
+    started: float = field(default_factory=time.monotonic)
+    _shared_s: float = 0.0
+    """What each one that is not finished has had of the device by `_shared_until`."""
+    _shared_until: float = 0.0
 
     def step(self, index: int, step: int, of: int) -> None:
         self.batch[index].step(step, of)
@@ -87,10 +94,21 @@ class _BatchWatch(Generic[Q, R]):
 
     def finished(self, index: int, outcome: Outcome[R]) -> None:
         """A short text need not wait for the longest of its batch."""
-        device_ms = round(1000 * (time.monotonic() - self.started))
-        self.batch[index].tell(
-            outcome if isinstance(outcome, ImgPodError) else Done(outcome, device_ms, len(self.batch))
-        )
+        if not self.batch[index].told:
+            self._finish([(index, outcome)])
+
+    def all_finished(self, outcomes: Sequence[Outcome[R]]) -> None:
+        self._finish([(index, outcome) for index, outcome in enumerate(outcomes) if not self.batch[index].told])
+
+    def _finish(self, ended: Sequence[tuple[int, Outcome[R]]]) -> None:
+        now = time.monotonic()
+        going = sum(not job.told for job in self.batch)
+        self._shared_s += (now - (self._shared_until or self.started)) / max(going, 1)
+        self._shared_until = now
+        device_ms, share_ms = round(1000 * (now - self.started)), round(1000 * self._shared_s)
+        for index, outcome in ended:
+            done = outcome if isinstance(outcome, ImgPodError) else Done(outcome, device_ms, share_ms, len(self.batch))
+            self.batch[index].tell(done)
 
 
 class Device(Generic[Q, R]):
@@ -180,7 +198,7 @@ class Device(Generic[Q, R]):
         return batch
 
     def _run(self, batch: Sequence[_Waiting[Q, R]]) -> None:
-        watch = _BatchWatch(batch, time.monotonic())
+        watch = _BatchWatch(batch)
         try:
             outcomes = self._outcomes(batch, watch)
         except DeviceError as error:
@@ -189,8 +207,7 @@ class Device(Generic[Q, R]):
         except BaseException as error:  # noqa: BLE001 - whatever it is, the jobs must hear of it and the thread live on
             self._isolate(batch, error)
         else:
-            for index, outcome in enumerate(outcomes):
-                watch.finished(index, outcome)
+            watch.all_finished(outcomes)
 
     def _outcomes(self, batch: Sequence[_Waiting[Q, R]], watch: Watch) -> Sequence[Outcome[R]]:
         if self._lost is not None:
@@ -201,8 +218,9 @@ class Device(Generic[Q, R]):
             self._lost = error
             raise
         finally:
-            # Before anyone hears: whoever works in sequence comes back at once, and must not wait for himself.
-            self._crowd = len(batch) + len(self._line)
+            # Whoever works in sequence comes back as soon as he hears, and must not wait for himself: those who hear
+            # from now on are counted before they do, and those who have heard are in the line if they are back.
+            self._crowd = sum(not job.told for job in batch) + len(self._line)
         if len(outcomes) != len(batch):
             raise RuntimeError(f"the backend gave {len(outcomes)} outcomes for {len(batch)} requests")
         return outcomes

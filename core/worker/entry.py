@@ -112,7 +112,7 @@ def _run_own_loop(worker: Worker[M], settings: Settings) -> int:
                 concurrency=worker.concurrency,
             )
             await loop.run(heartbeat)
-        worker.leave()
+        await worker.leave()
         log.info("worker left", worker=worker.name)
         sys.stdout.flush()
         # At once: the device's thread may be in the middle of a step, and Python's own shutdown under it can crash.
@@ -183,6 +183,7 @@ async def _answer_one(worker: Worker[M], raw: dict[str, Any], settings: Settings
     progress = Progress(show, interval_s=settings.worker.progress_interval_s)
     reply = await loading.answer(raw, progress, settings)
     await progress.close()
+    await worker.leave()
     return reply
 
 

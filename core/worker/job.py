@@ -43,13 +43,18 @@ Respond = Callable[[M, Job], Awaitable[Message]]
 """A handler: a typed request and its job in, a message out; it raises `ImgPodError`."""
 
 
+async def _nothing_to_send() -> None:
+    """Most workers leave with nothing in hand."""
+
+
 @dataclass(frozen=True, slots=True)
 class Worker(Generic[M]):
     """A worker as its handler module declares it.
 
     `load` is called once, before the first job: it loads weights, warms up, and returns the handler. It may block and
     raises `Misconfigured`. `running` jobs may run at a time; `concurrency` counts those taken ahead as well. `leave` is
-    called last, when all that was taken is answered: for what still waits to be sent. It bounds its own time.
+    awaited last, when all that was taken is answered: for what still waits to be sent. It bounds its own time. The
+    stock loop, from which nobody hears when it ends, doesn't call it.
     """
 
     name: str
@@ -58,7 +63,7 @@ class Worker(Generic[M]):
     running: int
     concurrency: int
     test_input: Path
-    leave: Callable[[], None] = lambda: None
+    leave: Callable[[], Awaitable[None]] = _nothing_to_send
 
 
 @dataclass(frozen=True, slots=True)

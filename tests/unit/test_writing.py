@@ -452,3 +452,13 @@ def test_message_longer_than_the_model_reads_is_shortened_by_code_alone() -> Non
     message = ChatMessage(role="user", content="波" * 4_000)
     [asked] = next(expand((message,), ExpandTask.CHAT_1TO1, None, 1, BUDGETS["embedded"]))
     assert sum(len(turn.content) for turn in asked.turns) < 2_000
+
+
+def test_a_backend_that_gives_too_few_answers_is_an_error_and_not_asked_for_ever() -> None:
+    class Forgetful(Scripted):
+        def generate(self, requests: Sequence[Completion], watch: Watch) -> list[Outcome[str]]:
+            return super().generate(requests, watch)[:-1]
+
+    programs: list[Any] = [caption(ANSWER, lambda _: True), caption(ANSWER, lambda _: True)]
+    with pytest.raises(ValueError, match="shorter"):
+        write(programs, Forgetful(lambda _: GOOD), Unwatched())

@@ -41,14 +41,14 @@ from tools.docs import examples
 from tools.docs.fields import Field, fields_of, parts_of, schema_of, table
 
 STAGES: dict[Route, str] = {
-    Route.PROFILE: "analyze → generate",
+    Route.PROFILE: "analyze → (moderate) → generate",
     Route.CHAT_1TO1: "expand → generate ∥ caption",
     Route.SHORTS: "expand → generate ∥ caption",
     Route.SCENES: "expand → generate ∥ caption",
-    Route.PRIVATE: "generate ∥ caption",
-    Route.GENERAL: "generate (∥ caption on request)",
+    Route.PRIVATE: "(moderate) → generate ∥ caption",
+    Route.GENERAL: "(moderate) → generate (∥ caption on request)",
 }
-"""What orchestrator/flows.py calls for each route; ∥ is side by side."""
+"""What orchestrator/flows.py calls for each route; ∥ is side by side, in brackets where there is a text classifier."""
 
 WORKERS: dict[str, tuple[type[StageRequest], type[StageResult]]] = {
     "selfie": (AnalyzeRequest, AnalyzeResult),

@@ -193,15 +193,15 @@ async def test_answer_larger_than_all_room_pushes_nothing_out() -> None:
 # ── GPU seconds ──
 
 
-def test_gpu_seconds_are_shared_by_a_batch_and_counted_by_route() -> None:
+def test_gpu_seconds_are_each_jobs_own_part_and_counted_by_route() -> None:
     seconds = GpuSeconds()
 
-    def record(device_ms: int | None, batch_size: int | None) -> StageRecord:
+    def record(share_ms: int | None) -> StageRecord:
         return StageRecord(
-            stage="generate", task="generate", endpoint_id="e", started_ms=0, wall_ms=1, device_ms=device_ms,
-            batch_size=batch_size,
+            stage="generate", task="generate", endpoint_id="e", started_ms=0, wall_ms=1, device_ms=1000,
+            share_ms=share_ms, batch_size=4,
         )  # fmt: skip
 
-    assert seconds.add(Route.GENERAL, (record(1000, 4), record(500, 1))) == 0.75
-    seconds.add(Route.SHORTS, (record(None, None), record(200, None)))
+    assert seconds.add(Route.GENERAL, (record(250), record(500))) == 0.75
+    seconds.add(Route.SHORTS, (record(None), record(200)))
     assert seconds.by_route() == {"imagegen": 0.75, "chat/shorts/generate": 0.2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -46,3 +47,16 @@ def test_failed_requests_span_names_the_error(exporter: InMemorySpanExporter) ->
     assert not whole.status.is_ok
     assert whole.attributes["img_pod.error"] == "deadline_exceeded"
     assert "process" not in json.dumps(dict(whole.resource.attributes))
+
+
+class Hangs(InMemorySpanExporter):
+    def export(self, spans: object) -> None:  # type: ignore[override]  # it never comes to an answer
+        time.sleep(30)
+
+
+def test_a_collector_that_hangs_holds_nobody_for_long() -> None:
+    trace = Exported("http://unused", Hangs())
+    trace(Traced("1" * 32, Route.SHORTS, 10, ()))
+    began = time.monotonic()
+    trace.flush()
+    assert time.monotonic() - began < 5

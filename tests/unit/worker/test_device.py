@@ -281,8 +281,13 @@ async def test_a_member_that_is_finished_hears_of_it_while_the_others_run(model)
     async with asyncio.timeout(5):
         done = await short
     assert (done.result, done.batch_size, long.done()) == ("early", 2, False)
+    await asyncio.sleep(0.1)
     model.gate.set()
-    assert (await long).result == "long"
+    rest = await long
+    assert rest.result == "long"
+    # Half of the time until the short one was finished, and all of the time since.
+    assert done.share_ms == pytest.approx(done.device_ms / 2, abs=1)
+    assert done.share_ms + rest.share_ms == pytest.approx(rest.device_ms, abs=2)
 
 
 async def test_a_finished_member_is_not_run_again_when_another_fails(model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Sequence
@@ -85,9 +86,9 @@ def load(settings: Settings) -> Respond[Timed]:
 def worker(settings: Settings) -> Worker[Timed]:
     batch = int(os.environ.get("TIMED_BATCH", "1"))
 
-    def leave() -> None:
+    async def leave() -> None:
         if path := os.environ.get("TIMED_LEFT"):
-            Path(path).write_text("left")
+            await asyncio.to_thread(Path(path).write_text, "left")
 
     return Worker("timed", {"timed": Timed}, lambda: load(settings), batch, batch + 1, ROOT / "test_input.json", leave)
 
