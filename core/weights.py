@@ -222,30 +222,11 @@ class Repository:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """Weights made on this machine by `function` (`module:name`) when they are first wanted; it is deterministic."""
-
-    function: str
-    version: str
-
-    @property
-    def revision(self) -> str:
-        return self.version
-
-    def fill(self, folder: Path, progress: Progress) -> None:
-        import importlib
-
-        module, _, name = self.function.partition(":")
-        progress(f"making weights with {self.function}")
-        getattr(importlib.import_module(module), name)(folder)
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
     """A model of a profile. `file` is what a loader opens, where that isn't the whole folder."""
 
     name: str
-    source: Wheel | Hub | Url | Repository | Made
+    source: Wheel | Hub | Url | Repository
     facts: Facts = field(default_factory=Facts)
     file: str | None = None
 
@@ -299,7 +280,10 @@ _EMBEDDED = {
             recipe="bf16.2",
         ),
     ),
-    Model.VISION: Entry("img-pod-tiny-qwen2vl", Made("embedded.tiny:make_qwen2vl", "untrained-1")),
+    Model.VISION: Entry(
+        "img-pod-tiny-qwen2vl",
+        Repository("embedded/weights/qwen2vl", "042a5ae86cf705f29b62cc6a223867520616bc23d047dd58879b711e625e3839"),
+    ),
     Model.FACE: Entry(
         "nudenet-320n",
         Wheel(
@@ -318,7 +302,7 @@ _EMBEDDED = {
     ),
     Model.IMAGE: Entry(
         "img-pod-tiny-zimage",
-        Repository("embedded/weights/zimage", "bb613654616525db6ab1492c76794f56ff7a22fcf42323d69975bcc67d74663c"),
+        Repository("embedded/weights/zimage", "1fed702b7639c3b7dfa7e6ee113ab97c8b203b86e95d3d1b87f2e87526962729"),
     ),
     Model.CHECKER: _CHECKER,
 }

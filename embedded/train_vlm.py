@@ -269,6 +269,26 @@ class Glance(nn.Module):
         return [head(seen) for head in self.mean_heads]
 
 
+class Curriculum:
+    """Questions that are still answered wrongly are asked more often."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng, self.wrong = rng, [0.5] * len(QUESTIONS)
+
+    def chosen(self, count: int) -> list[int]:
+        """Drawn without replacement, each by its share of wrong answers and a little more."""
+        keys = {place: self.rng.random() ** (1 / (wrong + 0.03)) for place, wrong in enumerate(self.wrong)}
+        return sorted(sorted(keys, key=lambda place: keys[place])[-count:])
+
+    def heard(self, chosen: list[int], right: list[float]) -> None:
+        for place, share in zip(chosen, right, strict=True):
+            self.wrong[place] += 0.05 * (1 - share - self.wrong[place])
+
+    @property
+    def right(self) -> float:
+        return 1 - sum(self.wrong) / len(self.wrong)
+
+
 def _main(  # noqa: PLR0913, PLR0917  # a command's options
     data: Path,
     runs: Path,
@@ -295,6 +315,7 @@ def _main(  # noqa: PLR0913, PLR0917  # a command's options
         "adam": adam,
     }
     first = run.resume(**parts)
+    curriculum = Curriculum(random.Random(first))
     pictures, clock, step = Pictures(data, photos, "train", first), Clock(minutes, peak, decay_from=0.7), first
     for step in clock.steps((muon, adam), first):
         alone = clock.share < glance
@@ -309,9 +330,10 @@ def _main(  # noqa: PLR0913, PLR0917  # a command's options
         if rows is not None:
             loss = loss + _loss_of(rows, wanted)[0]
         else:
-            chosen = sorted(pictures.rng.sample(range(len(QUESTIONS)), questions))
-            said, right = _question_loss(asked, stacked, features, chosen, wanted)
-            loss = 0.5 * loss + said
+            chosen = curriculum.chosen(questions)
+            said, hits = _question_loss(asked, stacked, features, chosen, wanted)
+            curriculum.heard(chosen, hits)
+            loss, right = 0.5 * loss + said, curriculum.right
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in (muon, adam):
@@ -333,12 +355,13 @@ def _loss_of(rows: list[torch.Tensor], wanted: torch.Tensor) -> tuple[torch.Tens
 
 def _question_loss(
     asked: Asked, pictures: NDArray[np.uint8], features: torch.Tensor, chosen: list[int], wanted: torch.Tensor
-) -> tuple[torch.Tensor, float]:
+) -> tuple[torch.Tensor, list[float]]:
+    """The loss, and each question's share of right answers."""
     letters = torch.tensor([[asked.letters[q][row[q]] for q in chosen] for row in wanted.tolist()])
     with torch.autocast("cpu", torch.bfloat16):
         logits = asked.logits(pictures, features, chosen)
     loss = F.cross_entropy(logits.float().flatten(0, 1), letters.flatten())
-    return loss, (logits.argmax(-1) == letters).float().mean().item()
+    return loss, (logits.argmax(-1) == letters).float().mean(0).tolist()
 
 
 def save(model: Qwen2VLForConditionalGeneration, processor: Qwen2VLProcessor, folder: Path) -> None:

@@ -22,7 +22,7 @@ import torch
 import typer
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  # its usual name
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
 
 from embedded import dataset
@@ -157,6 +157,13 @@ def noise_levels(count: int) -> torch.Tensor:
     return SHIFT * drawn / (1 + (SHIFT - 1) * drawn)
 
 
+def _weights_of_places() -> torch.Tensor:
+    """`(H/8, W/8)`, 1 on average: where the face is, a mistake counts four times as much as around it."""
+    weights = torch.ones(SIDE // 8, SIDE // 8)
+    weights[1:14, 3:13] = 4
+    return weights / weights.mean()
+
+
 # ── training ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -198,15 +205,19 @@ def _train(  # noqa: PLR0913, PLR0917  # what a training loop holds
     crew: Crew,
 ) -> None:
     muon, adam = both
-    source, step = iter(batches), first
+    source, step, weights = iter(batches), first, _weights_of_places()
+    for block in painter.transformer.layers:
+        block.compile(dynamic=False)
     for step in clock.steps(both, first, crew):
         clean, ids, lengths = next(source)
         noise, level = torch.randn_like(clean), noise_levels(len(clean))
         at = level[:, None, None, None]
-        with torch.autocast("cpu", torch.bfloat16):
-            out = painter((1 - at) * clean + at * noise, level, painter.told(ids, lengths))
-        loss = F.mse_loss(out.float(), clean - noise)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        # On a CPU the plain kernel's backward takes two thirds of the time that the fused one takes.
+        with sdpa_kernel(SDPBackend.MATH):
+            with torch.autocast("cpu", torch.bfloat16):
+                out = painter((1 - at) * clean + at * noise, level, painter.told(ids, lengths))
+            loss = (weights * (out.float() - (clean - noise)).square()).mean()
+            loss.backward()
         crew.average_gradients(painter)
         torch.nn.utils.clip_grad_norm_(painter.parameters(), 1.0)
         for optimizer in both:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +13,8 @@ from PIL import Image
 from core.backends.vision import Reader
 from core.prompts import QUESTIONS
 from embedded.tokenizer import load_tokenizer
-from embedded.train_vlm import Asked, new_model, new_processor
-from embedded.train_zimage import Painter, noise_levels
+from embedded.train_vlm import Asked, Curriculum, new_model, new_processor
+from embedded.train_zimage import Painter, _weights_of_places, noise_levels
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +51,20 @@ def test_noise_levels_lean_to_the_noisy_side_as_the_samplers_do() -> None:
     assert levels.min() > 0
     assert levels.max() < 1
     assert 0.7 < levels.median() < 0.8
+
+
+def test_questions_that_are_answered_wrongly_are_asked_more_often() -> None:
+    curriculum, asked = Curriculum(random.Random(0)), Counter[int]()
+    for _ in range(400):
+        chosen = curriculum.chosen(3)
+        assert len(set(chosen)) == 3
+        curriculum.heard(chosen, [0.2 if place == 1 else 1.0 for place in chosen])
+        asked.update(chosen)
+    assert asked.most_common(1)[0][0] == 1
+    assert min(asked[place] for place in range(len(QUESTIONS))) > 20
+
+
+def test_a_mistake_where_the_face_is_counts_more_and_the_whole_is_of_the_usual_size() -> None:
+    weights = _weights_of_places()
+    assert weights.mean().item() == pytest.approx(1)
+    assert weights[8, 8] == pytest.approx(4 * weights[0, 0])
