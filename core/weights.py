@@ -282,7 +282,7 @@ _EMBEDDED = {
     ),
     Model.VISION: Entry(
         "img-pod-tiny-qwen2vl",
-        Repository("embedded/weights/qwen2vl", "042a5ae86cf705f29b62cc6a223867520616bc23d047dd58879b711e625e3839"),
+        Repository("embedded/weights/qwen2vl", "33b8bb321209e15399bcb332af51b696e7da3b147e55ac0af63ef0a73ec251bd"),
     ),
     Model.FACE: Entry(
         "nudenet-320n",
@@ -302,7 +302,7 @@ _EMBEDDED = {
     ),
     Model.IMAGE: Entry(
         "img-pod-tiny-zimage",
-        Repository("embedded/weights/zimage", "1fed702b7639c3b7dfa7e6ee113ab97c8b203b86e95d3d1b87f2e87526962729"),
+        Repository("embedded/weights/zimage", "1d4c7db64d74cf01d7f3893d8725a6b5882dcf7f2625191b5cfefd0412d9033e"),
     ),
     Model.CHECKER: _CHECKER,
 }
