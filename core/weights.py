@@ -302,7 +302,7 @@ _EMBEDDED = {
     ),
     Model.IMAGE: Entry(
         "img-pod-tiny-zimage",
-        Repository("embedded/weights/zimage", "1d4c7db64d74cf01d7f3893d8725a6b5882dcf7f2625191b5cfefd0412d9033e"),
+        Repository("embedded/weights/zimage", "3abeee6ecc70f1a595cc7f51e6f1399f2d70cafa3d3782f8733fa109b03dd705"),
     ),
     Model.CHECKER: _CHECKER,
 }
