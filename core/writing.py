@@ -463,14 +463,15 @@ def scene_of(messages: Sequence[ChatMessage]) -> str:
     return f"{request[:1].upper()}{request[1:]}" or "A person"
 
 
-_PICTURE = r"(?:picture|photo|image|pic|painting|drawing|snapshot)"
+_PICTURE = r"(?:picture|photo|image|pic|painting|drawing|snapshot|short|clip|video|scene)"
 _TO_SCENE = [
     (re.compile(pattern, re.IGNORECASE), said)
     for pattern, said in (
         (r"^(?:(?:oh|hey|hi|hello|wow|ok|okay|yes|well|nice|great|so|and|very|please|thanks)\b[\s,.!]*)+", ""),
         (r"\b(?:please|(?:can|could|would|will) you|i(?:'d| would) (?:love|like) to (?:see|have))\b[\s,]*", ""),
         (r"^(?:show|send|give|draw|paint|make|create|generate|imagine|picture)\s+", ""),
-        (r"^(?:me|us)\s+(?=(?:an?|the|some|my|your|our)\s)", ""),
+        (r"^(?:me|us)(?:\s+(?=(?:an?|the|some|my|your|our)\s)|\s*[.!,:;]+\s*)", ""),
+        (r"^(?:that|this|it)\s*[.!,:;]+\s*", ""),
         (rf"^(?:an?|the|some)\s+(?:\w+\s+)?{_PICTURE}s?\s+(?:of|with)\s+", ""),
         (r"\b(?:the two of us|both of us|you and me|you and i|me and you|us|we)\b", "two people"),
         (r"\b(?:me|myself|i|you|yourself)\b", "a person"),
