@@ -302,7 +302,7 @@ _EMBEDDED = {
     ),
     Model.IMAGE: Entry(
         "img-pod-tiny-zimage",
-        Repository("embedded/weights/zimage", "3abeee6ecc70f1a595cc7f51e6f1399f2d70cafa3d3782f8733fa109b03dd705"),
+        Repository("embedded/weights/zimage", "7dfe1dfbff4ee54a66ecf21637a1531252103c45c2d823ac4855396393b9b592"),
     ),
     Model.CHECKER: _CHECKER,
 }

@@ -9,6 +9,7 @@ Prints the manifest's SHA-256, which belongs into `core/weights.py`. The model c
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -29,9 +30,18 @@ def ship(runs: Path, name: str) -> str:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(runs / name, target)
     card.write_text(kept, encoding="utf-8")
+    for config in target.rglob("config.json"):
+        _forget_where_it_was_made(config)
     weights = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(target.rglob("*.safetensors"))))
     manifest = write_manifest(target, f"img-pod-tiny-{name}", f"sha256.{weights.hexdigest()[:12]}", FACTS[name])
     return hashlib.sha256(manifest.read_bytes()).hexdigest()
+
+
+def _forget_where_it_was_made(config: Path) -> None:
+    """The libraries write the path that a part was loaded from, which is nobody's business and changes the hash."""
+    told = json.loads(config.read_text(encoding="utf-8"))
+    told.pop("_name_or_path", None)
+    config.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 def _main(runs: Path, name: str) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from core.backends.vision import Reader
 from core.prompts import QUESTIONS
+from embedded.ship import WEIGHTS
 from embedded.tokenizer import load_tokenizer
 from embedded.train_vlm import Asked, Curriculum, new_model, new_processor
 from embedded.train_zimage import Painter, _weights_of_places, noise_levels
@@ -68,3 +69,10 @@ def test_a_mistake_where_the_face_is_counts_more_and_the_whole_is_of_the_usual_s
     weights = _weights_of_places()
     assert weights.mean().item() == pytest.approx(1)
     assert weights[8, 8] == pytest.approx(4 * weights[0, 0])
+
+
+def test_shipped_weights_do_not_say_where_they_were_made() -> None:
+    configs = [*WEIGHTS.rglob("*.json")]
+    assert len(configs) > 8
+    for config in configs:
+        assert "_name_or_path" not in config.read_text(encoding="utf-8")
