@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from core.backends import Outcome, TextBackend, TextClassifier, Watch
@@ -53,7 +53,7 @@ from core.policy import (
 )
 from core.settings import ROOT, Settings
 from core.weights import Model
-from core.worker.device import Device
+from core.worker.device import Device, Meter
 from core.worker.job import Job, Respond, Worker
 from core.writing import BUDGETS, Budget, Caption, Expansion, Program, caption, expand, template_caption, write
 
@@ -105,15 +105,12 @@ class _Turn:
     job: Job
     device: Device[Asked, Answered]
     second_opinion: bool
-    device_ms: int = 0
-    share_ms: int = 0
-    batch_size: int = 1
+    meter: Meter = field(default_factory=Meter)
 
     async def write(self) -> Written:
         done = await self.device.run(self.request, lambda step, of: self.job.progress.report("write", step, of))
-        self.device_ms += done.device_ms
-        self.share_ms += done.share_ms
-        self.batch_size = done.batch_size
+        self.meter.add(done)
+        self.meter.batch_size = done.batch_size
         if isinstance(done.result, tuple):
             raise TypeError("the device answered a request with opinions")
         return done.result
@@ -145,8 +142,7 @@ class _Turn:
 
     async def _opinions(self, texts: Sequence[str]) -> Opinions:
         done = await self.device.run(Texts(in_pieces(texts)))
-        self.device_ms += done.device_ms
-        self.share_ms += done.share_ms
+        self.meter.add(done)
         if not isinstance(done.result, tuple):
             raise TypeError("the device answered texts with a text")
         return done.result
@@ -183,9 +179,7 @@ def _facts(turn: _Turn, backend: TextBackend, worker_id: str | None) -> dict[str
         "request_id": turn.request.request_id,
         "worker_id": worker_id,
         "model": backend.info,
-        "device_ms": turn.device_ms,
-        "share_ms": turn.share_ms,
-        "batch_size": turn.batch_size,
+        **turn.meter.facts(),
     }
 
 

@@ -11,8 +11,6 @@ generate. The task names the route whose policy holds. Importing this module loa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from core.backends import ImageBackend, Painted, Painting, PictureChecker
 from core.contracts import GenerateRequest, GenerateResult, GenerateTask
 from core.images import Recipe
@@ -22,17 +20,8 @@ from core.policy import POLICY_VERSION, prepare
 from core.publishing import Publisher
 from core.settings import ROOT, Settings
 from core.weights import Model
-from core.worker.device import Device
+from core.worker.device import Device, Meter
 from core.worker.job import Job, Respond, Worker
-
-
-@dataclass(slots=True)
-class _Meter:
-    """What the device did for one job, over all its attempts."""
-
-    device_ms: int = 0
-    share_ms: int = 0
-    batch_size: int = 1
 
 
 def handler(
@@ -47,12 +36,11 @@ def handler(
     canvas = Canvas(*backend.sides, default=backend.default_side)
 
     async def generate(request: GenerateRequest, job: Job) -> GenerateResult:
-        meter = _Meter()
+        meter = Meter()
 
         async def paint(painting: Painting) -> Painted:
             done = await device.run(painting, lambda step, of: job.progress.report("generate", step, of))
-            meter.device_ms += done.device_ms
-            meter.share_ms += done.share_ms
+            meter.add(done)
             meter.batch_size = done.batch_size
             return done.result
 
@@ -67,9 +55,7 @@ def handler(
             request_id=request.request_id,
             worker_id=worker_id,
             model=backend.info,
-            device_ms=meter.device_ms,
-            share_ms=meter.share_ms,
-            batch_size=meter.batch_size,
+            **meter.facts(),
             prompt_used=finished.prompt,
             policy=finished.policy,
             attempts=finished.attempts,

@@ -128,7 +128,7 @@ class Chain:
             return template_prompt(request.messages, request.features)
         return result.prompt
 
-    async def moderated(self, said: str, prompt: str, route: Route) -> str:
+    async def moderated(self, said: str, prompt: str) -> str:
         """The prompt as the deployment's text classifier, which hears what was `said`, lets it be painted.
 
         For prompts that no model wrote. Without a classifier nobody is asked; where there is one, nothing replaces it.
@@ -136,7 +136,7 @@ class Chain:
         if self.settings.llm.classifier == "none":
             return prompt
         self._wake_picture_pool()
-        request = ModerateRequest(task=MODERATE_TASK, route=route, prompt=said, **self._common("moderate"))
+        request = ModerateRequest(task=MODERATE_TASK, route=self.request.task, prompt=said, **self._common("moderate"))
         result = await self._stage("moderate", Pool.LLM, request, ModerateResult, short=True)
         return constrain(prompt) if result.verdict == "constrained" else prompt
 

@@ -53,7 +53,7 @@ async def create_profile(request: ProfileCreate, chain: Chain) -> Result:
     gate_profile(read.features, threshold=chain.settings.policy.minor_probability)
     prompt = portrait_prompt(read.features, request.style)
     if request.style:
-        prompt = await chain.moderated(prompt, prompt, Route.PROFILE)
+        prompt = await chain.moderated(prompt, prompt)
     picture = await chain.generate(GenerateTask.PROFILE, prompt)
     return _result(request, Route.PROFILE, chain, picture, read=read)
 
@@ -75,7 +75,7 @@ async def picture_of_chat(request: ChatRequest, chain: Chain) -> Result:
 async def picture_of_private_prompt(request: ChatPrivate, chain: Chain) -> Result:
     _gate_person(request, chain)
     said = _with_person(request)
-    prompt = await chain.moderated(said, evaluate_private_chat(said).prompt, Route.PRIVATE)
+    prompt = await chain.moderated(said, evaluate_private_chat(said).prompt)
     picture, caption = await chain.with_caption(chain.generate(GenerateTask.PRIVATE, prompt), prompt)
     return _result(request, Route.PRIVATE, chain, picture, caption=caption)
 
@@ -83,7 +83,7 @@ async def picture_of_private_prompt(request: ChatPrivate, chain: Chain) -> Resul
 async def picture_of_prompt(request: ImageGen, chain: Chain) -> Result:
     _gate_person(request, chain)
     said = _with_person(request)
-    prompt = await chain.moderated(said, sanitize_general(said).prompt, Route.GENERAL)
+    prompt = await chain.moderated(said, sanitize_general(said).prompt)
     painting = chain.generate(GenerateTask.GENERAL, prompt)
     if not request.caption:
         return _result(request, Route.GENERAL, chain, await painting)

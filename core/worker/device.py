@@ -14,10 +14,10 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from core.backends import Outcome, Watch
 from core.errors import Cancelled, DeviceError, DeviceLost, ImgPodError, WorkerStopping
@@ -43,6 +43,23 @@ class Done(Generic[R]):
     device_ms: int
     share_ms: int
     batch_size: int
+
+
+@dataclass(slots=True)
+class Meter:
+    """What the device did for one job in all its turns there; `batch_size` is that of the turn that made the result."""
+
+    device_ms: int = 0
+    share_ms: int = 0
+    batch_size: int = 1
+
+    def add(self, done: Done[Any]) -> None:
+        self.device_ms += done.device_ms
+        self.share_ms += done.share_ms
+
+    def facts(self) -> dict[str, Any]:
+        """As a stage's result has them."""
+        return {"device_ms": self.device_ms, "share_ms": self.share_ms, "batch_size": self.batch_size}
 
 
 @dataclass(eq=False, slots=True)
@@ -94,19 +111,16 @@ class _BatchWatch(Generic[Q, R]):
 
     def finished(self, index: int, outcome: Outcome[R]) -> None:
         """A short text need not wait for the longest of its batch."""
-        if not self.batch[index].told:
-            self._finish([(index, outcome)])
+        self.all_finished({index: outcome})
 
-    def all_finished(self, outcomes: Sequence[Outcome[R]]) -> None:
-        self._finish([(index, outcome) for index, outcome in enumerate(outcomes) if not self.batch[index].told])
-
-    def _finish(self, ended: Sequence[tuple[int, Outcome[R]]]) -> None:
+    def all_finished(self, outcomes: Mapping[int, Outcome[R]]) -> None:
+        """`outcomes` by their members' places, all at this moment; who has been told already is left out."""
         now = time.monotonic()
         going = sum(not job.told for job in self.batch)
         self._shared_s += (now - (self._shared_until or self.started)) / max(going, 1)
         self._shared_until = now
         device_ms, share_ms = round(1000 * (now - self.started)), round(1000 * self._shared_s)
-        for index, outcome in ended:
+        for index, outcome in outcomes.items():
             done = outcome if isinstance(outcome, ImgPodError) else Done(outcome, device_ms, share_ms, len(self.batch))
             self.batch[index].tell(done)
 
@@ -207,7 +221,7 @@ class Device(Generic[Q, R]):
         except BaseException as error:  # noqa: BLE001 - whatever it is, the jobs must hear of it and the thread live on
             self._isolate(batch, error)
         else:
-            watch.all_finished(outcomes)
+            watch.all_finished(dict(enumerate(outcomes)))
 
     def _outcomes(self, batch: Sequence[_Waiting[Q, R]], watch: Watch) -> Sequence[Outcome[R]]:
         if self._lost is not None:
