@@ -27,7 +27,7 @@ set_up() {
     python=$(find_python) || return 1
     say 'Setting up .venv: about 5 GB the first time, which takes a few minutes; later only what has changed …'
     [ -x .venv/bin/python ] || "$python" -m venv .venv
-    PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/pip install --quiet --require-hashes --requirement "$lock"
+    PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/pip install --quiet --no-deps --require-hashes --requirement "$lock"
     printf '%s\n' "$wanted" >"$stamp"
   fi
   # The libraries' own progress bars and advice say nothing to whoever waits here.
