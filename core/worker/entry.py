@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, NoReturn
 
 from core.contracts import StageProgress
 from core.errors import ImgPodError, Misconfigured
@@ -34,10 +34,18 @@ def main(declare: Callable[[Settings], Worker[M]]) -> None:
     try:
         settings = load_settings()
         configure(on_platform=settings.platform.endpoint_id is not None, level=settings.worker.log_level)
-        sys.exit(_start(declare(settings), arguments, settings))
+        code = _start(declare(settings), arguments, settings)
     except Misconfigured as error:
         print(error.message, file=sys.stderr)
-        sys.exit(1)
+        code = 1
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """At once: the device's thread may be in the middle of a step, and Python's own shutdown under it can crash."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _leave_early(number: int, _: object) -> None:
@@ -114,9 +122,7 @@ def _run_own_loop(worker: Worker[M], settings: Settings) -> int:
             await loop.run(heartbeat)
         await worker.leave()
         log.info("worker left", worker=worker.name)
-        sys.stdout.flush()
-        # At once: the device's thread may be in the middle of a step, and Python's own shutdown under it can crash.
-        os._exit(0)
+        _leave(0)  # before asyncio waits for its threads
 
     asyncio.run(serve())
     return 1
