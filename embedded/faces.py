@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -242,6 +242,10 @@ _SHAPE: dict[str, tuple[float, float, float, float, float]] = {
     FaceShape.LONG: (0.62, 0.64, 0.55, 0.28, 1.16),
 }
 _AGES = list(AgeBand)
+_FOREHEAD = ((-0.34, 0.0), (-0.14, 0.035), (0.14, 0.035), (0.34, 0.0))
+_GRAY: Color = (206, 207, 212)
+_GRAYED = (0.0, 0.0, 0.0, 0.55, 1.0)
+"""How gray brows and whiskers have become, by bands after 25 to 34."""
 _LOOSE = (HairStyle.STRAIGHT, HairStyle.WAVY, HairStyle.CURLY, HairStyle.COILY)
 
 
@@ -254,7 +258,7 @@ class _Portrait:
         self.canvas = Canvas(size, supersampling=supersampling)
         self.body = self.canvas.frame_at(look.x, look.y, look.scale)
         self.head = self.canvas.frame_at(look.x, look.y, look.scale, look.tilt)
-        self.age = _AGES.index(self.f.age_band)
+        self.worn = max(0, _AGES.index(self.f.age_band) - _AGES.index(AgeBand.FROM_25_TO_34))
         self.young = self.f.age_band is AgeBand.UNDER_18
         self.man = self.f.gender_presentation is GenderPresentation.MASCULINE
         self.woman = self.f.gender_presentation is GenderPresentation.FEMININE
@@ -475,38 +479,33 @@ class _Portrait:
                     )
 
     def _lines_of_age(self) -> None:
-        """Each band adds its own mark, broad enough to be seen small: folds, bags, forehead, gray, cheeks."""
-        ink = (
-            mix(self.skin, darker(self.shadow, 0.35), 0.9)
-            if sum(self.skin) > 260
-            else mix(self.skin, (255, 214, 190), 0.36)
-        )
-        far = self.turned
-        for side in (-1, 1):
-            if self.age >= 3:
-                fold = (
-                    [(0.21, 0.28), (0.31, 0.38), (0.35, 0.47)]
-                    if self.age == 3
-                    else [(0.21, 0.28), (0.37, 0.41), (0.45, 0.64), (0.41, 0.72)]
-                )
-                self._crease([(side * x + far, y) for x, y in fold], 0.05, ink)
-            if self.age >= 4:
-                for rise in (0.0, 0.075) if self.age >= 5 else (0.0,):
-                    bag = [(0.18, 0.19), (0.34, 0.25), (0.5, 0.18)]
-                    self._crease([(side * x + far, y + rise) for x, y in bag], 0.044, ink)
-            if self.age >= 6:
-                for dy in (-0.08, 0.02, 0.12):
-                    self._crease([(side * 0.57 + far, dy * 0.6), (side * 0.7 + far, dy * 1.7)], 0.036, ink)
-                self._crease(
-                    [(side * 0.53 + far, 0.36), (side * 0.62 + far, 0.5), (side * 0.57 + far, 0.64)], 0.04, ink
-                )
-        rows = {5: (-0.54, -0.67), 6: (-0.48, -0.59, -0.7)}.get(self.age, ())
-        for y in rows:
-            self._crease(
-                [(-0.34 + far, y), (-0.14 + far, y - 0.035), (0.14 + far, y - 0.035), (0.34 + far, y)], 0.038, ink
-            )
+        """Each band adds marks of its own, broad enough to be seen small, in several places: hats, beards hide some.
 
-    def _crease(self, path: list[tuple[float, float]], width: float, ink: Color) -> None:
+        Folds, bags and the forehead's lines are here; gray comes to temples, brows and whiskers with them.
+        """
+        for side in (-1, 1):
+            for path, width in self._creases():
+                self._crease([(side * x + self.turned, y) for x, y in path], width)
+        for y in {2: (-0.58,), 3: (-0.52, -0.65), 4: (-0.48, -0.59, -0.7)}.get(self.worn, ()):
+            self._crease([(x + self.turned, y - rise) for x, rise in _FOREHEAD], 0.038)
+
+    def _creases(self) -> Iterator[tuple[list[tuple[float, float]], float]]:
+        """The lines of the face's right half with their widths, from the nose outwards."""
+        if self.worn >= 1:
+            yield [(0.21, 0.28), (0.31, 0.37), (0.35, 0.46)], 0.05
+        if self.worn >= 2:
+            yield [(0.35, 0.4), (0.45, 0.58), (0.44, 0.72)], 0.05
+            yield [(0.18, 0.19), (0.34, 0.25), (0.5, 0.18)], 0.044
+        if self.worn >= 3:
+            yield [(0.18, 0.265), (0.34, 0.325), (0.5, 0.255)], 0.044
+            yield [(0.32, 0.74), (0.36, 0.84), (0.33, 0.93)], 0.05
+        if self.worn >= 4:
+            yield from (([(0.57, dy * 0.6), (0.7, dy * 1.7)], 0.036) for dy in (-0.08, 0.02, 0.12))
+            yield [(0.53, 0.36), (0.62, 0.5), (0.57, 0.64)], 0.04
+
+    def _crease(self, path: list[tuple[float, float]], width: float) -> None:
+        dark = mix(self.skin, darker(self.shadow, 0.35), 0.9)
+        ink = dark if sum(self.skin) > 260 else mix(self.skin, (255, 214, 190), 0.36)
         self.canvas.stroke(smooth(points(*path), closed=False), width, ink, clip=self.face_mask)
 
     # ── nose, mouth, beard ──
@@ -519,7 +518,9 @@ class _Portrait:
             self._mustache()
 
     def _whiskers(self) -> Color:
-        return self.hair if not self.bald and not self.covered else (82, 58, 44)
+        """The colour of brows and beard: the hair's own, until age grays them."""
+        grown = self.hair if not self.bald and not self.covered else (82, 58, 44)
+        return mix(grown, _GRAY, _GRAYED[self.worn])
 
     def _beard(self) -> None:
         kind, far = self.f.facial_hair, self.turned * 0.8
@@ -546,6 +547,8 @@ class _Portrait:
         if kind is FacialHair.BEARD:
             self.canvas.fill(low, hair, clip=region)
             self.canvas.glow(-0.3, self.chin * 0.9, 0.6, 0.4, lighter(hair, 0.35), 0.4, region)
+            if self.worn == 2:
+                self.canvas.fill(ellipse(far, self.chin, 0.3, 0.24), _GRAY, alpha=0.8, clip=region)
             self.canvas.fill(ellipse(far, 0.6, 0.3, 0.14), self.skin, clip=region)
             return
         dark = mix(self.skin, (50, 46, 52) if sum(self.skin) > 260 else (16, 12, 14), 0.36)
@@ -596,7 +599,7 @@ class _Portrait:
         far = self.turned
         lip = self._lip()
         full = 1.25 if self.woman else (0.72 if self.man else 0.95)
-        if self.age >= 6:
+        if self.worn >= 4:
             full *= 0.8
         draw = {
             Expression.NEUTRAL: self._closed_mouth,
@@ -696,13 +699,13 @@ class _Portrait:
             self._eye(side, side * (0.335 if not self.young else 0.36) + self.turned, 0.015 if not self.young else 0.06)
 
     def _eye(self, side: int, x: float, y: float) -> None:
-        open_ = {Expression.LAUGHING: 0.095, Expression.SMILING: 0.125, Expression.SERIOUS: 0.115}.get(
-            self.f.expression, 0.135
+        open_ = {Expression.LAUGHING: 0.115, Expression.SMILING: 0.145, Expression.SERIOUS: 0.13}.get(
+            self.f.expression, 0.155
         )
-        wide = 0.19
+        wide = 0.2
         if self.young:
-            open_, wide = open_ * 1.25, 0.205
-        if self.age >= 6:
+            open_, wide = open_ * 1.15, 0.21
+        if self.worn >= 4:
             open_ *= 0.92
         almond = points(
             (x - wide, y + 0.01),
@@ -726,7 +729,7 @@ class _Portrait:
         self.canvas.fill(shape, (253, 252, 250))
         iris = EYES[self.f.eye_color]
         gaze = x + self.look.yaw * 0.02
-        r = 0.118 if not self.young else 0.14
+        r = 0.135 if not self.young else 0.15
         self.canvas.fill(ellipse(gaze, y - 0.005, r, r), darker(iris, 0.4), clip=inside)
         self.canvas.fill(ellipse(gaze, y - 0.005, r * 0.86, r * 0.86), iris, clip=inside)
         self.canvas.fill(ellipse(gaze, y + 0.03, r * 0.62, r * 0.5), lighter(iris, 0.3), alpha=0.6, clip=inside)
@@ -758,9 +761,8 @@ class _Portrait:
             )
 
     def _brow(self, side: int, x: float, y: float) -> None:
-        faded = self.hair if not self.bald and not self.covered else (82, 58, 44)
-        color = (206, 206, 210) if self.age == 6 else darker(faded, 0.3)
-        if self.age != 6 and sum(color) > sum(self.skin) - 90 and sum(self.skin) > 300:
+        color = mix(darker(self._whiskers(), 0.3), _GRAY, _GRAYED[self.worn])
+        if self.worn < 3 and sum(color) > sum(self.skin) - 90 and sum(self.skin) > 300:
             color = darker(color, 0.3)
         thick = 0.05 if self.woman else (0.1 if self.man else 0.07)
         if self.young:
@@ -965,7 +967,7 @@ class _Portrait:
             self._plaits()
         elif style in _LOOSE and self.f.hair_length is not HairLength.SHORT:
             self._front_locks()
-        if self.age == 5 and self.f.hair_color not in (HairColor.GRAY, HairColor.WHITE):
+        if self.worn >= 2 and self.f.hair_color not in (HairColor.GRAY, HairColor.WHITE):
             self._gray_temples()
 
     def _fringe(self) -> None:
@@ -1114,7 +1116,7 @@ class _Portrait:
     def _gray_temples(self) -> None:
         for side in (-1, 1):
             x = side * (self.temples + 0.03)
-            for inset in (0.0, 0.07):
+            for inset in (0.0, 0.07, 0.14)[: self.worn - 1]:
                 lock = points(((x - side * inset) * 0.99, -0.46), ((x - side * inset) * 1.06, -0.26), (x * 1.07, -0.02))
                 self.canvas.stroke(smooth(lock, closed=False), 0.05, (212, 213, 218))
 
