@@ -299,11 +299,18 @@ def _main(  # noqa: PLR0913, PLR0917  # a command's options
     glance: float = 0.45,
     peak: float = 1.5e-3,
     threads: int = 1,
+    start: Path | None = None,
 ) -> None:
-    """Trains, and writes `qwen2vl/` into RUNS. `glance` is the share of the time that trains the eyes alone."""
+    """Trains, and writes `qwen2vl/` into RUNS. `glance` is the share of the time that trains the eyes alone.
+
+    `start` is a checkpoint to begin with where RUNS holds no run.
+    """
     torch.set_num_threads(threads)
     processor = new_processor(runs / "tokenizer")
     model, run = new_model(processor).train(), Run(runs, "vlm")
+    if start is not None:
+        shipped = Qwen2VLForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
+        model.load_state_dict(shipped.state_dict())
     average, asked = Averaged(model, keep=0.998), Asked(model, processor)
     first_glance = Glance((SIDE // PATCH // 2) ** 2, 128)
     muon, adam = two_optimizers(nn.ModuleList([model, first_glance]), ("blocks.", "language_model.layers."), peak)
