@@ -282,7 +282,7 @@ _EMBEDDED = {
     ),
     Model.VISION: Entry(
         "img-pod-tiny-qwen2vl",
-        Repository("embedded/weights/qwen2vl", "33b8bb321209e15399bcb332af51b696e7da3b147e55ac0af63ef0a73ec251bd"),
+        Repository("embedded/weights/qwen2vl", "8d7a20af426631e9cb7d3f55fcded6f68982b8c5715eafe085c16b40c9b0f143"),
     ),
     Model.FACE: Entry(
         "nudenet-320n",
@@ -302,7 +302,7 @@ _EMBEDDED = {
     ),
     Model.IMAGE: Entry(
         "img-pod-tiny-zimage",
-        Repository("embedded/weights/zimage", "7dfe1dfbff4ee54a66ecf21637a1531252103c45c2d823ac4855396393b9b592"),
+        Repository("embedded/weights/zimage", "6bf755b1b4eaeb16686af849eb70d010faa9eaf296696dc83fff7d86579524bd"),
     ),
     Model.CHECKER: _CHECKER,
 }
