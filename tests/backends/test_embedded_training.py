@@ -68,7 +68,8 @@ def test_questions_that_are_answered_wrongly_are_asked_more_often() -> None:
 def test_a_mistake_where_the_face_is_counts_more_and_the_whole_is_of_the_usual_size() -> None:
     weights = _weights_of_places()
     assert weights.mean().item() == pytest.approx(1)
-    assert weights[8, 8] == pytest.approx(4 * weights[0, 0])
+    assert weights[2, 8] == pytest.approx(4 * weights[0, 0])
+    assert weights[8, 8] == pytest.approx(12 * weights[0, 0])
 
 
 def test_shipped_weights_do_not_say_where_they_were_made() -> None:
