@@ -83,7 +83,7 @@ class Painter(nn.Module):
                     weight.mul_(0.1)
 
     def take(self, pipeline: Path) -> None:
-        """The weights of a saved pipeline; its last text layer, which is never run, stays as it is here."""
+        """The weights of a saved pipeline, in fp32."""
         encoder = Qwen3Model.from_pretrained(pipeline / "text_encoder", dtype=torch.float32)
         transformer = ZImageTransformer2DModel.from_pretrained(pipeline / "transformer", torch_dtype=torch.float32)
         self.encoder.load_state_dict(encoder.state_dict())
@@ -139,6 +139,9 @@ class Batches:
         self.tokenizer, self.size, self.rng = tokenizer, size, random.Random(seed)
         spread = self.latents[:2000].float()
         self.shift, self.scale = spread.mean().item(), 1 / spread.std().item()
+        nothing = self._tokens("")
+        self.unprompted = torch.tensor([nothing] * size), [len(nothing)] * size
+        """Token ids and lengths of a batch of empty prompts."""
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, list[int]]]:
         waiting: dict[int, list[tuple[int, list[int]]]] = {}
@@ -150,11 +153,6 @@ class Batches:
                 if len(group) == self.size:
                     yield self._batch(group)
                     group.clear()
-
-    def unprompted(self, count: int) -> tuple[torch.Tensor, list[int]]:
-        """Token ids and lengths of `count` empty prompts."""
-        tokens = self._tokens("")
-        return torch.tensor([tokens] * count), [len(tokens)] * count
 
     def _tokens(self, prompt: str) -> list[int]:
         chat = [{"role": "user", "content": prompt}]
@@ -237,7 +235,7 @@ def _train(  # noqa: PLR0913, PLR0917  # what a training loop holds
         clean, ids, lengths = next(source)
         is_prompted = step % UNPROMPTED != 0
         if not is_prompted:
-            ids, lengths = batches.unprompted(len(clean))
+            ids, lengths = batches.unprompted
         noise, level = torch.randn_like(clean), noise_levels(len(clean))
         at = level[:, None, None, None]
         # On a CPU the plain kernel's backward takes two thirds of the time that the fused one takes.
@@ -248,7 +246,7 @@ def _train(  # noqa: PLR0913, PLR0917  # what a training loop holds
                 wanted = clean - noise
                 if guidance and is_prompted:
                     with torch.no_grad():
-                        unprompted = painter(noisy, level, painter.told(*batches.unprompted(len(clean))))
+                        unprompted = painter(noisy, level, painter.told(*batches.unprompted))
                     wanted = wanted + guidance * (out.detach() - unprompted).float()
             loss = (weights * (out.float() - wanted).square()).mean()
             loss.backward()
