@@ -282,7 +282,7 @@ _EMBEDDED = {
     ),
     Model.VISION: Entry(
         "img-pod-tiny-qwen2vl",
-        Repository("embedded/weights/qwen2vl", "8d7a20af426631e9cb7d3f55fcded6f68982b8c5715eafe085c16b40c9b0f143"),
+        Repository("embedded/weights/qwen2vl", "ae3535008a3dcda7219e671c48250b793b950b8b0192cee3b2dc9f4584deb16e"),
     ),
     Model.FACE: Entry(
         "nudenet-320n",
@@ -302,7 +302,7 @@ _EMBEDDED = {
     ),
     Model.IMAGE: Entry(
         "img-pod-tiny-zimage",
-        Repository("embedded/weights/zimage", "6bf755b1b4eaeb16686af849eb70d010faa9eaf296696dc83fff7d86579524bd"),
+        Repository("embedded/weights/zimage", "3a1c9289432659a3bc084d06c1593826f166ed94259481f93c94f9e4f7769ccc"),
     ),
     Model.CHECKER: _CHECKER,
 }
