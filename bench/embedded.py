@@ -3,8 +3,8 @@
     python -m bench.embedded RUNS --photos FOLDER --count 200
 
 Selfies are read, and avatars painted, by the product's own backends on the weights that this checkout ships; what was
-painted is read by a judge trained apart (`python -m embedded.judge DATA RUNS`). Photographs and things without a face
-are measured where `--photos` names a folder of them.
+painted is read by a judge trained apart (`python -m embedded.training.judge DATA RUNS`). Photographs and things
+without a face are measured where `--photos` names a folder of them.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from core.backends import Painting, Unwatched
+from core.backends import ImageRequest, NoCallbacks
 from core.backends.image import LoadedImage, load_image
 from core.backends.vision import LoadedVision, load_vision, read
 from core.contracts import ATTRIBUTES, AgeBand, Features
 from core.errors import ImgPodError
-from core.prompts import portrait_prompt
+from core.prompts.portrait import portrait_prompt
 from core.weights import Model, locate
-from embedded.dataset import look_at
-from embedded.drawing import Canvas
-from embedded.faces import draw_look
-from embedded.judge import Judge, load_judge
-from embedded.scenes import BACKGROUNDS, draw_background
-from embedded.train_vlm import random_cut
+from embedded.drawing.canvas import Canvas
+from embedded.drawing.dataset import look_at
+from embedded.drawing.faces import draw_look
+from embedded.drawing.scenes import BACKGROUNDS, draw_background
+from embedded.training.judge import Judge, load_judge
+from embedded.training.qwen2vl import random_cut
 
 SPLIT = "bench"
 """Faces of this split are in no training set, nor in the judge's."""
@@ -71,7 +71,7 @@ def _read_selfies(vision: LoadedVision, count: int) -> tuple[Tally, float, float
     """Agreement, share of minors found, share of faces found, and seconds a picture."""
     tally, minors, found, began = Tally(), [], [], time.perf_counter()
     for seen, picture in _drawn(count, minors=True):
-        [reading] = vision.generate([picture], Unwatched())
+        [reading] = vision.generate([picture], NoCallbacks())
         if isinstance(reading, ImgPodError):
             raise reading
         tally.add(_agreement(seen, reading.features, asked_only=False))
@@ -83,7 +83,7 @@ def _read_selfies(vision: LoadedVision, count: int) -> tuple[Tally, float, float
 
 def _paint(image: LoadedImage, features: Features, seed: int) -> Image.Image:
     side = image.default_side
-    [painted] = image.generate([Painting(portrait_prompt(features), seed, side, side)], Unwatched())
+    [painted] = image.generate([ImageRequest(portrait_prompt(features), seed, side, side)], NoCallbacks())
     if isinstance(painted, ImgPodError):
         raise painted
     return painted.image
@@ -100,7 +100,7 @@ def _avatars(image: LoadedImage, judge: Judge, count: int) -> tuple[Tally, float
 def _circle(vision: LoadedVision, image: LoadedImage, judge: Judge, count: int) -> Tally:
     tally = Tally()
     for index, (seen, selfie) in enumerate(_drawn(count, minors=False)):
-        [reading] = vision.generate([selfie], Unwatched())
+        [reading] = vision.generate([selfie], NoCallbacks())
         if isinstance(reading, ImgPodError):
             raise reading
         avatar = _paint(image, reading.features, index)

@@ -28,7 +28,7 @@ from bench.obfuscations import WAYS
 from bench.texts import ADULTS, FIELDS, HARD, LOOKALIKES
 from core.contracts import MAX_MESSAGE_CHARS, MAX_MESSAGES, MAX_PROMPT_CHARS, Route
 from core.errors import PolicyBlocked
-from core.policy import CONSTRAINT, POLICY_VERSION, ROUTES, Action, assemble, judge
+from core.policy import CONSTRAINT, POLICY_VERSION, ROUTES, Action, build_final_prompt, judge
 from core.policy.engine import MAX_TEXT_CHARS, lexicon, met_in
 from localpod import LocalEndpoint, LocalpodThread, Options, Scaler
 
@@ -186,7 +186,7 @@ def constraint_in_front(prompts: int = 500, seed: int = 5) -> Iterable[Row]:
         words.insert(draw.randint(0, len(words)), "nude")
         text = " ".join(words)[-MAX_MESSAGE_CHARS:]
         try:
-            front += assemble(text, Route.SHORTS).prompt.startswith(CONSTRAINT)
+            front += build_final_prompt(text, Route.SHORTS).prompt.startswith(CONSTRAINT)
         except PolicyBlocked:
             continue
     tokens = len(CONSTRAINT.encode())

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.contracts import Route
 
-LISTS = Path(__file__).resolve().parent.parent / "tests" / "unit" / "policy"
+LISTS = Path(__file__).resolve().parent.parent / "tests" / "core" / "policy"
 
 
 def _lines(name: str) -> list[str]:

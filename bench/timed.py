@@ -10,12 +10,12 @@ import os
 import time
 from collections.abc import Sequence
 
-from core.backends import Outcome, Watch
+from core.backends import BatchCallbacks, Outcome
 from core.contracts import Message, StageRequest
 from core.settings import ROOT, Settings
 from core.worker.device import Device
 from core.worker.entry import main
-from core.worker.job import Job, Respond, Worker
+from core.worker.job import Job, JobHandler, Worker
 
 
 class Timed(StageRequest):
@@ -27,7 +27,7 @@ class Told(Message):
     ended: float
 
 
-def work(requests: Sequence[Timed], watch: Watch) -> list[Outcome[Told]]:
+def work(requests: Sequence[Timed], watch: BatchCallbacks) -> list[Outcome[Told]]:
     del watch
     told: list[Outcome[Told]] = []
     for request in requests:
@@ -37,7 +37,7 @@ def work(requests: Sequence[Timed], watch: Watch) -> list[Outcome[Told]]:
     return told
 
 
-def load(concurrency: int) -> Respond[Timed]:
+def load(concurrency: int) -> JobHandler[Timed]:
     device: Device[Timed, Told] = Device(work)
 
     async def respond(request: Timed, job: Job) -> Told:

@@ -29,9 +29,9 @@ from aiohttp import web
 from rich.console import Console
 from rich.table import Table
 
-from core.prompts import CAPTION_EXAMPLE, CAPTION_SYSTEM, as_material
+from core.prompts.chat import CAPTION_EXAMPLE, CAPTION_SYSTEM, as_material
+from core.text.budgets import BUDGETS
 from core.weights import Model, locate
-from core.writing import BUDGETS
 from localpod import LocalEndpoint, Localpod, Options, Scaler
 
 RIVALS = Path(__file__).parent / "rivals"

@@ -26,10 +26,10 @@ from core.errors import Misconfigured
 from core.settings import ROOT, PlatformSettings, load_endpoints
 from deploy import apply as applying
 from deploy.api import BASE_URL, Api, ApiError
+from deploy.desired_state import Images, Wanted, wanted
 from deploy.doctor import Finding, Level, examine
 from deploy.plan import FIRST_QUOTA, Action, Change, Kind, Plan, make_plan, named
 from deploy.smoke import Smoke, try_routes
-from deploy.wanted import Images, Wanted, wanted
 
 app = typer.Typer(
     help="Endpoints on RunPod, from `endpoints.yaml`. The key comes from RUNPOD_API_KEY.",

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploy.api import Api, ApiError, LiveEndpoint, RateLimited, ServerFailed, Unreachable
+from deploy.desired_state import Wanted
 from deploy.plan import Action, Kind, Plan, known_ids, make_plan, named
-from deploy.wanted import Wanted
 
 
 class Stopped(Exception):

@@ -11,8 +11,8 @@ from enum import StrEnum
 
 from core.settings import STAGE_LIMITS_S, EndpointSpec, OrchestratorSettings, Pool
 from deploy.api import Api, CpuType, Forbidden, GpuType, LiveEndpoint, LiveWorker, Unauthorized
+from deploy.desired_state import Wanted
 from deploy.plan import make_plan, named
-from deploy.wanted import Wanted
 
 STAGES_OF_POOL = {Pool.SELFIE: ("analyze",), Pool.LLM: ("expand", "moderate", "caption")}
 """The others paint: `generate`."""

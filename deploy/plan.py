@@ -8,7 +8,7 @@ from typing import Any
 
 from core.settings import EndpointSpec
 from deploy.api import LiveEndpoint
-from deploy.wanted import Wanted
+from deploy.desired_state import Wanted
 
 FIRST_QUOTA = 5
 """Workers that a new RunPod account may have, over all its endpoints."""

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.backends import Outcome, TextBackend, TextClassifier, Watch
-from core.backends.guard import Opinions, Texts, opinions_on
+from core.backends import BatchCallbacks, Outcome, TextBackend, TextClassifier
+from core.backends.guard import Classifications, Texts, classify_texts
 from core.contracts import (
     CAPTION_TASK,
     MODERATE_TASK,
@@ -41,35 +41,38 @@ from core.policy import (
     Action,
     Treatment,
     Verdict,
+    apply_classifier,
     check,
     constrain,
     enforce,
-    gate_profile,
-    in_pieces,
     judge,
     prepare,
+    reject_minor,
     safe_caption,
-    with_opinions,
+    split_for_classifier,
 )
 from core.settings import ROOT, Settings
+from core.text.batching import Program, run_programs
+from core.text.budgets import BUDGETS, Budget
+from core.text.captions import Caption, template_caption, write_caption
+from core.text.expansion import Expansion, expand
 from core.weights import Model
-from core.worker.device import Device, Meter
-from core.worker.job import Job, Respond, Worker
-from core.writing import BUDGETS, Budget, Caption, Expansion, Program, caption, expand, template_caption, write
+from core.worker.device import Device, DeviceTime
+from core.worker.job import Job, JobHandler, Worker
 
 Written = Expansion | Caption
-Asked = StageRequest | Texts
-Answered = Written | Opinions
+LlmInput = StageRequest | Texts
+LlmOutput = Written | Classifications
 
 
 def handler(
     backend: TextBackend,
-    device: Device[Asked, Answered],
+    device: Device[LlmInput, LlmOutput],
     *,
     minor_probability: float,
     second_opinion: bool = False,
     worker_id: str | None = None,
-) -> Respond[StageRequest]:
+) -> JobHandler[StageRequest]:
     """`second_opinion`: the device has a text classifier, which is asked about every text."""
 
     async def respond(request: StageRequest, job: Job) -> ExpandResult | CaptionResult | ModerateResult:
@@ -103,9 +106,9 @@ class _Turn:
 
     request: StageRequest
     job: Job
-    device: Device[Asked, Answered]
+    device: Device[LlmInput, LlmOutput]
     second_opinion: bool
-    meter: Meter = field(default_factory=Meter)
+    meter: DeviceTime = field(default_factory=DeviceTime)
 
     async def write(self) -> Written:
         done = await self.device.run(self.request, lambda step, of: self.job.progress.report("write", step, of))
@@ -120,7 +123,7 @@ class _Turn:
         if not self.second_opinion:
             return verdict
         route, treated_as = _route(self.request), _treated_as(self.request)
-        joined = with_opinions(verdict, await self._opinions(texts), route, treated_as=treated_as)
+        joined = apply_classifier(verdict, await self._opinions(texts), route, treated_as=treated_as)
         return enforce(joined, texts, route, stage=stage)
 
     async def judged(self, prompt: str, said: Verdict) -> str:
@@ -136,12 +139,12 @@ class _Turn:
         if not self.second_opinion:
             return caption
         plain = judge([caption.text], Route.GENERAL)
-        verdict = with_opinions(plain, await self._opinions([caption.text]), Route.GENERAL)
+        verdict = apply_classifier(plain, await self._opinions([caption.text]), Route.GENERAL)
         neutral = template_caption("", lambda _: False)
         return caption if verdict.action is Action.ALLOW else Caption(neutral, repaired=True)
 
-    async def _opinions(self, texts: Sequence[str]) -> Opinions:
-        done = await self.device.run(Texts(in_pieces(texts)))
+    async def _opinions(self, texts: Sequence[str]) -> Classifications:
+        done = await self.device.run(Texts(split_for_classifier(texts)))
         self.meter.add(done)
         if not isinstance(done.result, tuple):
             raise TypeError("the device answered texts with a text")
@@ -153,7 +156,7 @@ def judge_request(request: StageRequest, minor_probability: float) -> Verdict:
     if isinstance(request, CaptionRequest):
         return check(_texts(request), Route.GENERAL, stage="request")
     if isinstance(request, ExpandRequest) and request.features is not None:
-        gate_profile(request.features, threshold=minor_probability)
+        reject_minor(request.features, threshold=minor_probability)
     return check(_texts(request), _route(request), treated_as=_treated_as(request), stage="request")
 
 
@@ -190,31 +193,31 @@ def writer(
     max_batch: int,
     window_s: float,
     classifier: TextClassifier | None = None,
-) -> Device[Asked, Answered]:
+) -> Device[LlmInput, LlmOutput]:
     """Jobs of both kinds share batches: each round of each job is one completion, or a few.
 
     The classifier's questions wait in the same line, because they need the same device, and are batches of their own.
     """
 
-    def run(asked: Sequence[Asked], watch: Watch) -> Sequence[Outcome[Answered]]:
+    def run(asked: Sequence[LlmInput], watch: BatchCallbacks) -> Sequence[Outcome[LlmOutput]]:
         texts = [one for one in asked if isinstance(one, Texts)]
         if texts and classifier is not None:
-            return opinions_on(texts, classifier, watch)
-        return write([program(request, budget) for request in asked], backend, watch)
+            return classify_texts(texts, classifier, watch)
+        return run_programs([program(request, budget) for request in asked], backend, watch)
 
     return Device(run, bucket=lambda asked: isinstance(asked, Texts), max_batch=max_batch, window_s=window_s)
 
 
-def program(request: Asked, budget: Budget) -> Program[Any]:
+def program(request: LlmInput, budget: Budget) -> Program[Any]:
     if isinstance(request, CaptionRequest):
-        return caption(request.prompt, safe_caption, budget=budget)
+        return write_caption(request.prompt, safe_caption, budget=budget)
     if isinstance(request, ExpandRequest):
         seed = random.SystemRandom().randint(0, 2**32 - 1) if request.seed is None else request.seed
         return expand(request.messages, request.task, request.features, seed, budget)
     raise TypeError(f"no program writes for {type(request).__name__}")
 
 
-def load(settings: Settings) -> Respond[StageRequest]:
+def load(settings: Settings) -> JobHandler[StageRequest]:
     """Loads the weights, writes a few tokens to warm up, and returns the handler. Raises `Misconfigured`."""
     from core.backends.devices import use_threads
     from core.backends.guard import load_guard

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.backends import Reading, VisionBackend
+from core.backends import SelfieAnalysis, VisionBackend
 from core.contracts import ANALYZE_TASK, AnalyzeRequest, AnalyzeResult
 from core.images import Fetch, open_selfie
 from core.policy import prepare, sign_features
 from core.settings import ROOT, Settings
 from core.weights import Model
 from core.worker.device import Device
-from core.worker.job import Job, Respond, Worker
+from core.worker.job import Job, JobHandler, Worker
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 def handler(
     backend: VisionBackend,
-    device: Device[Image, Reading],
+    device: Device[Image, SelfieAnalysis],
     *,
     signing_key: bytes | None = None,
     fetch: Fetch | None = None,
     worker_id: str | None = None,
-) -> Respond[AnalyzeRequest]:
+) -> JobHandler[AnalyzeRequest]:
     """`fetch` gets a selfie by its URL; unset, from public https addresses only."""
 
     async def analyze(request: AnalyzeRequest, job: Job) -> AnalyzeResult:
@@ -53,7 +53,7 @@ def handler(
     return analyze
 
 
-def load(settings: Settings) -> Respond[AnalyzeRequest]:
+def load(settings: Settings) -> JobHandler[AnalyzeRequest]:
     """Loads the weights, reads one picture to warm up, and returns the handler. Raises `Misconfigured`."""
     from core.backends.devices import use_threads
     from core.backends.vision import Floors, load_vision, warm_up

@@ -11,41 +11,41 @@ generate. The task names the route whose policy holds. Importing this module loa
 
 from __future__ import annotations
 
-from core.backends import ImageBackend, Painted, Painting, PictureChecker
+from core.backends import GeneratedImage, ImageBackend, ImageRequest, PictureChecker
 from core.contracts import GenerateRequest, GenerateResult, GenerateTask
 from core.images import Recipe
 from core.images.credentials import ContentCredentials
-from core.painting import Canvas, Finished, paint_safely
+from core.images.generation import CheckedImage, ImageSizes, generate_checked
 from core.policy import POLICY_VERSION, prepare
-from core.publishing import Publisher
 from core.settings import ROOT, Settings
+from core.storage.delivery import PictureDelivery
 from core.weights import Model
-from core.worker.device import Device, Meter
-from core.worker.job import Job, Respond, Worker
+from core.worker.device import Device, DeviceTime
+from core.worker.job import Job, JobHandler, Worker
 
 
 def handler(
     backend: ImageBackend,
     checker: PictureChecker | None,
-    device: Device[Painting, Painted],
-    publisher: Publisher,
+    device: Device[ImageRequest, GeneratedImage],
+    publisher: PictureDelivery,
     *,
     threshold: float,
     worker_id: str | None = None,
-) -> Respond[GenerateRequest]:
-    canvas = Canvas(*backend.sides, default=backend.default_side)
+) -> JobHandler[GenerateRequest]:
+    sizes = ImageSizes(*backend.sides, default=backend.default_side)
 
     async def generate(request: GenerateRequest, job: Job) -> GenerateResult:
-        meter = Meter()
+        meter = DeviceTime()
 
-        async def paint(painting: Painting) -> Painted:
+        async def paint(painting: ImageRequest) -> GeneratedImage:
             done = await device.run(painting, lambda step, of: job.progress.report("generate", step, of))
             meter.add(done)
             meter.batch_size = done.batch_size
             return done.result
 
         publisher.check(job.s3_config)
-        finished = await paint_safely(request, canvas, paint, checker, threshold=threshold)
+        finished = await generate_checked(request, sizes, paint, checker, threshold=threshold)
         recipe = _recipe(finished, backend, with_prompt=request.include_prompt)
         picture, degraded = await publisher.publish(
             finished.painted.image, request.output_format, recipe, job.s3_config
@@ -65,7 +65,7 @@ def handler(
     return generate
 
 
-def _recipe(finished: Finished, backend: ImageBackend, *, with_prompt: bool) -> Recipe:
+def _recipe(finished: CheckedImage, backend: ImageBackend, *, with_prompt: bool) -> Recipe:
     return Recipe(
         model=backend.info.name,
         revision=backend.info.revision,
@@ -76,7 +76,7 @@ def _recipe(finished: Finished, backend: ImageBackend, *, with_prompt: bool) -> 
     )
 
 
-def load(settings: Settings) -> Respond[GenerateRequest]:
+def load(settings: Settings) -> JobHandler[GenerateRequest]:
     """Loads the weights, paints one picture to warm up, and returns the handler. Raises `Misconfigured`."""
     from core.backends.checker import load_checker
     from core.backends.devices import use_threads
@@ -93,7 +93,7 @@ def load(settings: Settings) -> Respond[GenerateRequest]:
         window_s=settings.zimage.batch_window_s,
     )
     warm_up(backend)
-    publisher = Publisher.from_settings(
+    publisher = PictureDelivery.from_settings(
         settings.storage,
         max_bytes=settings.worker.max_result_bytes,
         signer=ContentCredentials.from_settings(settings.signing),

@@ -5,7 +5,7 @@ A development tool: it binds to loopback unless told otherwise, and its key keep
 May import: core.settings, aiohttp, pydantic, structlog, typer, rich, httpx.
 """
 
-from localpod.endpoint import Keeping
+from localpod.endpoint import RetentionPolicy
 from localpod.faults import Fault, FaultKind
 from localpod.pod import Localpod, LocalpodThread, Options, PortInUse
 from localpod.scaling import Scaler
@@ -15,12 +15,12 @@ from localpod.workers import WorkerTimes
 __all__ = [
     "Fault",
     "FaultKind",
-    "Keeping",
     "LocalEndpoint",
     "Localpod",
     "LocalpodThread",
     "Options",
     "PortInUse",
+    "RetentionPolicy",
     "Scaler",
     "WorkerTimes",
 ]

@@ -21,12 +21,12 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from localpod import wire
-from localpod.endpoint import Endpoint, Seat, Taker
+from localpod import json_codec
+from localpod.endpoint import Endpoint, PendingTake, WorkerSlot
 from localpod.faults import AFTER_KINDS, BEFORE_KINDS, WORKER_OPERATIONS, Fault, FaultKind, Faults
 from localpod.jobs import BadEnvelope, Envelope, Job, Outcome
-from localpod.limits import BASE_LIMITS, CHUNK_BYTES, RUN_BYTES, RUNSYNC_BYTES, Gate
-from localpod.workers import Fleet
+from localpod.limits import BASE_LIMITS, CHUNK_BYTES, RUN_BYTES, RUNSYNC_BYTES, RateLimiter
+from localpod.workers import WorkerPool
 
 HOLD_S = 25.0
 """How long a worker's question stays open; the SDK gives up after 90 s."""
@@ -36,7 +36,7 @@ UNREADABLE = (FaultKind.RESET_AFTER, FaultKind.TRUNCATE, FaultKind.NOT_JSON)
 DRAIN_BYTES = 256_000_000
 
 
-class Answered(Exception):
+class ApiError(Exception):
     """Ends a request with a status and a sentence."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -50,16 +50,16 @@ class Served:
     """An endpoint with everything a request to it needs."""
 
     endpoint: Endpoint
-    fleet: Fleet
-    gates: dict[str, Gate]
+    fleet: WorkerPool
+    gates: dict[str, RateLimiter]
 
 
-def gates_for(clock: Callable[[], float], *, enforced: bool) -> dict[str, Gate]:
-    return {operation: Gate(limit, clock) for operation, limit in BASE_LIMITS.items()} if enforced else {}
+def limiters_for(clock: Callable[[], float], *, enforced: bool) -> dict[str, RateLimiter]:
+    return {operation: RateLimiter(limit, clock) for operation, limit in BASE_LIMITS.items()} if enforced else {}
 
 
 def reply(value: object, status: int = 200) -> web.Response:
-    return web.Response(body=wire.dumps(value), status=status, content_type="application/json")
+    return web.Response(body=json_codec.dumps(value), status=status, content_type="application/json")
 
 
 def refusal(status: int, message: str) -> web.Response:
@@ -77,7 +77,7 @@ class Call:
         self.operation = operation
         self.names = names
         self._body: bytes | None = None
-        self.take: tuple[Seat, list[Job]] | None = None
+        self.take: tuple[WorkerSlot, list[Job]] | None = None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -86,20 +86,20 @@ class Call:
     def job(self, at: int = 0) -> Job:
         job = self.endpoint.find(self.names[at]) if len(self.names) > at else None
         if job is None:
-            raise Answered(404, "job not found: it never was, or its result has expired")
+            raise ApiError(404, "job not found: it never was, or its result has expired")
         return job
 
-    def seat(self) -> Seat:
+    def seat(self) -> WorkerSlot:
         seat = self.endpoint.seats.get(self.names[0]) if self.names else None
         if seat is None and self.names and self.served.fleet.local.attached:
             seat = self.endpoint.seat(self.names[0])
         if seat is None:
-            raise Answered(404, "no such worker")
+            raise ApiError(404, "no such worker")
         seat.last_seen = self.endpoint.clock()
         return seat
 
     async def body(self, limit: int) -> bytes:
-        """Raises `Answered` 400 for more than `limit` bytes, after reading them: a reset would hide the answer."""
+        """Raises `ApiError` 400 for more than `limit` bytes, after reading them: a reset would hide the answer."""
         if self._body is not None:
             return self._body
         chunks, size = [], 0
@@ -110,7 +110,7 @@ class Call:
             elif size > DRAIN_BYTES:
                 break
         if size > limit:
-            raise Answered(400, f"exceeded max body size of {limit // 1_000_000} MB")
+            raise ApiError(400, f"exceeded max body size of {limit // 1_000_000} MB")
         self._body = b"".join(chunks)
         return self._body
 
@@ -118,9 +118,9 @@ class Call:
         """The task of the job this is about, for faults that are kept to one."""
         if self.operation in ("run", "runsync"):
             try:
-                envelope = wire.loads(await self.body(_body_limit(self.operation)))
+                envelope = json_codec.loads(await self.body(_body_limit(self.operation)))
                 return str(envelope["input"]["task"])
-            except (wire.NotJson, KeyError, TypeError):
+            except (json_codec.NotJson, KeyError, TypeError):
                 return None
         if self.take is not None:
             return self.take[1][0].task if self.take[1] else None
@@ -177,25 +177,25 @@ class Api:
                 self._check_key(request)
                 return await self._own(request, parts[1], parts[2:])
             return refusal(404, "not found: the API is at /v2/{endpoint}/…")
-        except Answered as answer:
+        except ApiError as answer:
             return refusal(answer.status, answer.message)
 
     async def _platform(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
         served, operation = self._served.get(parts[1]), parts[2]
         serve = self._operations.get(operation)
         if serve is None:
-            raise Answered(404, f"no such operation: {operation}")
+            raise ApiError(404, f"no such operation: {operation}")
         if operation not in WORKER_OPERATIONS:
             self._check_key(request)
             _check_method(request, operation)
         if served is None:
-            raise Answered(404, f"no such endpoint: {parts[1]}; there are {', '.join(self._served)}")
+            raise ApiError(404, f"no such endpoint: {parts[1]}; there are {', '.join(self._served)}")
         call = Call(request, served, operation, parts[3:])
         gate = served.gates.get(operation)
         if gate is None:
             return await self._through_faults(call, serve)
         if not gate.enter(served.fleet.running):
-            raise Answered(429, "rate limit exceeded; try again later")
+            raise ApiError(429, "rate limit exceeded; try again later")
         try:
             return await self._through_faults(call, serve)
         finally:
@@ -205,18 +205,18 @@ class Api:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
         wrong = self._key is not None and not hmac.compare_digest(given.encode(), self._key.encode())
         if not given or wrong:
-            raise Answered(401, "unauthorized: send the API key as `Authorization: Bearer …`")
+            raise ApiError(401, "unauthorized: send the API key as `Authorization: Bearer …`")
 
     # ── the client's operations ──────────────────────────────────────────────────────────────────────────────────────
 
     async def _submit(self, call: Call, *, sync: bool) -> Job:
         try:
-            body = wire.loads(await call.body(_body_limit(call.operation)))
+            body = json_codec.loads(await call.body(_body_limit(call.operation)))
             return call.endpoint.submit(Envelope.read(body), sync=sync)
-        except wire.NotJson:
-            raise Answered(400, "the request body is not JSON") from None
+        except json_codec.NotJson:
+            raise ApiError(400, "the request body is not JSON") from None
         except BadEnvelope as error:
-            raise Answered(400, str(error)) from None
+            raise ApiError(400, str(error)) from None
 
     async def _run(self, call: Call) -> web.StreamResponse:
         job = await self._submit(call, sync=False)
@@ -225,7 +225,7 @@ class Api:
     async def _runsync(self, call: Call) -> web.StreamResponse:
         wait_ms = _number(call, "wait", WAIT_MS)
         if not SHORTEST_WAIT_MS <= wait_ms <= LONGEST_WAIT_MS:
-            raise Answered(400, f"wait must be {SHORTEST_WAIT_MS} to {LONGEST_WAIT_MS} ms")
+            raise ApiError(400, f"wait must be {SHORTEST_WAIT_MS} to {LONGEST_WAIT_MS} ms")
         job = await self._submit(call, sync=True)
         ended = asyncio.Event()
         job.watchers.append(ended.set)
@@ -259,7 +259,7 @@ class Api:
     async def _retry(self, call: Call) -> web.StreamResponse:
         job = call.job()
         if not call.endpoint.retry(job):
-            raise Answered(400, f"only a FAILED or TIMED_OUT job can be retried; this one is {job.state.value}")
+            raise ApiError(400, f"only a FAILED or TIMED_OUT job can be retried; this one is {job.state.value}")
         return reply({"id": job.id, "status": "IN_QUEUE"})
 
     async def _purge(self, call: Call) -> web.StreamResponse:
@@ -294,9 +294,9 @@ class Api:
         call.take = (seat, jobs)
         return jobs
 
-    async def _wait_for_jobs(self, endpoint: Endpoint, seat: Seat, limit: int) -> list[Job]:
+    async def _wait_for_jobs(self, endpoint: Endpoint, seat: WorkerSlot, limit: int) -> list[Job]:
         handed: asyncio.Future[list[Job]] = asyncio.get_running_loop().create_future()
-        taker = Taker(seat, limit, handed.set_result)
+        taker = PendingTake(seat, limit, handed.set_result)
         endpoint.wait(taker)
         try:
             await asyncio.wait((handed,), timeout=self._hold_s)
@@ -343,14 +343,14 @@ class Api:
         if (seat := call.endpoint.seats.get(seat_id)) is not None:
             seat.last_seen = call.endpoint.clock()
         try:
-            body = wire.loads(await call.body(RUNSYNC_BYTES if job.sync else RUN_BYTES))
-        except Answered:
+            body = json_codec.loads(await call.body(RUNSYNC_BYTES if job.sync else RUN_BYTES))
+        except ApiError:
             # What the platform does with too large a result: 400 to the worker, and a completed job without output.
             call.endpoint.finish(job, seat_id, Outcome())
             raise
-        except wire.NotJson:
+        except json_codec.NotJson:
             call.endpoint.finish(job, seat_id, Outcome(error="the worker's result was not JSON"))
-            raise Answered(400, "the result is not JSON") from None
+            raise ApiError(400, "the result is not JSON") from None
         if isinstance(body, dict) and body.get("status") == "IN_PROGRESS":
             call.endpoint.progress(job, seat_id, body.get("output"))
             return reply({"status": "ok"})
@@ -373,9 +373,9 @@ class Api:
     async def _job_stream(self, call: Call) -> web.StreamResponse:
         job = call.job(1)
         try:
-            chunk = wire.loads(await call.body(CHUNK_BYTES))
-        except wire.NotJson:
-            raise Answered(400, "the chunk is not JSON") from None
+            chunk = json_codec.loads(await call.body(CHUNK_BYTES))
+        except json_codec.NotJson:
+            raise ApiError(400, "the chunk is not JSON") from None
         call.endpoint.stream(job, call.names[0], chunk.get("output") if isinstance(chunk, dict) else None)
         return reply({"status": "ok"})
 
@@ -419,7 +419,7 @@ class Api:
     async def _serve(self, call: Call, serve: Callable[[Call], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
         try:
             return await serve(call)
-        except Answered as answer:
+        except ApiError as answer:
             return refusal(answer.status, answer.message)
 
     async def _deliver(self, call: Call, answer: web.StreamResponse) -> web.StreamResponse:
@@ -437,7 +437,7 @@ class Api:
         if name == "state" and request.method == "GET":
             return reply(self._state())
         if name != "faults":
-            raise Answered(404, "not found: localpod has /localpod/faults and /localpod/state")
+            raise ApiError(404, "not found: localpod has /localpod/faults and /localpod/state")
         if request.method == "POST":
             return reply({"id": self._faults.add(await _read_fault(request))}, 201)
         if request.method == "DELETE":
@@ -465,13 +465,13 @@ async def _read_fault(request: web.BaseRequest) -> Fault:
         return Fault.model_validate_json(await request.read())
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise Answered(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ApiError(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def _check_method(request: web.BaseRequest, operation: str) -> None:
     allowed = {"status": ("GET", "POST"), "stream": ("GET", "POST"), "health": ("GET",)}.get(operation, ("POST",))
     if request.method not in allowed:
-        raise Answered(405, f"{operation} wants {' or '.join(allowed)}")
+        raise ApiError(405, f"{operation} wants {' or '.join(allowed)}")
 
 
 def _number(call: Call, name: str, default: int) -> int:
@@ -479,7 +479,7 @@ def _number(call: Call, name: str, default: int) -> int:
     if text is None:
         return default
     if not text.isascii() or not text.isdigit():
-        raise Answered(400, f"{name} must be a whole number")
+        raise ApiError(400, f"{name} must be a whole number")
     return int(text)
 
 

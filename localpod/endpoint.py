@@ -21,7 +21,7 @@ SYNC_RETENTION_S = 60.0
 
 
 @dataclass(eq=False, slots=True)
-class Seat:
+class WorkerSlot:
     """A worker as the queue sees it. Being `ready` starts with its first question for a job."""
 
     worker_id: str
@@ -36,7 +36,7 @@ class Seat:
     jobs: dict[str, Job] = field(default_factory=dict)
     stops: list[str] = field(default_factory=list)
     on_stop: Callable[[], None] | None = None
-    parked: list[Taker] = field(default_factory=list)
+    parked: list[PendingTake] = field(default_factory=list)
 
     def push_stop(self, job_id: str) -> None:
         self.stops.append(job_id)
@@ -48,10 +48,10 @@ class Seat:
 
 
 @dataclass(eq=False, slots=True)
-class Taker:
+class PendingTake:
     """A worker's open question for jobs: `deliver` is called once, with at most `limit` of them, or none."""
 
-    seat: Seat
+    seat: WorkerSlot
     limit: int
     deliver: Callable[[list[Job]], None]
 
@@ -67,7 +67,7 @@ class _Due(Enum):
 
 
 @dataclass(frozen=True)
-class Keeping:
+class RetentionPolicy:
     """How long results are kept, and how often a job whose worker died is tried again."""
 
     retention_s: float = RETENTION_S
@@ -88,14 +88,14 @@ class Endpoint:
         *,
         clock: Callable[[], float],
         execution_timeout_s: float = 600.0,
-        keeping: Keeping | None = None,
+        keeping: RetentionPolicy | None = None,
     ) -> None:
         self.name = name
         self.clock = clock
         self.execution_timeout_s = execution_timeout_s
-        self.keeping = keeping or Keeping()
+        self.keeping = keeping or RetentionPolicy()
         self.jobs: dict[str, Job] = {}
-        self.seats: dict[str, Seat] = {}
+        self.seats: dict[str, WorkerSlot] = {}
         self.counts: Counter[str] = Counter()
         self.in_queue = 0
         self.in_queue_low = 0
@@ -106,7 +106,7 @@ class Endpoint:
         self._normal: Line = deque()
         self._low: Line = deque()
         self._again: deque[Job] = deque()
-        self._takers: OrderedDict[Taker, None] = OrderedDict()
+        self._takers: OrderedDict[PendingTake, None] = OrderedDict()
         self._timers: list[tuple[float, int, _Due, Job, int]] = []
         self._ticket = itertools.count()
 
@@ -164,12 +164,12 @@ class Endpoint:
 
     # ── the worker's side ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def seat(self, worker_id: str) -> Seat:
+    def seat(self, worker_id: str) -> WorkerSlot:
         now = self.clock()
-        seat = self.seats[worker_id] = Seat(worker_id, idle_since=now, last_seen=now)
+        seat = self.seats[worker_id] = WorkerSlot(worker_id, idle_since=now, last_seen=now)
         return seat
 
-    def take(self, seat: Seat, limit: int) -> list[Job]:
+    def take(self, seat: WorkerSlot, limit: int) -> list[Job]:
         """What is there for a worker right now; the job counts as running from here."""
         if seat.closing:
             return []
@@ -181,14 +181,14 @@ class Endpoint:
             self.on_change()
         return handed
 
-    def wait(self, taker: Taker) -> None:
+    def wait(self, taker: PendingTake) -> None:
         self._takers[taker] = None
         self._feed()
 
-    def unwait(self, taker: Taker) -> None:
+    def unwait(self, taker: PendingTake) -> None:
         self._takers.pop(taker, None)
 
-    def give_back(self, seat: Seat, jobs: list[Job]) -> None:
+    def give_back(self, seat: WorkerSlot, jobs: list[Job]) -> None:
         """Jobs that were handed into a connection nobody holds any more: as if they had never been taken."""
         for job in reversed(jobs):
             if seat.jobs.pop(job.id, None) is not None and job.state is State.IN_PROGRESS:
@@ -222,7 +222,7 @@ class Endpoint:
         job.chunks.append(chunk)
         return True
 
-    def heard_of(self, seat: Seat, job_id: str) -> None:
+    def heard_of(self, seat: WorkerSlot, job_id: str) -> None:
         """A heartbeat named a job as running. One that has been stopped is told so again: the stock SDK overhears a
         stop that comes between a job's arrival and its start, and would work on to the end.
         """
@@ -235,21 +235,21 @@ class Endpoint:
         self._again.append(job)
         self._feed()
 
-    def close(self, seat: Seat) -> None:
+    def close(self, seat: WorkerSlot) -> None:
         """No more jobs for this worker. Its open questions stay open until `dismiss`."""
         seat.closing = True
         seat.parked += [taker for taker in self._takers if taker.seat is seat]
         for taker in seat.parked:
             self.unwait(taker)
 
-    def dismiss(self, seat: Seat) -> None:
+    def dismiss(self, seat: WorkerSlot) -> None:
         """Answers what a closed seat still asks with nothing: a worker told to stop leaves when its polls return."""
         parked, seat.parked = seat.parked, []
         for taker in parked:
             taker.deliver([])
         seat.wake_stop()
 
-    def leave(self, seat: Seat, reason: str) -> None:
+    def leave(self, seat: WorkerSlot, reason: str) -> None:
         """The worker is gone: what it had is queued again at the head, or failed with `reason` the second time."""
         self.close(seat)
         self.dismiss(seat)
@@ -361,7 +361,7 @@ class Endpoint:
             else:
                 self._takers[taker] = None
 
-    def _hand(self, job: Job, seat: Seat) -> None:
+    def _hand(self, job: Job, seat: WorkerSlot) -> None:
         seat.jobs[job.id] = job
         seat.taken += 1
         if job.state is not State.IN_QUEUE:
@@ -402,7 +402,7 @@ class Endpoint:
         if stop:
             seat.push_stop(job.id)
 
-    def _went_idle(self, seat: Seat) -> None:
+    def _went_idle(self, seat: WorkerSlot) -> None:
         if not seat.jobs:
             seat.idle_since = self.clock()
 

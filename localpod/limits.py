@@ -35,7 +35,7 @@ REQUESTS_PER_WORKER = 500
 """RunPod names the factor but not its figure today; an earlier edition of its reference had 500."""
 
 
-class Gate:
+class RateLimiter:
     """Counts one operation of one endpoint. `enter` answers whether a request may pass, and then wants a `leave`."""
 
     def __init__(self, limit: Limit, clock: Callable[[], float], per_worker: int = REQUESTS_PER_WORKER) -> None:

@@ -24,14 +24,14 @@ from typing import Any, Self, TypeVar
 from aiohttp import web
 
 from core.settings import Endpoints, EndpointSpec
-from localpod.api import HOLD_S, Api, Served, gates_for, health_of
-from localpod.endpoint import Endpoint, Keeping
+from localpod.api import HOLD_S, Api, Served, health_of, limiters_for
+from localpod.endpoint import Endpoint, RetentionPolicy
 from localpod.faults import Fault, FaultKind, Faults
 from localpod.jobs import Job
+from localpod.process_reaper import ProcessReaper
 from localpod.spec import LocalEndpoint, Platform, pool_variables
-from localpod.warden import Warden
 from localpod.webhooks import RETRY_AFTER_S, Webhooks
-from localpod.workers import Fleet, Grounds, WorkerTimes
+from localpod.workers import WorkerContext, WorkerPool, WorkerTimes
 
 Found = TypeVar("Found")
 AnyEndpoints = Endpoints | Mapping[str, EndpointSpec | LocalEndpoint]
@@ -67,7 +67,7 @@ class Options:
     shutdown_grace_s: float = 3.0
     webhook_retry_s: float = RETRY_AFTER_S
     times: WorkerTimes = field(default_factory=WorkerTimes)
-    keeping: Keeping = field(default_factory=Keeping)
+    keeping: RetentionPolicy = field(default_factory=RetentionPolicy)
     share_env: Collection[str] = ()
     attach: Collection[str] = ()
     state_dir: Path | None = None
@@ -136,8 +136,8 @@ class Localpod:
         self.port = self._server.sockets[0].getsockname()[1]
         self.state_dir = self.options.state_dir or Path(tempfile.mkdtemp(prefix="localpod-"))
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        self._warden = Warden(self._mark)
-        grounds = Grounds(
+        self._warden = ProcessReaper(self._mark)
+        grounds = WorkerContext(
             platform=self.platform,
             times=self.options.times,
             state_dir=self.state_dir,
@@ -148,16 +148,16 @@ class Localpod:
         for name, local in self.endpoints.items():
             self._serve(name, local, grounds)
 
-    def _serve(self, name: str, local: LocalEndpoint, grounds: Grounds) -> None:
+    def _serve(self, name: str, local: LocalEndpoint, grounds: WorkerContext) -> None:
         clock = asyncio.get_running_loop().time
         endpoint = Endpoint(
             name, clock=clock, execution_timeout_s=local.execution_timeout_s, keeping=self.options.keeping
         )
-        fleet = Fleet(endpoint, local, grounds)
+        fleet = WorkerPool(endpoint, local, grounds)
         endpoint.on_change = fleet.look
         endpoint.on_final = lambda job: self._ended(endpoint, job)
         endpoint.on_due = lambda due_at: self._arm(endpoint, due_at)
-        self.served[name] = Served(endpoint, fleet, gates_for(clock, enforced=self.options.limits))
+        self.served[name] = Served(endpoint, fleet, limiters_for(clock, enforced=self.options.limits))
         fleet.look()
 
     async def stop(self) -> None:

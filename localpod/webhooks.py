@@ -7,7 +7,7 @@ import logging
 
 import aiohttp
 
-from localpod import wire
+from localpod import json_codec
 from localpod.jobs import Job
 
 log = logging.getLogger("localpod")
@@ -28,7 +28,7 @@ class Webhooks:
     def send(self, job: Job) -> None:
         if job.envelope.webhook is None:
             return
-        sending = asyncio.create_task(self._send(job.envelope.webhook, wire.dumps(job.for_client())))
+        sending = asyncio.create_task(self._send(job.envelope.webhook, json_codec.dumps(job.for_client())))
         self._sending.add(sending)
         sending.add_done_callback(self._sending.discard)
 

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import IO
 
 from core.settings import ROOT
-from localpod.endpoint import Endpoint, Seat
+from localpod.endpoint import Endpoint, WorkerSlot
 from localpod.faults import FaultKind, Faults
+from localpod.process_reaper import ProcessReaper
 from localpod.scaling import Load, look_again_s, wanted_workers
 from localpod.spec import LocalEndpoint, Platform, worker_environment
-from localpod.warden import Warden
 
 log = logging.getLogger("localpod")
 
@@ -49,7 +49,7 @@ class WorkerTimes:
 class Worker:
     """One worker process, from the wish for it to its end."""
 
-    seat: Seat
+    seat: WorkerSlot
     log_path: Path
     gone: asyncio.Future[None]
     process: subprocess.Popen[bytes] | None = None
@@ -69,14 +69,14 @@ class Worker:
 
 
 @dataclass(frozen=True)
-class Grounds:
+class WorkerContext:
     """What all fleets of a localpod share. `echo` is given each line of a worker's output, with its endpoint."""
 
     platform: Platform
     times: WorkerTimes
     state_dir: Path
     faults: Faults
-    warden: Warden
+    warden: ProcessReaper
     echo: Callable[[str, str], None] | None = None
     inherited: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
@@ -88,10 +88,10 @@ def kill_group(pid: int) -> None:
         return
 
 
-class Fleet:
+class WorkerPool:
     """Keeps as many workers as the scaler wants. `look` after each change of load; changes within a tick are one."""
 
-    def __init__(self, endpoint: Endpoint, local: LocalEndpoint, grounds: Grounds) -> None:
+    def __init__(self, endpoint: Endpoint, local: LocalEndpoint, grounds: WorkerContext) -> None:
         self.endpoint = endpoint
         self.local = local
         self.workers: dict[str, Worker] = {}
@@ -217,7 +217,7 @@ class Fleet:
                 if self._grounds.echo is not None:
                     self._grounds.echo(self.endpoint.name, line.decode(errors="replace").rstrip())
 
-    def became_ready(self, seat: Seat) -> None:
+    def became_ready(self, seat: WorkerSlot) -> None:
         """The first question for a job: the worker is up, and from now on its idleness counts."""
         seat.ready = True
         self.settled.set()
@@ -330,7 +330,7 @@ class Fleet:
         left_s = self.local.idle_timeout_s - idle_s
         self._later(worker, left_s if left_s > 0 else self.local.idle_timeout_s, self._check_idle)
 
-    def _deaf(self, seat: Seat) -> bool:
+    def _deaf(self, seat: WorkerSlot) -> bool:
         """A worker that works on at something it was told to stop, or hangs, while jobs wait for it."""
         silent_s = self.endpoint.clock() - max(seat.asked_at, seat.idle_since)
         return bool(self.endpoint.in_queue) and not seat.jobs and not seat.asking and silent_s >= DEAF_AFTER_S

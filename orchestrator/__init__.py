@@ -1,9 +1,15 @@
-"""The chain of workers that answers a request.
+"""The orchestrator: a chain of workers that answers a request.
 
-__main__.py    the orchestrator as a RunPod worker
-flows.py       what a request means, in the order it happens
-chain.py       one request under way: its stages, deadline, timeline and what was done without
-endpoints.py   how endpoints are called: pools, run/runsync/status/cancel, retries, circuits
-polling.py     when a job is asked after next
-ledger.py      what outlives a request: capacity, retry budget, idempotency, GPU seconds
+__main__.py         the orchestrator as a RunPod worker
+service.py          admission, idempotency and deadline around a flow
+flows.py            the order of stages that answers each task
+chain.py            one request in progress: its stages, deadline, timeline and degradations
+endpoints.py        calls of endpoints: run, runsync, status, cancel, retries
+pools.py            the endpoints of each pool and their circuit breakers
+runpod_client.py    HTTP requests to the RunPod endpoint API
+polling.py          when the status of a running job is requested next
+deadlines.py        deadlines on the monotonic clock
+capacity.py         admission limits, retry budget, GPU seconds by route
+idempotency.py      idempotent results in memory; idempotency_s3.py: in a bucket
+tracing.py          OpenTelemetry spans of a request
 """

@@ -14,7 +14,7 @@ from core.errors import Misconfigured
 from core.policy import prepare
 from core.settings import ROOT, Settings
 from core.worker.entry import main
-from core.worker.job import Respond, Worker
+from core.worker.job import JobHandler, Worker
 from orchestrator.service import Service
 
 
@@ -33,19 +33,19 @@ def worker(settings: Settings) -> Worker[PictureRequest]:
     concurrency = settings.orchestrator.concurrency
     loaded: list[Service] = []
 
-    def respond() -> Respond[PictureRequest]:
+    def respond() -> JobHandler[PictureRequest]:
         loaded.append(load(settings))
         return loaded[0].answer
 
-    async def leave() -> None:
+    async def shutdown() -> None:
         for service in loaded:
-            await service.leave()
+            await service.shutdown()
 
     return Worker(
         name="orchestrator",
         tasks=REQUESTS,
         load=respond,
-        leave=leave,
+        shutdown=shutdown,
         running=concurrency,
         concurrency=concurrency,
         test_input=ROOT / "test_input.json",

@@ -47,10 +47,12 @@ from core.errors import BadAnswer, Busy, DeadlineExceeded, ImgPodError, StageFai
 from core.logs import logger
 from core.policy import Treatment, constrain, safe_caption
 from core.settings import Pool, Settings
+from core.text.captions import template_caption
+from core.text.expansion import template_prompt
 from core.worker.job import Job
-from core.writing import template_caption, template_prompt
-from orchestrator.endpoints import Answered, Call, Endpoints
-from orchestrator.polling import Deadline, History
+from orchestrator.deadlines import Deadline
+from orchestrator.endpoints import Call, Endpoints, StageAnswer
+from orchestrator.polling import StageDurations
 
 log = logger()
 S = TypeVar("S", bound=StageResult)
@@ -89,7 +91,7 @@ class Chain:
     degraded: list[Degraded] = field(default_factory=list)
     _from_percent: int = 0
 
-    def refuse_what_cannot_fit(self) -> None:
+    def reject_unreachable_deadline(self) -> None:
         """Before anything is paid for: `timeout_s` is less than half of the shortest such request."""
         shortest_s = self._picture_time.shortest_s or 0.0
         if self.request.task is Route.PROFILE:
@@ -117,18 +119,18 @@ class Chain:
         )
         self._wake_picture_pool()
         # What the picture will need is not the prompt's to spend: a template still makes a picture.
-        by = self.deadline.earlier(self._kept_for_picture_s())
+        by = self.deadline.earlier(self._reserved_for_picture_s())
         try:
             result = await self._stage("expand", Pool.LLM, asked, ExpandResult, by=by, ends_at_percent=40, short=True)
         except _FAILURES_TO_DO_WITHOUT as error:
             if self.settings.llm.classifier != "none" and self.treated_as == "moderated":
                 # The deployment wants a classifier's opinion of this chat, and only the llm worker gives one.
                 raise
-            self._do_without("expand", error, "template_prompt")
+            self._record_degraded("expand", error, "template_prompt")
             return template_prompt(request.messages, request.features)
         return result.prompt
 
-    async def moderated(self, said: str, prompt: str) -> str:
+    async def moderate(self, said: str, prompt: str) -> str:
         """The prompt as the deployment's text classifier, which hears what was `said`, lets it be painted.
 
         For prompts that no model wrote. Without a classifier nobody is asked; where there is one, nothing replaces it.
@@ -159,7 +161,7 @@ class Chain:
         try:
             result = await self._stage("caption", Pool.LLM, request, CaptionResult, short=True)
         except _FAILURES_TO_DO_WITHOUT as error:
-            self._do_without("caption", error, "template_caption")
+            self._record_degraded("caption", error, "template_caption")
             return template_caption(prompt, safe_caption)
         return result.caption if safe_caption(result.caption) else template_caption(prompt, safe_caption)
 
@@ -175,7 +177,7 @@ class Chain:
         finally:
             words.cancel()
             await asyncio.gather(words, return_exceptions=True)
-        self._do_without("caption", DeadlineExceeded("The caption came too late."), "template_caption")
+        self._record_degraded("caption", DeadlineExceeded("The caption came too late."), "template_caption")
         return painted, template_caption(prompt, safe_caption)
 
     # ── how a stage is run ──
@@ -185,10 +187,10 @@ class Chain:
         return PICTURE_POOL[self.request.task]
 
     @property
-    def _picture_time(self) -> History:
+    def _picture_time(self) -> StageDurations:
         return self.endpoints.expected(self._picture_pool, "generate", _size(self.request))
 
-    def _kept_for_picture_s(self) -> float:
+    def _reserved_for_picture_s(self) -> float:
         unmeasured_s = min(self.settings.stage_limit_s("generate"), self.deadline.left_s() / 2)
         return self._picture_time.late_s or unmeasured_s
 
@@ -247,7 +249,9 @@ class Chain:
 
         return report
 
-    def _record(self, call: Call, request: StageRequest, answered: Answered, read: StageResult, started: float) -> None:
+    def _record(
+        self, call: Call, request: StageRequest, answered: StageAnswer, read: StageResult, started: float
+    ) -> None:
         price = self.prices.get(call.pool)
         share_ms = round(read.device_ms / read.batch_size) if read.share_ms is None else read.share_ms
         record = StageRecord(
@@ -273,7 +277,7 @@ class Chain:
             queue_ms=record.queue_ms, device_ms=record.device_ms, attempt=answered.attempts,
         )  # fmt: skip
 
-    def _do_without(self, stage: str, error: ImgPodError, fallback: str) -> None:
+    def _record_degraded(self, stage: str, error: ImgPodError, fallback: str) -> None:
         log.warning("stage done without", stage=stage, code=error.code)
         self.degraded.append(Degraded(stage=stage, reason=error.code, fallback=fallback))
 

@@ -29,10 +29,21 @@ from core.contracts import StageProgress
 from core.errors import BadAnswer, DeadlineExceeded, EndpointUnavailable, ImgPodError
 from core.logs import logger
 from core.settings import OrchestratorSettings, PlatformSettings, Pool
-from orchestrator.ledger import RetryBudget
-from orchestrator.polling import HELD_MS, Deadline, History, wait_s
+from orchestrator.capacity import RetryBudget
+from orchestrator.deadlines import Deadline
+from orchestrator.polling import HELD_MS, StageDurations, wait_s
 from orchestrator.pools import Endpoint, Pools
-from orchestrator.wire import FINAL, AnswerLost, Asked, JobGone, State, Unreached, Wire, failure, whole_ms
+from orchestrator.runpod_client import (
+    FINAL,
+    AnswerLost,
+    Asked,
+    JobGone,
+    RunpodClient,
+    State,
+    Unreached,
+    failure,
+    whole_ms,
+)
 
 log = logger()
 OnProgress = Callable[[StageProgress], None]
@@ -70,7 +81,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class StageAnswer:
     """A stage's output and the platform's own facts about it. `attempts` counts submits, `lost` those unanswered."""
 
     output: Mapping[str, Any] = field(repr=False)
@@ -98,9 +109,9 @@ class Endpoints:
     def __init__(self, platform: PlatformSettings, settings: OrchestratorSettings) -> None:
         self._settings = settings
         self._budget = RetryBudget(settings.retry_budget)
-        self._wire = Wire(platform)
+        self._wire = RunpodClient(platform)
         self._pools = Pools(settings)
-        self._history: dict[tuple[Pool, str, int], History] = defaultdict(History)
+        self._history: dict[tuple[Pool, str, int], StageDurations] = defaultdict(StageDurations)
         self._in_background: set[asyncio.Task[Any]] = set()
         self.lost_submits = 0
 
@@ -110,15 +121,15 @@ class Endpoints:
             await asyncio.wait(self._in_background, timeout=_CLOSE_S)
         await self._wire.close()
 
-    def expected(self, pool: Pool, stage: str, size: int = 0) -> History:
+    def expected(self, pool: Pool, stage: str, size: int = 0) -> StageDurations:
         """How long such jobs have taken."""
         return self._history[pool, stage, size]
 
     # ── one stage ──
 
-    async def call(self, call: Call, deadline: Deadline, on_progress: OnProgress | None = None) -> Answered:
+    async def call(self, call: Call, deadline: Deadline, on_progress: OnProgress | None = None) -> StageAnswer:
         """Raises the stage's own error, `Throttled`, `EndpointUnavailable`, `DeadlineExceeded`, `BadAnswer`."""
-        self._refuse_what_cannot_fit(call, deadline)
+        self._reject_unreachable_deadline(call, deadline)
         self._budget.first()
         tries = _Tries()
         while True:
@@ -142,7 +153,7 @@ class Endpoints:
             )
             await asyncio.sleep(pause_s)
 
-    def _refuse_what_cannot_fit(self, call: Call, deadline: Deadline) -> None:
+    def _reject_unreachable_deadline(self, call: Call, deadline: Deadline) -> None:
         shortest_s = self.expected(call.pool, call.stage, call.size).shortest_s
         if deadline.left_s() <= (shortest_s or 0) / 2:
             raise DeadlineExceeded(
@@ -175,12 +186,12 @@ class Endpoints:
             return error.retry_after_ms / 1000 + min(jitter_s, 0.5)
         return jitter_s
 
-    def _answered(self, endpoint: Endpoint, call: Call, state: State, tries: _Tries) -> Answered:
+    def _answered(self, endpoint: Endpoint, call: Call, state: State, tries: _Tries) -> StageAnswer:
         execution_ms = whole_ms(state.get("executionTime"))
         if execution_ms is not None:
             # Without the queue: a cold start says nothing about when the next job will end.
             self.expected(call.pool, call.stage, call.size).add(execution_ms / 1000)
-        return Answered(
+        return StageAnswer(
             output=state["output"],
             endpoint_id=endpoint.id,
             job_id=state.get("id"),

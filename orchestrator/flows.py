@@ -40,20 +40,20 @@ from core.policy import (
     check,
     constrain,
     evaluate_private_chat,
-    gate_profile,
+    reject_minor,
     sanitize_general,
 )
-from core.prompts import describe_person, portrait_prompt
+from core.prompts.portrait import describe_person, portrait_prompt
 from orchestrator.chain import Chain
 
 
 async def create_profile(request: ProfileCreate, chain: Chain) -> Result:
     check([request.style or ""], Route.PROFILE, stage="request")
     read = await chain.analyze(request.selfie)
-    gate_profile(read.features, threshold=chain.settings.policy.minor_probability)
+    reject_minor(read.features, threshold=chain.settings.policy.minor_probability)
     prompt = portrait_prompt(read.features, request.style)
     if request.style:
-        prompt = await chain.moderated(prompt, prompt)
+        prompt = await chain.moderate(prompt, prompt)
     picture = await chain.generate(GenerateTask.PROFILE, prompt)
     return _result(request, Route.PROFILE, chain, picture, read=read)
 
@@ -75,7 +75,7 @@ async def picture_of_chat(request: ChatRequest, chain: Chain) -> Result:
 async def picture_of_private_prompt(request: ChatPrivate, chain: Chain) -> Result:
     _gate_person(request, chain)
     said = _with_person(request)
-    prompt = await chain.moderated(said, evaluate_private_chat(said).prompt)
+    prompt = await chain.moderate(said, evaluate_private_chat(said).prompt)
     picture, caption = await chain.with_caption(chain.generate(GenerateTask.PRIVATE, prompt), prompt)
     return _result(request, Route.PRIVATE, chain, picture, caption=caption)
 
@@ -83,7 +83,7 @@ async def picture_of_private_prompt(request: ChatPrivate, chain: Chain) -> Resul
 async def picture_of_prompt(request: ImageGen, chain: Chain) -> Result:
     _gate_person(request, chain)
     said = _with_person(request)
-    prompt = await chain.moderated(said, sanitize_general(said).prompt)
+    prompt = await chain.moderate(said, sanitize_general(said).prompt)
     painting = chain.generate(GenerateTask.GENERAL, prompt)
     if not request.caption:
         return _result(request, Route.GENERAL, chain, await painting)
@@ -103,7 +103,7 @@ _CHAT: dict[type[ChatRequest], tuple[Route, ExpandTask, GenerateTask]] = {
 def _gate_person(request: PersonRequest, chain: Chain) -> None:
     """Features that were handed in pass the same gate as those of a selfie."""
     if request.features is not None:
-        gate_profile(request.features, threshold=chain.settings.policy.minor_probability)
+        reject_minor(request.features, threshold=chain.settings.policy.minor_probability)
 
 
 def _with_person(request: ChatPrivate | ImageGen) -> str:

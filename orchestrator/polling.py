@@ -1,15 +1,9 @@
-"""Time: how long a request may take, and when its running job is asked after next.
-
-Asking often where the end is expected costs few requests and little waiting.
-
-May import: nothing.
-"""
+"""When the status of a running job is requested next, and how many status requests are allowed per second."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 _SHORTEST_S = 0.005
 _CROWD_PER_S = 500.0
@@ -19,24 +13,7 @@ HELD_MS = 1_000
 """The least that the platform's `runsync` waits. Only then is the job's id known, and can a cancel be sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """A moment of the monotonic clock; seconds."""
-
-    at: float
-
-    @classmethod
-    def after(cls, seconds: float) -> Deadline:
-        return cls(time.monotonic() + seconds)
-
-    def left_s(self) -> float:
-        return self.at - time.monotonic()
-
-    def earlier(self, seconds: float) -> Deadline:
-        return Deadline(self.at - seconds)
-
-
-class History:
+class StageDurations:
     """How long jobs of one kind execute, as a mean and a spread that follow the last ones; seconds."""
 
     def __init__(self) -> None:
@@ -70,7 +47,7 @@ class History:
         return HELD_MS if self.mean_s is not None and 1000 * self.late_s < HELD_MS else None
 
 
-def wait_s(history: History, elapsed_s: float, in_flight: int = 1) -> float:
+def wait_s(history: StageDurations, elapsed_s: float, in_flight: int = 1) -> float:
     """Seconds to wait before the next status request, `elapsed_s` after the job began.
 
     `in_flight` jobs share the endpoint: where many wait, each can wait a little longer.
@@ -86,7 +63,7 @@ def wait_s(history: History, elapsed_s: float, in_flight: int = 1) -> float:
     return max(_SHORTEST_S, min(max(wanted_s, in_flight / _CROWD_PER_S), _LONGEST_S))
 
 
-class Quota:
+class PollRateLimiter:
     """Requests of one kind to one endpoint: `per_s` in the long run, `burst` at once. Who comes first goes first."""
 
     def __init__(self, per_s: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:

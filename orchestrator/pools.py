@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from core.errors import EndpointUnavailable
 from core.logs import logger
 from core.settings import OrchestratorSettings, Pool
-from orchestrator.polling import Deadline, Quota
+from orchestrator.deadlines import Deadline
+from orchestrator.polling import PollRateLimiter
 
 log = logger()
 
@@ -68,8 +69,8 @@ class Endpoint:
     id: str
     circuit: Circuit
     in_flight: int = 0
-    polls: Quota = field(default_factory=lambda: Quota(per_s=150, burst=150))
-    cancels: Quota = field(default_factory=lambda: Quota(per_s=5, burst=40))
+    polls: PollRateLimiter = field(default_factory=lambda: PollRateLimiter(per_s=150, burst=150))
+    cancels: PollRateLimiter = field(default_factory=lambda: PollRateLimiter(per_s=5, burst=40))
     cancelling: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(10))
     wake_job: asyncio.Task[str | None] | None = None
     woken_until: Deadline = field(default_factory=lambda: Deadline(0.0))

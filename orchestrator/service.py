@@ -15,15 +15,16 @@ from core.contracts import PersonRequest, PictureRequest, Result, Route
 from core.errors import Cancelled, DeadlineExceeded, ImgPodError
 from core.logs import logger
 from core.policy import POLICY_VERSION, treatment
-from core.publishing import Publisher
 from core.settings import Endpoints as EndpointList
 from core.settings import OrchestratorSettings, Pool, Settings, StorageSettings, load_endpoints
+from core.storage.delivery import PictureDelivery
 from core.worker.job import Job
+from orchestrator.capacity import Capacity, GpuSeconds
 from orchestrator.chain import Chain
+from orchestrator.deadlines import Deadline
 from orchestrator.endpoints import Endpoints
 from orchestrator.flows import FLOWS
-from orchestrator.ledger import Answers, AnswersInMemory, Capacity, GpuSeconds
-from orchestrator.polling import Deadline
+from orchestrator.idempotency import IdempotencyStore, InMemoryIdempotency
 from orchestrator.tracing import Exported, NoTrace, Trace, Traced
 
 log = logger()
@@ -39,8 +40,8 @@ class Service:
     settings: Settings
     endpoints: Endpoints
     prices: dict[Pool, float]
-    publisher: Publisher
-    answers: Answers
+    publisher: PictureDelivery
+    answers: IdempotencyStore
     capacity: dict[Route, Capacity]
     gpu_seconds: GpuSeconds = field(default_factory=GpuSeconds)
     trace: Trace = field(default_factory=NoTrace)
@@ -53,7 +54,7 @@ class Service:
             settings=settings,
             endpoints=Endpoints(settings.platform, own),
             prices=prices(load_endpoints()),
-            publisher=Publisher.from_settings(settings.storage, max_bytes=settings.worker.max_result_bytes),
+            publisher=PictureDelivery.from_settings(settings.storage, max_bytes=settings.worker.max_result_bytes),
             answers=answers(own, settings.storage),
             capacity={
                 route: Capacity(own.route_capacity, retry_after_cap_ms=own.retry_after_cap_ms) for route in Route
@@ -61,7 +62,7 @@ class Service:
             trace=Exported(own.otlp_endpoint) if own.otlp_endpoint else NoTrace(),
         )
 
-    async def leave(self) -> None:
+    async def shutdown(self) -> None:
         """Gives what is under way, cancels of child jobs and spans, a moment to arrive: four seconds at most."""
         await self.endpoints.close()
         await asyncio.to_thread(self.trace.flush)
@@ -103,7 +104,7 @@ class Service:
         # Each stage minds the deadline; this stands behind them, so that nothing can hang.
         try:
             async with asyncio.timeout(chain.deadline.left_s() + _LATEST_S):
-                chain.refuse_what_cannot_fit()
+                chain.reject_unreachable_deadline()
                 return await self._published(await FLOWS[route](request, chain), chain.job)
         except TimeoutError:
             raise DeadlineExceeded("The request's `timeout_s` ran out; allow more time.") from None
@@ -146,10 +147,10 @@ def prices(endpoints: EndpointList) -> dict[Pool, float]:
     return found
 
 
-def answers(settings: OrchestratorSettings, storage: StorageSettings) -> Answers:
+def answers(settings: OrchestratorSettings, storage: StorageSettings) -> IdempotencyStore:
     """Raises `Misconfigured` where they are to be kept in a bucket and none is set."""
     if settings.ledger == "memory":
-        return AnswersInMemory(keep_s=settings.keep_results_s)
-    from orchestrator.shared_ledger import AnswersInBucket, Bucket
+        return InMemoryIdempotency(keep_s=settings.keep_results_s)
+    from orchestrator.idempotency_s3 import Bucket, S3Idempotency
 
-    return AnswersInBucket(Bucket(storage), keep_s=settings.keep_results_s, lease_s=_LONGEST_REQUEST_S)
+    return S3Idempotency(Bucket(storage), keep_s=settings.keep_results_s, lease_s=_LONGEST_REQUEST_S)

@@ -27,7 +27,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from core.settings import ROOT, load_endpoints
-from embedded.faces import write_selfies
+from embedded.drawing.faces import write_selfies
 from localpod import LocalpodThread, Options
 from tools.demo_page import Shown, write_page
 

@@ -31,7 +31,7 @@ R = TypeVar("R")
 Outcome: TypeAlias = R | ImgPodError
 
 
-class Watch(Protocol):
+class BatchCallbacks(Protocol):
     """A batch's line to the jobs it serves; `index` is a request's place in the batch."""
 
     def step(self, index: int, step: int, of: int) -> None: ...
@@ -43,8 +43,8 @@ class Watch(Protocol):
         ...
 
 
-class Unwatched:
-    """A `Watch` for a caller that reports nothing and cancels nothing: warm-ups, training, benchmarks."""
+class NoCallbacks:
+    """A `BatchCallbacks` for a caller that reports nothing and cancels nothing: warm-ups, training, benchmarks."""
 
     def step(self, index: int, step: int, of: int) -> None:
         del index, step, of
@@ -85,7 +85,7 @@ class Completion:
 class TextBackend(Protocol):
     info: ModelInfo
 
-    def generate(self, requests: Sequence[Completion], watch: Watch) -> list[Outcome[str]]: ...
+    def generate(self, requests: Sequence[Completion], watch: BatchCallbacks) -> list[Outcome[str]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +101,14 @@ class TextClassifier(Protocol):
 
     info: ModelInfo
 
-    def classify(self, texts: Sequence[str], watch: Watch) -> list[Outcome[Classified]]: ...
+    def classify(self, texts: Sequence[str], watch: BatchCallbacks) -> list[Outcome[Classified]]: ...
 
 
 # ── vision ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SelfieAnalysis:
     features: Features
     face: FaceMeta
 
@@ -116,7 +116,7 @@ class Reading:
 class VisionBackend(Protocol):
     info: ModelInfo
 
-    def generate(self, requests: Sequence[Image], watch: Watch) -> list[Outcome[Reading]]:
+    def generate(self, requests: Sequence[Image], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
         """`requests` are upright RGB pictures of any size."""
         ...
 
@@ -125,7 +125,7 @@ class VisionBackend(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Painting:
+class ImageRequest:
     """One picture asked of an image model; sides in px."""
 
     prompt: str
@@ -135,7 +135,7 @@ class Painting:
 
 
 @dataclass(frozen=True, slots=True)
-class Painted:
+class GeneratedImage:
     """`image` is RGB and not black: a black one is the outcome `BlackPicture`, and whoever asked tries again."""
 
     image: Image
@@ -149,11 +149,11 @@ class ImageBackend(Protocol):
     """Smallest and largest side it takes, px; sides are multiples of 16."""
     default_side: int
 
-    def bucket(self, request: Painting) -> tuple[int, ...]:
+    def bucket(self, request: ImageRequest) -> tuple[int, ...]:
         """Requests of one bucket can run as one batch: same size, captions padded to the same length."""
         ...
 
-    def generate(self, requests: Sequence[Painting], watch: Watch) -> list[Outcome[Painted]]: ...
+    def generate(self, requests: Sequence[ImageRequest], watch: BatchCallbacks) -> list[Outcome[GeneratedImage]]: ...
 
 
 # ── output check ─────────────────────────────────────────────────────────────────────────────────────────────────────

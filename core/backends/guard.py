@@ -2,7 +2,7 @@
 
 Its own chat template turns a user's turn into the question, and it answers `Safety: Unsafe` and `Categories: Violent`
 (model card of Qwen/Qwen3Guard-Gen-0.6B, "Moderating User Prompt"). The weights are read by the same lines as the
-language model's. What follows from an opinion is in core/policy/seat.py.
+language model's. What follows from an opinion is in core/policy/classifier.py.
 
 May import: core.backends, core.errors, core.logs. torch comes with core.backends.text.
 """
@@ -14,7 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from core.backends import Classified, Completion, Outcome, TextBackend, TextClassifier, Turn, Unwatched, Watch
+from core.backends import (
+    BatchCallbacks,
+    Classified,
+    Completion,
+    NoCallbacks,
+    Outcome,
+    TextBackend,
+    TextClassifier,
+    Turn,
+)
 from core.errors import BadAnswer, Cancelled, DeviceError, ImgPodError
 from core.logs import logger
 
@@ -31,21 +40,21 @@ _LABEL = re.compile(r"^\s*Safety: (Safe|Controversial|Unsafe)\s*$", re.MULTILINE
 _CATEGORIES = re.compile(r"^\s*Categories:(.*)$", re.MULTILINE)
 
 
-class Guard:
+class GuardClassifier:
     """`TextClassifier` over a language model that was trained to answer as one."""
 
     def __init__(self, model: TextBackend) -> None:
         self.info, self._model = model.info, model
 
-    def classify(self, texts: Sequence[str], watch: Watch) -> list[Outcome[Classified]]:
+    def classify(self, texts: Sequence[str], watch: BatchCallbacks) -> list[Outcome[Classified]]:
         asked = [Completion((Turn("user", text),), max_tokens=MAX_TOKENS) for text in texts]
         return [
-            answer if isinstance(answer, ImgPodError) else read_opinion(answer)
+            answer if isinstance(answer, ImgPodError) else parse_classification(answer)
             for answer in self._model.generate(asked, watch)
         ]
 
 
-def read_opinion(answer: str) -> Outcome[Classified]:
+def parse_classification(answer: str) -> Outcome[Classified]:
     """What an answer says; `BadAnswer` where it doesn't say it in the form of the card, in whatever other words."""
     label, categories = _LABEL.search(answer), _CATEGORIES.search(answer)
     if label is None or categories is None:
@@ -54,12 +63,12 @@ def read_opinion(answer: str) -> Outcome[Classified]:
     return Classified(cast("Literal['safe', 'controversial', 'unsafe']", label[1].lower()), named)
 
 
-def load_guard(located: Located, *, device: str | None = None, max_batch: int = 8) -> Guard:
+def load_guard(located: Located, *, device: str | None = None, max_batch: int = 8) -> GuardClassifier:
     """Loaded and warm. Raises `Misconfigured` where the device isn't there."""
     from core.backends.text import load_text
 
-    guard = Guard(load_text(located, device=device, max_batch=max_batch))
-    guard.classify(["Hello"], Unwatched())
+    guard = GuardClassifier(load_text(located, device=device, max_batch=max_batch))
+    guard.classify(["Hello"], NoCallbacks())
     return guard
 
 
@@ -73,7 +82,7 @@ class Texts:
     pieces: tuple[str, ...]
 
 
-Opinions: TypeAlias = tuple[Classified | None, ...]
+Classifications: TypeAlias = tuple[Classified | None, ...]
 """One for each piece; None where the classifier gave none."""
 
 
@@ -81,7 +90,7 @@ Opinions: TypeAlias = tuple[Classified | None, ...]
 class _PieceWatch:
     """A batch of pieces, told as the jobs that they belong to; so short a stage reports no steps."""
 
-    watch: Watch
+    watch: BatchCallbacks
     owners: Sequence[int]
 
     def step(self, index: int, step: int, of: int) -> None:
@@ -94,7 +103,9 @@ class _PieceWatch:
         del index, outcome  # a job's opinions are read together, and the shortest text's is no use alone
 
 
-def opinions_on(jobs: Sequence[Texts], classifier: TextClassifier, watch: Watch) -> list[Outcome[Opinions]]:
+def classify_texts(
+    jobs: Sequence[Texts], classifier: TextClassifier, watch: BatchCallbacks
+) -> list[Outcome[Classifications]]:
     """All pieces of all jobs as one batch. Whatever fails is no opinion; raises only what ends a device."""
     owners = [place for place, job in enumerate(jobs) for _ in job.pieces]
     pieces = [piece for job in jobs for piece in job.pieces]
@@ -108,7 +119,7 @@ def opinions_on(jobs: Sequence[Texts], classifier: TextClassifier, watch: Watch)
     return [_of_job([answer for owner, answer in answers if owner == place]) for place in range(len(jobs))]
 
 
-def _of_job(answers: Sequence[Outcome[Classified]]) -> Outcome[Opinions]:
+def _of_job(answers: Sequence[Outcome[Classified]]) -> Outcome[Classifications]:
     if cancelled := next((answer for answer in answers if isinstance(answer, Cancelled)), None):
         return cancelled
     return tuple(None if isinstance(answer, ImgPodError) else answer for answer in answers)

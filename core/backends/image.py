@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from core.backends import Outcome, Painted, Painting, Unwatched, Watch
+from core.backends import BatchCallbacks, GeneratedImage, ImageRequest, NoCallbacks, Outcome
 from core.backends.devices import choose_device, device_errors, without_progress_bars
 from core.contracts import ModelInfo
 from core.errors import BlackPicture, Cancelled, ImgPodError, InvalidRequest, Misconfigured
@@ -50,13 +50,13 @@ class LoadedImage:
         self.encoder = _without_last_layer(pipeline.text_encoder)
         self.embeddings: OrderedDict[str, torch.Tensor] = OrderedDict()
 
-    def bucket(self, request: Painting) -> tuple[int, ...]:
+    def bucket(self, request: ImageRequest) -> tuple[int, ...]:
         tokens = len(self._tokens(request.prompt))
         return (request.width, request.height, math.ceil(tokens / CAPTION_BUCKET_TOKENS))
 
-    def generate(self, requests: Sequence[Painting], watch: Watch) -> list[Outcome[Painted]]:
+    def generate(self, requests: Sequence[ImageRequest], watch: BatchCallbacks) -> list[Outcome[GeneratedImage]]:
         """Requests of several buckets are painted bucket by bucket."""
-        outcomes: list[Outcome[Painted] | None] = [self._refusal(request) for request in requests]
+        outcomes: list[Outcome[GeneratedImage] | None] = [self._refusal(request) for request in requests]
         buckets: dict[tuple[int, ...], list[int]] = {}
         for index, request in enumerate(requests):
             if outcomes[index] is None:
@@ -91,7 +91,7 @@ class LoadedImage:
         tokens: list[int] = tokenizer(text, truncation=True, max_length=MAX_PROMPT_TOKENS)["input_ids"]
         return tokens
 
-    def _refusal(self, request: Painting) -> ImgPodError | None:
+    def _refusal(self, request: ImageRequest) -> ImgPodError | None:
         low, high = self.sides
         if all(low <= side <= high and side % 16 == 0 for side in (request.width, request.height)):
             return None
@@ -103,11 +103,13 @@ class LoadedImage:
 class _Batch:
     """Pictures of one bucket; `members[i]` is where `requests[i]` stands in the call that `watch` looks at."""
 
-    def __init__(self, backend: LoadedImage, requests: list[Painting], members: list[int], watch: Watch) -> None:
+    def __init__(
+        self, backend: LoadedImage, requests: list[ImageRequest], members: list[int], watch: BatchCallbacks
+    ) -> None:
         self.backend, self.requests, self.members, self.watch = backend, requests, members, watch
         self.cancelled: set[int] = set()
 
-    def paint(self) -> list[Outcome[Painted]]:
+    def paint(self) -> list[Outcome[GeneratedImage]]:
         if self._all_cancelled():
             return [self._outcome(place, None) for place in range(len(self.requests))]
         pipeline, first = self.backend.pipeline, self.requests[0]
@@ -124,7 +126,7 @@ class _Batch:
         cancelled = self._all_cancelled()
         return [self._outcome(place, None if cancelled else latents[place]) for place in range(len(self.requests))]
 
-    def _outcome(self, place: int, latent: torch.Tensor | None) -> Outcome[Painted]:
+    def _outcome(self, place: int, latent: torch.Tensor | None) -> Outcome[GeneratedImage]:
         if latent is None or place in self.cancelled:
             return Cancelled("The job was cancelled.")
         image = decode(self.backend.pipeline, latent[None])
@@ -133,7 +135,7 @@ class _Batch:
             image = decode(self.backend.pipeline, latent[None], exact=True)
         if is_black(image):
             return BlackPicture("The model painted a black picture; ask again with another seed or prompt.")
-        return Painted(image, self.requests[place].seed, STEPS)
+        return GeneratedImage(image, self.requests[place].seed, STEPS)
 
     def _noise(self) -> torch.Tensor:
         """`(B, 16, H/8, W/8)` in fp32."""
@@ -230,6 +232,6 @@ def _check_fit(pipeline: Any, device: torch.device) -> None:
 def warm_up(backend: LoadedImage) -> None:
     """One picture of the default size, so that the first job finds kernels chosen and memory reserved."""
     side = backend.default_side
-    [outcome] = backend.generate([Painting("A plain portrait.", 0, side, side)], Unwatched())
+    [outcome] = backend.generate([ImageRequest("A plain portrait.", 0, side, side)], NoCallbacks())
     if isinstance(outcome, ImgPodError) and not isinstance(outcome, BlackPicture):
         raise outcome

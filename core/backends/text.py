@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from core.backends import Completion, Outcome, Turn, Unwatched, Watch
+from core.backends import BatchCallbacks, Completion, NoCallbacks, Outcome, Turn
 from core.backends.devices import choose_device, device_errors, fast_bf16, without_progress_bars
 from core.contracts import ModelInfo
 from core.errors import Cancelled, TooLarge
@@ -66,13 +66,13 @@ class LoadedText:
         self.penalty = float(model.generation_config.repetition_penalty or 1.0)
         self.prefixes: OrderedDict[tuple[int, ...], KeyValues] = OrderedDict()
 
-    def generate(self, requests: Sequence[Completion], watch: Watch) -> list[Outcome[str]]:
+    def generate(self, requests: Sequence[Completion], watch: BatchCallbacks) -> list[Outcome[str]]:
         outcomes: list[Outcome[str]] = []
         for start in range(0, len(requests), self.max_batch):
             outcomes += self._batch(requests[start : start + self.max_batch], watch, start)
         return outcomes
 
-    def _batch(self, requests: Sequence[Completion], watch: Watch, start: int) -> list[Outcome[str]]:
+    def _batch(self, requests: Sequence[Completion], watch: BatchCallbacks, start: int) -> list[Outcome[str]]:
         outcomes: list[Outcome[str] | None] = [None] * len(requests)
         rows = []
         for place, request in enumerate(requests):
@@ -126,7 +126,7 @@ class LoadedText:
 class _Decoder:
     """One batch from its prompts to its last token."""
 
-    def __init__(self, backend: LoadedText, rows: list[_Row], watch: Watch) -> None:
+    def __init__(self, backend: LoadedText, rows: list[_Row], watch: BatchCallbacks) -> None:
         self.backend, self.watch = backend, watch
         self.live = rows
         self.device = backend.model.device
@@ -268,4 +268,4 @@ def _loaded(located: Located, model: Any, tokenizer: Any, max_batch: int) -> Loa
 
 def warm_up(backend: LoadedText) -> None:
     """A few tokens, so that the first job finds kernels chosen and memory reserved."""
-    backend.generate([Completion((Turn("system", "Answer."), Turn("user", "Hello")), max_tokens=4)], Unwatched())
+    backend.generate([Completion((Turn("system", "Answer."), Turn("user", "Hello")), max_tokens=4)], NoCallbacks())

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from core.backends import Outcome, Reading, Watch
+from core.backends import BatchCallbacks, Outcome, SelfieAnalysis
 from core.backends.devices import choose_device, device_errors, without_progress_bars
 from core.backends.face_quality import Box, measure, overall
 from core.contracts import AgeBand, FaceMeta, Features, ModelInfo
 from core.errors import Cancelled, Misconfigured
-from core.prompts import QUESTIONS, Question
+from core.prompts.questions import QUESTIONS, Question
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -227,7 +227,7 @@ class FaceFinder:
     def _from_afar(self, image: Image, share: float, blur: float) -> list[Box]:
         """Drawn faces, and those that fill the picture: made small and soft on gray, they look as in a photograph.
 
-        With these looks the packaged detector finds 87 % of `embedded.faces`, and one in nine as they are.
+        With these looks the packaged detector finds 87 % of `embedded.drawing.faces`, and one in nine as they are.
         """
         from PIL import Image as Pictures
         from PIL import ImageFilter
@@ -297,10 +297,10 @@ class LoadedVision:
     def __init__(self, info: ModelInfo, reader: Reader, finder: FaceFinder, floors: Floors) -> None:
         self.info, self.reader, self.finder, self.floors = info, reader, finder, floors
 
-    def generate(self, requests: Sequence[Image], watch: Watch) -> list[Outcome[Reading]]:
+    def generate(self, requests: Sequence[Image], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
         return [self._one(index, image, watch) for index, image in enumerate(requests)]
 
-    def _one(self, index: int, image: Image, watch: Watch) -> Outcome[Reading]:
+    def _one(self, index: int, image: Image, watch: BatchCallbacks) -> Outcome[SelfieAnalysis]:
         if watch.cancelled(index):
             return Cancelled("The job was cancelled.")
         with device_errors("looking for a face"):
@@ -311,7 +311,7 @@ class LoadedVision:
         with device_errors("reading a picture"):
             features = read(self.reader.shares(face_crop(image, faces[0] if faces else None)), self.floors)
         watch.step(index, 2, 2)
-        return Reading(features, face_meta(image, faces))
+        return SelfieAnalysis(features, face_meta(image, faces))
 
 
 def face_meta(image: Image, faces: list[Box]) -> FaceMeta:

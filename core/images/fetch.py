@@ -1,6 +1,6 @@
 """A picture from an https URL that a stranger wrote.
 
-https only, without credentials; each host's addresses are judged and pinned (`core.outbound`), also after a redirect;
+https only, without credentials; each host's addresses are judged and pinned (`core.safe_http`), also after a redirect;
 bytes, redirects and time are capped.
 """
 
@@ -13,8 +13,8 @@ import httpcore
 import httpx
 
 from core.errors import BadUrl
-from core.images.intake import IntakeLimits, too_many_bytes
-from core.outbound import Allowed, JudgedBackend, Resolve, is_global, public_authorities, resolve
+from core.images.limits import IntakeLimits, too_many_bytes
+from core.safe_http import Allowed, JudgedBackend, Resolve, is_global, public_authorities, resolve
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HEADERS = [("User-Agent", "img-pod"), ("Accept", "image/*"), ("Accept-Encoding", "identity")]

@@ -11,19 +11,16 @@ import asyncio
 import binascii
 import io
 import re
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TypeAlias
 
 from PIL import Image, ImageCms
 
 from core.errors import BadPicture, TooLarge
+from core.images.limits import DEFAULT_LIMITS, Fetch, IntakeLimits, too_many_bytes
 
 PARALLEL_DECODES = 2
 BACKGROUND = (128, 128, 128)
 """What shows through a transparent picture: mid-gray, which neither over- nor under-exposes what is measured later."""
-
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT: dict[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,7 +32,6 @@ _UPRIGHT: dict[int, Image.Transpose] = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF 2.32, tag Orientation: what has to be done to a picture whose sensor was held that way."""
-
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"})
 _DATA_URI = re.compile(r"data:[\w.+/;=-]{0,100}?;base64,", re.ASCII | re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}://", re.ASCII | re.IGNORECASE)
@@ -43,26 +39,7 @@ _JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _START_OF_SCAN = 0xDA
 _ALONE = frozenset({0x01, 0xD8, 0xD9})
 """JPEG markers that no length follows: TEM, SOI, EOI."""
-
 _decoders = ThreadPoolExecutor(PARALLEL_DECODES, thread_name_prefix="decode")
-
-
-@dataclass(frozen=True, slots=True)
-class IntakeLimits:
-    """`min_side` in px. `max_aspect` is the longer side over the shorter one. `max_scans` is a JPEG's passes."""
-
-    max_bytes: int = 7 * 2**20
-    max_pixels: int = 40_000_000
-    min_side: int = 32
-    max_aspect: float = 10
-    max_scans: int = 32
-    url_timeout_s: float = 10
-    redirects: int = 3
-
-
-DEFAULT_LIMITS = IntakeLimits()
-
-Fetch: TypeAlias = Callable[[str, IntakeLimits], Awaitable[bytes]]
 
 
 async def open_selfie(selfie: str, *, fetch: Fetch | None = None, limits: IntakeLimits = DEFAULT_LIMITS) -> Image.Image:
@@ -102,10 +79,6 @@ def decode_base64(text: str, limits: IntakeLimits = DEFAULT_LIMITS) -> bytes:
     if not data:
         raise BadPicture("The picture is empty.")
     return data
-
-
-def too_many_bytes(limits: IntakeLimits) -> TooLarge:
-    return TooLarge(f"The picture has more than {limits.max_bytes / 2**20:g} MiB. Send a smaller one.")
 
 
 def sniff(data: bytes) -> str:

@@ -1,25 +1,25 @@
 """Text policy: two tiers, one engine, one table of routes. See `docs/safety.md` for what is refused where.
 
     check(texts, route)       every text of a request, before anything runs; refuses by raising `PolicyBlocked`
-    assemble(prompt, route)   a prompt about to reach a GPU: constrained where the route asks, judged again
-    evaluate_private_chat()   `assemble` for `chat/private/imagegen`
+    build_final_prompt(prompt, route)   a prompt about to reach a GPU: constrained where the route asks, judged again
+    evaluate_private_chat()   `build_final_prompt` for `chat/private/imagegen`
     sanitize_general()        the same for `imagegen`
-    with_opinions(verdict)    a text classifier's opinions beside the rules; `enforce` then refuses
-    gate_profile(features)    the age veto; `treatment` says whether features may go where adult content passes
+    apply_classifier(verdict)    a text classifier's opinions beside the rules; `enforce` then refuses
+    reject_minor(features)    the age veto; `treatment` says whether features may go where adult content passes
 
 May import: core.contracts and core.errors. It knows no HTTP, no model and no picture.
 """
 
 from __future__ import annotations
 
-from core.policy.assembly import Assembled, assemble, constrain, evaluate_private_chat, sanitize_general
 from core.policy.audit import Audit, audit, keep_audit
 from core.policy.captions import safe_caption
+from core.policy.classifier import PIECE_CHARS, Classification, apply_classifier, split_for_classifier
 from core.policy.constraints import ADULT_ANCHOR, CONSTRAINT, STRONG_CONSTRAINT
 from core.policy.engine import check, enforce, judge, prepare
-from core.policy.features import gate_profile, sign_features, signed
+from core.policy.features import reject_minor, sign_features, signed
+from core.policy.final_prompt import FinalPrompt, build_final_prompt, constrain, evaluate_private_chat, sanitize_general
 from core.policy.routes import ROUTES, RouteRules, treatment
-from core.policy.seat import PIECE_CHARS, Opinion, in_pieces, with_opinions
 from core.policy.verdict import CLASSIFIER_FAILED, Action, Treatment, Verdict
 from core.policy.version import POLICY_VERSION
 
@@ -32,27 +32,27 @@ __all__ = [
     "ROUTES",
     "STRONG_CONSTRAINT",
     "Action",
-    "Assembled",
     "Audit",
-    "Opinion",
+    "Classification",
+    "FinalPrompt",
     "RouteRules",
     "Treatment",
     "Verdict",
-    "assemble",
+    "apply_classifier",
     "audit",
+    "build_final_prompt",
     "check",
     "constrain",
     "enforce",
     "evaluate_private_chat",
-    "gate_profile",
-    "in_pieces",
     "judge",
     "keep_audit",
     "prepare",
+    "reject_minor",
     "safe_caption",
     "sanitize_general",
     "sign_features",
     "signed",
+    "split_for_classifier",
     "treatment",
-    "with_opinions",
 ]

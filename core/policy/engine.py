@@ -16,9 +16,9 @@ from pathlib import Path
 from core.contracts import Route
 from core.errors import Misconfigured, PolicyBlocked
 from core.policy.audit import audit, keep_audit
-from core.policy.lexicon import Found, Lexicon, Rule, Span
-from core.policy.normalise import Stream, streams
+from core.policy.normalization import Stream, streams
 from core.policy.routes import ROUTES
+from core.policy.rules import Found, Lexicon, Rule, Span
 from core.policy.verdict import CLASSIFIER_FAILED, Action, Treatment, Verdict
 from core.policy.version import POLICY_VERSION, rule_files
 

@@ -18,7 +18,7 @@ MINOR_THRESHOLD = 0.3
 """Probability of `under_18` from which the profile is refused, also where another band is likelier."""
 
 
-def gate_profile(features: Features, *, threshold: float = MINOR_THRESHOLD, route: Route = Route.PROFILE) -> None:
+def reject_minor(features: Features, *, threshold: float = MINOR_THRESHOLD, route: Route = Route.PROFILE) -> None:
     """Veto a selfie that looks under age: raises `MinorSuspected`. An estimate is never proof that someone is adult.
 
     `features.confidence["age_band"]` is the probability of the band that was read; the reader itself answers `under_18`

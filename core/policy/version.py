@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-RULES = Path(__file__).resolve().parent / "rules"
+LEXICONS = Path(__file__).resolve().parent / "lexicons"
 ENGINE = 1
 """Raised when the same rules would decide otherwise."""
 
 
 def rule_files() -> list[Path]:
-    return sorted(RULES.rglob("*.toml"))
+    return sorted(LEXICONS.rglob("*.toml"))
 
 
 def _version() -> str:

@@ -19,21 +19,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from core.backends import Outcome, Watch
+from core.backends import BatchCallbacks, Outcome
 from core.errors import Cancelled, DeviceError, DeviceLost, ImgPodError, WorkerStopping
 from core.worker.job import unforeseen
 
 Q = TypeVar("Q")
 R = TypeVar("R")
 OnStep = Callable[[int, int], None]
-Generate = Callable[[Sequence[Q], Watch], Sequence[Outcome[R]]]
+Generate = Callable[[Sequence[Q], BatchCallbacks], Sequence[Outcome[R]]]
 
 _SETTLE_S = 0.003
 """Jobs that the platform handed over together reach the line within this of one another."""
 
 
 @dataclass(frozen=True, slots=True)
-class Done(Generic[R]):
+class DeviceResult(Generic[R]):
     """A job's result; `device_ms` is how long its batch ran for it, and `share_ms` the job's own part of that.
 
     Each moment is shared by those of the batch who are not finished, so that all shares add up to the device's time.
@@ -46,14 +46,14 @@ class Done(Generic[R]):
 
 
 @dataclass(slots=True)
-class Meter:
+class DeviceTime:
     """What the device did for one job in all its turns there; `batch_size` is that of the turn that made the result."""
 
     device_ms: int = 0
     share_ms: int = 0
     batch_size: int = 1
 
-    def add(self, done: Done[Any]) -> None:
+    def add(self, done: DeviceResult[Any]) -> None:
         self.device_ms += done.device_ms
         self.share_ms += done.share_ms
 
@@ -67,12 +67,12 @@ class _Waiting(Generic[Q, R]):
     request: Q
     bucket: Hashable
     loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Done[R]]
+    future: asyncio.Future[DeviceResult[R]]
     on_step: OnStep | None
     cancelled: threading.Event = field(default_factory=threading.Event)
     told: bool = False
 
-    def tell(self, outcome: Done[R] | ImgPodError) -> None:
+    def tell(self, outcome: DeviceResult[R] | ImgPodError) -> None:
         if not self.told:
             self.told = True
             self._in_loop(self._tell, outcome)
@@ -86,7 +86,7 @@ class _Waiting(Generic[Q, R]):
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(call, *args)
 
-    def _tell(self, outcome: Done[R] | ImgPodError) -> None:
+    def _tell(self, outcome: DeviceResult[R] | ImgPodError) -> None:
         if self.future.done():
             return
         if isinstance(outcome, ImgPodError):
@@ -121,7 +121,11 @@ class _BatchWatch(Generic[Q, R]):
         self._shared_until = now
         device_ms, share_ms = round(1000 * (now - self.started)), round(1000 * self._shared_s)
         for index, outcome in outcomes.items():
-            done = outcome if isinstance(outcome, ImgPodError) else Done(outcome, device_ms, share_ms, len(self.batch))
+            done = (
+                outcome
+                if isinstance(outcome, ImgPodError)
+                else DeviceResult(outcome, device_ms, share_ms, len(self.batch))
+            )
             self.batch[index].tell(done)
 
 
@@ -153,7 +157,7 @@ class Device(Generic[Q, R]):
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
-    async def run(self, request: Q, on_step: OnStep | None = None) -> Done[R]:
+    async def run(self, request: Q, on_step: OnStep | None = None) -> DeviceResult[R]:
         """Raises what the backend gave for this request; `on_step(step, of)` is called in the event loop."""
         loop = asyncio.get_running_loop()
         mine: _Waiting[Q, R] = _Waiting(request, self._bucket(request), loop, loop.create_future(), on_step)
@@ -223,7 +227,7 @@ class Device(Generic[Q, R]):
         else:
             watch.all_finished(dict(enumerate(outcomes)))
 
-    def _outcomes(self, batch: Sequence[_Waiting[Q, R]], watch: Watch) -> Sequence[Outcome[R]]:
+    def _outcomes(self, batch: Sequence[_Waiting[Q, R]], watch: BatchCallbacks) -> Sequence[Outcome[R]]:
         if self._lost is not None:
             raise self._lost  # a lost device stays lost, and asking it again can block for minutes
         try:

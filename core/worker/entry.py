@@ -22,7 +22,7 @@ from core.contracts import StageProgress
 from core.errors import ImgPodError, Misconfigured
 from core.logs import configure, logger
 from core.settings import Settings, load_settings
-from core.worker.job import M, Reply, Respond, Worker, answer, unforeseen
+from core.worker.job import JobHandler, M, Reply, Worker, answer, unforeseen
 from core.worker.progress import Progress
 
 log = logger()
@@ -38,17 +38,17 @@ def main(declare: Callable[[Settings], Worker[M]]) -> None:
     except Misconfigured as error:
         print(error.message, file=sys.stderr)
         code = 1
-    _leave(code)
+    _shutdown(code)
 
 
-def _leave(code: int) -> NoReturn:
+def _shutdown(code: int) -> NoReturn:
     """At once: the device's thread may be in the middle of a step, and Python's own shutdown under it can crash."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def _leave_early(number: int, _: object) -> None:
+def _exit_early(number: int, _: object) -> None:
     """SIGTERM before the first job was asked for: nothing is in hand, and unwinding a half-loaded model can hang.
 
     Without this the process with number 1 of a container would not even hear the signal.
@@ -69,7 +69,7 @@ def _start(worker: Worker[M], arguments: argparse.Namespace, settings: Settings)
         return _run_stock_loop(worker, settings, serve_api=True)
     if settings.platform.webhook_get_job is None or arguments.test_input is not None:
         return _try_one(worker, arguments.test_input, settings)
-    signal.signal(signal.SIGTERM, _leave_early)
+    signal.signal(signal.SIGTERM, _exit_early)
     if settings.worker.loop == "own":
         return _run_own_loop(worker, settings)
     return _run_stock_loop(worker, settings, serve_api=False)
@@ -80,7 +80,7 @@ class _Loading(Generic[M]):
     """A worker's handler, once it is loaded."""
 
     worker: Worker[M]
-    respond: Respond[M] | None = None
+    respond: JobHandler[M] | None = None
 
     def load_weights(self) -> None:
         """Raises one sentence, which the SDK's fitness check reports to the platform under this function's name."""
@@ -120,9 +120,9 @@ def _run_own_loop(worker: Worker[M], settings: Settings) -> int:
                 concurrency=worker.concurrency,
             )
             await loop.run(heartbeat)
-        await worker.leave()
+        await worker.shutdown()
         log.info("worker left", worker=worker.name)
-        _leave(0)  # before asyncio waits for its threads
+        _shutdown(0)  # before asyncio waits for its threads
 
     asyncio.run(serve())
     return 1
@@ -189,7 +189,7 @@ async def _answer_one(worker: Worker[M], raw: dict[str, Any], settings: Settings
     progress = Progress(show, interval_s=settings.worker.progress_interval_s)
     reply = await loading.answer(raw, progress, settings)
     await progress.close()
-    await worker.leave()
+    await worker.shutdown()
     return reply
 
 

@@ -39,7 +39,7 @@ class Job:
     s3_config: Mapping[str, object] | None = field(default=None, repr=False)
 
 
-Respond = Callable[[M, Job], Awaitable[Message]]
+JobHandler = Callable[[M, Job], Awaitable[Message]]
 """A handler: a typed request and its job in, a message out; it raises `ImgPodError`."""
 
 
@@ -52,18 +52,18 @@ class Worker(Generic[M]):
     """A worker as its handler module declares it.
 
     `load` is called once, before the first job: it loads weights, warms up, and returns the handler. It may block and
-    raises `Misconfigured`. `running` jobs may run at a time; `concurrency` counts those taken ahead as well. `leave` is
-    awaited last, when all that was taken is answered: for what still waits to be sent. It bounds its own time. The
+    raises `Misconfigured`. `running` jobs may run at a time; `concurrency` counts those taken ahead as well. `shutdown`
+    is awaited last, when all that was taken is answered: for what still waits to be sent. It bounds its own time. The
     stock loop, from which nobody hears when it ends, doesn't call it.
     """
 
     name: str
     tasks: Mapping[str, type[M]]
-    load: Callable[[], Respond[M]]
+    load: Callable[[], JobHandler[M]]
     running: int
     concurrency: int
     test_input: Path
-    leave: Callable[[], Awaitable[None]] = _nothing_to_send
+    shutdown: Callable[[], Awaitable[None]] = _nothing_to_send
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Reply:
 
 
 async def answer(
-    raw: Mapping[str, Any], worker: Worker[M], respond: Respond[M], progress: Progress, max_bytes: int
+    raw: Mapping[str, Any], worker: Worker[M], respond: JobHandler[M], progress: Progress, max_bytes: int
 ) -> Reply:
     """The reply to a job as the platform delivered it; raises only when the job itself is cancelled."""
     job_id = str(raw.get("id", ""))

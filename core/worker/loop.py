@@ -122,12 +122,12 @@ class JobLoop:
         self._heartbeat = heartbeat
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.leave, signal.Signals(number).name)
+            loop.add_signal_handler(number, self.shutdown, signal.Signals(number).name)
         taking = asyncio.create_task(self._take_jobs())
         stopping = asyncio.create_task(self._watch_stops())
         leaving = asyncio.create_task(self._leaving.wait())
         await asyncio.wait([taking, stopping, leaving], return_when=asyncio.FIRST_COMPLETED)
-        self._leave_soon()
+        self._shutdown_soon()
         await self._wind_up(taking)
         for task in (taking, stopping, leaving):
             task.cancel()
@@ -136,12 +136,12 @@ class JobLoop:
             if isinstance(result, Exception):
                 raise result
 
-    def leave(self, why: str) -> None:
+    def shutdown(self, why: str) -> None:
         """Told once: jobs finish within the grace. Told twice: they are handed back at once."""
         log.info("worker leaving", signal=why, in_flight=len(self._working()))
         if self._leaving.is_set():
             self._hurry.set()
-        self._leave_soon()
+        self._shutdown_soon()
 
     # ── take ──
 
@@ -261,7 +261,7 @@ class JobLoop:
         held.delivery = self._outbox.send(held.id, reply)
         if reply.refresh:
             log.warning("asking for a new worker", job_id=held.id, code=reply.error.code if reply.error else None)
-            self._leave_soon()
+            self._shutdown_soon()
         await asyncio.wait([held.delivery])
         self._forget(held)
 
@@ -317,7 +317,7 @@ class JobLoop:
 
     # ── leave ──
 
-    def _leave_soon(self) -> None:
+    def _shutdown_soon(self) -> None:
         self._leaving.set()
         self._room_news.set()
 

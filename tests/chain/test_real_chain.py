@@ -21,7 +21,7 @@ from PIL import Image
 from core.contracts import Features, Result
 from core.images import inspect
 from core.settings import ROOT
-from embedded.faces import SELFIES, draw_face
+from embedded.drawing.faces import SELFIES, draw_face
 from localpod import LocalpodThread
 from tests.chain.conftest import Caller, eventually
 

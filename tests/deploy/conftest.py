@@ -6,7 +6,7 @@ from standin import KEY, StandIn, running
 
 from core.settings import ROOT, load_endpoints
 from deploy.api import Api
-from deploy.wanted import Images, Wanted, wanted
+from deploy.desired_state import Images, Wanted, wanted
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from standin import KEY, Fault, StandIn
 from core.settings import ROOT, Pool, load_endpoints
 from deploy.api import Api, ApiError, RateLimited, ServerFailed, Unreachable
 from deploy.apply import Step, Stopped, apply, destroy
+from deploy.desired_state import Images, Wanted, wanted
 from deploy.plan import Kind, make_plan
-from deploy.wanted import Images, Wanted, wanted
 
 QUOTA = 5
 

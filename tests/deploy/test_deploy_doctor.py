@@ -7,9 +7,9 @@ from standin import Fault, StandIn
 
 from deploy.api import Api, ServerFailed
 from deploy.apply import apply
+from deploy.desired_state import Wanted
 from deploy.doctor import Finding, Level, examine
 from deploy.plan import make_plan
-from deploy.wanted import Wanted
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from localpod.endpoint import Endpoint, Keeping, Taker
+from localpod.endpoint import Endpoint, PendingTake, RetentionPolicy
 from localpod.jobs import BadEnvelope, Envelope, Outcome, State
 
 
@@ -21,7 +21,7 @@ def clock():
 
 @pytest.fixture
 def endpoint(clock):
-    return Endpoint("e", clock=clock, execution_timeout_s=60, keeping=Keeping(max_requeues=1))
+    return Endpoint("e", clock=clock, execution_timeout_s=60, keeping=RetentionPolicy(max_requeues=1))
 
 
 def submit(endpoint, *, sync=False, **policy):
@@ -43,7 +43,7 @@ def test_jobs_are_handed_out_in_the_order_they_came(endpoint):
 
 def test_a_waiting_worker_gets_the_job_in_the_same_call(endpoint):
     handed = []
-    endpoint.wait(Taker(endpoint.seat("w"), 1, handed.append))
+    endpoint.wait(PendingTake(endpoint.seat("w"), 1, handed.append))
     job = submit(endpoint)
     assert handed == [[job]]
     assert job.state is State.IN_PROGRESS
@@ -52,7 +52,7 @@ def test_a_waiting_worker_gets_the_job_in_the_same_call(endpoint):
 def test_the_worker_that_waits_longest_is_served_first(endpoint):
     served = []
     for name in ("first", "second"):
-        endpoint.wait(Taker(endpoint.seat(name), 1, lambda jobs, name=name: served.append(name)))
+        endpoint.wait(PendingTake(endpoint.seat(name), 1, lambda jobs, name=name: served.append(name)))
     submit(endpoint)
     assert served == ["first"]
 
@@ -239,7 +239,7 @@ def test_jobs_given_back_go_to_the_next_worker_without_counting_as_a_requeue(end
 
 def test_a_closed_seat_gets_nothing_and_its_open_question_is_answered_only_on_dismissal(endpoint):
     handed, seat = [], endpoint.seat("w")
-    endpoint.wait(Taker(seat, 1, handed.append))
+    endpoint.wait(PendingTake(seat, 1, handed.append))
     endpoint.close(seat)
     job = submit(endpoint)
     assert handed == []

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
-from localpod.endpoint import Endpoint, Keeping, Taker
+from localpod.endpoint import Endpoint, PendingTake, RetentionPolicy
 from localpod.jobs import Envelope, Outcome, State
 
 
@@ -16,7 +16,7 @@ class Lifecycles(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.now = 0.0
-        keeping = Keeping(retention_s=100, sync_retention_s=20, max_requeues=1)
+        keeping = RetentionPolicy(retention_s=100, sync_retention_s=20, max_requeues=1)
         self.endpoint = Endpoint("e", clock=lambda: self.now, execution_timeout_s=30, keeping=keeping)
         self.ended = []
         self.endpoint.on_final = self.ended.append
@@ -62,7 +62,7 @@ class Lifecycles(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 2))
     def ask(self, which):
-        self.endpoint.wait(Taker(self.seats[which], 1, lambda jobs: None))
+        self.endpoint.wait(PendingTake(self.seats[which], 1, lambda jobs: None))
 
     @rule(which=st.integers(0, 2))
     def lose_the_connection(self, which):

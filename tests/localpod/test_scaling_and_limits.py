@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from localpod.limits import Gate, Limit
+from localpod.limits import Limit, RateLimiter
 from localpod.scaling import Load, Scaler, look_again_s, wanted_workers
 
 
@@ -55,19 +55,19 @@ def test_queue_delay_looks_again_when_the_head_will_have_waited_long_enough():
 
 def test_the_rate_window_slides():
     now = [0.0]
-    gate = Gate(Limit(2, None), lambda: now[0])
+    gate = RateLimiter(Limit(2, None), lambda: now[0])
     assert [gate.enter(0) for _ in range(3)] == [True, True, False]
     now[0] = 10.0
     assert gate.enter(0)
 
 
 def test_requests_at_once_are_bounded_until_one_leaves():
-    gate = Gate(Limit(100, 2), lambda: 0.0)
+    gate = RateLimiter(Limit(100, 2), lambda: 0.0)
     assert [gate.enter(0) for _ in range(3)] == [True, True, False]
     gate.leave()
     assert gate.enter(0)
 
 
 def test_running_workers_raise_both_limits():
-    gate = Gate(Limit(2, 2), lambda: 0.0, per_worker=3)
+    gate = RateLimiter(Limit(2, 2), lambda: 0.0, per_worker=3)
     assert [gate.enter(2) for _ in range(7)] == [True] * 6 + [False]

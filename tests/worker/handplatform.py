@@ -99,8 +99,8 @@ class Bench:
 
     async def __aexit__(self, *exc):
         if not self.task.done():
-            self.loop.leave("test")
-            self.loop.leave("test")
+            self.loop.shutdown("test")
+            self.loop.shutdown("test")
             await asyncio.wait_for(self.task, 10)
 
 

@@ -361,7 +361,7 @@ async def test_a_worker_told_to_go_finishes_its_job_and_takes_no_other():
     async with Bench(running=1, concurrency=1) as bench:
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])
-        bench.loop.leave("SIGTERM")
+        bench.loop.shutdown("SIGTERM")
         bench.platform.deliver("b")
         bench.end("a")
         await asyncio.wait_for(bench.task, 5)
@@ -372,7 +372,7 @@ async def test_a_worker_told_to_go_finishes_its_job_and_takes_no_other():
 async def test_a_job_that_arrives_in_the_closing_poll_is_served():
     async with Bench() as bench:
         await until(lambda: bench.platform.polling)
-        bench.loop.leave("SIGTERM")
+        bench.loop.shutdown("SIGTERM")
         await a_while()
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])
@@ -385,7 +385,7 @@ async def test_a_job_that_outlasts_the_grace_is_handed_back_for_another_try():
     async with Bench(settings=SETTINGS.model_copy(update={"grace_s": 0.1})) as bench:
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])
-        bench.loop.leave("SIGTERM")
+        bench.loop.shutdown("SIGTERM")
         await asyncio.wait_for(bench.task, 5)
         assert [code(reply) for reply in bench.platform.replies("a")] == ["worker_stopping"]
         assert bench.cancelled == ["a"]
@@ -397,7 +397,7 @@ async def test_a_job_that_does_not_end_when_cancelled_is_handed_back_all_the_sam
         bench.stubborn = True
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])
-        bench.loop.leave("SIGTERM")
+        bench.loop.shutdown("SIGTERM")
         await asyncio.wait_for(bench.task, 10)
         assert [code(reply) for reply in bench.platform.replies("a")] == ["worker_stopping"]
         bench.end("a")
@@ -407,9 +407,9 @@ async def test_a_worker_told_twice_hands_back_at_once():
     async with Bench(settings=SETTINGS.model_copy(update={"grace_s": 60})) as bench:
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])
-        bench.loop.leave("SIGTERM")
+        bench.loop.shutdown("SIGTERM")
         await a_while()
-        bench.loop.leave("SIGTERM")
+        bench.loop.shutdown("SIGTERM")
         await asyncio.wait_for(bench.task, 5)
         assert [code(reply) for reply in bench.platform.replies("a")] == ["worker_stopping"]
 
@@ -417,8 +417,8 @@ async def test_a_worker_told_twice_hands_back_at_once():
 async def test_a_job_taken_in_the_same_moment_as_the_second_signal_is_handed_back():
     async with Bench(running=2, concurrency=2, settings=SETTINGS.model_copy(update={"grace_s": 60})) as bench:
         await until(lambda: bench.platform.polling)
-        bench.loop.leave("SIGTERM")
-        bench.loop.leave("SIGTERM")
+        bench.loop.shutdown("SIGTERM")
+        bench.loop.shutdown("SIGTERM")
         bench.platform.deliver("a")
         await asyncio.wait_for(bench.task, 5)
         taken = bench.platform.queue.empty()
@@ -438,7 +438,7 @@ async def test_a_reply_that_is_ready_when_the_grace_ends_is_delivered_and_not_ha
         await until(lambda: bench.runs == ["a"])
         bench.progress["a"].report("paint", 1, 8)
         await on_the_wire.wait()
-        bench.loop.leave("SIGTERM")
+        bench.loop.shutdown("SIGTERM")
         bench.end("a")
         await asyncio.wait_for(bench.task, 10)
         assert bench.platform.posted == [("a", {"output": "a"})]
@@ -449,7 +449,7 @@ async def test_a_leaving_worker_keeps_posting_until_the_platform_is_back():
         bench.platform.refusals = [None, 503, 429]
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])
-        bench.loop.leave("SIGTERM")
+        bench.loop.shutdown("SIGTERM")
         bench.end("a")
         await asyncio.wait_for(bench.task, 10)
         assert bench.platform.replies("a") == [{"output": "a"}]
@@ -460,7 +460,7 @@ async def test_a_leaving_worker_ends_although_the_platform_stays_away():
         bench.platform.on_post = _never_delivered
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])
-        bench.loop.leave("SIGTERM")
+        bench.loop.shutdown("SIGTERM")
         bench.end("a")
         await asyncio.wait_for(bench.task, 10)
         assert not bench.platform.posted

@@ -2,8 +2,8 @@
 
 __main__.py   `python -m tools.docs`, and `--check`
 fields.py     a pydantic model as rows of a table
-api.py        docs/api.md and docs/schema/*.json, from core/contracts.py
+api.py        docs/api.md and docs/schema/*.json, from core/contracts/
 examples.py   a request for each task and one result, all of them valid
-settings.py   docs/settings.md, from core/settings.py and core/weights.py
+settings.py   docs/settings.md, from core/settings/ and core/weights.py
 errors.py     docs/errors.md, from core/errors.py
 """

@@ -61,7 +61,7 @@ WORKERS: dict[str, tuple[type[StageRequest], type[StageResult]]] = {
 _LINE = 110
 
 _HEAD = """\
-<!-- Made by `python -m tools.docs` from core/contracts.py: change that and run it again. -->
+<!-- Made by `python -m tools.docs` from core/contracts/: change that and run it again. -->
 
 # The job API
 
@@ -334,6 +334,6 @@ def schemas() -> dict[str, str]:
 def _schema_file(schema: dict[str, Any]) -> str:
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$comment": f"Made by `python -m tools.docs` from core/contracts.py; contract version {CONTRACT_VERSION}.",
+        "$comment": f"Made by `python -m tools.docs` from core/contracts/; contract version {CONTRACT_VERSION}.",
     }
     return json.dumps(head | schema, indent=2, ensure_ascii=False) + "\n"

@@ -17,7 +17,7 @@ from core.weights import TABLE
 from tools.docs.fields import Field, fields_of, link, parts_of, table
 
 _HEAD = """\
-<!-- Made by `python -m tools.docs` from core/settings.py: change that and run it again. -->
+<!-- Made by `python -m tools.docs` from core/settings/: change that and run it again. -->
 
 # Settings
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 from core.contracts import Message, StageRequest
 from core.settings import Settings
 from core.worker.entry import main
-from core.worker.job import Job, Respond, Worker
+from core.worker.job import Job, JobHandler, Worker
 from tests.chain.handlers import stand_in
 
 BREAKS = "breaks-the-"
 """Followed by a stage's name, anywhere in a request."""
 
 
-def load(settings: Settings) -> Respond[StageRequest]:
+def load(settings: Settings) -> JobHandler[StageRequest]:
     respond = stand_in.load(settings)
 
     async def blurt(request: StageRequest, job: Job) -> Message:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from core.backends import Outcome, Watch
+from core.backends import BatchCallbacks, Outcome
 from core.contracts import (
     STAGE_REQUESTS,
     AnalyzeRequest,
@@ -43,7 +43,7 @@ from core.errors import Cancelled
 from core.settings import ROOT, Settings
 from core.worker.device import Device
 from core.worker.entry import main
-from core.worker.job import Job, Respond, Worker
+from core.worker.job import Job, JobHandler, Worker
 
 MODEL = ModelInfo(name="stand-in", revision="0", profile="none")
 
@@ -58,7 +58,7 @@ def stage_of(request: StageRequest) -> str:
     return stages.get(type(request), "generate")
 
 
-def work(requests: Sequence[StageRequest], watch: Watch) -> list[Outcome[str]]:
+def work(requests: Sequence[StageRequest], watch: BatchCallbacks) -> list[Outcome[str]]:
     stage = stage_of(requests[0])
     until = time.monotonic() + float(os.environ.get(f"STAND_IN_{stage.upper()}_S", "0"))
     note(requests[0], "began")
@@ -121,7 +121,7 @@ def painted(request: GenerateRequest, common: dict[str, object]) -> GenerateResu
     )
 
 
-def load(settings: Settings) -> Respond[StageRequest]:
+def load(settings: Settings) -> JobHandler[StageRequest]:
     device: Device[StageRequest, str] = Device(work)
 
     async def respond(request: StageRequest, job: Job) -> StageResult:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from core.backends import Completion, Outcome, Painted, Painting, Reading, Watch
+from core.backends import BatchCallbacks, Completion, GeneratedImage, ImageRequest, Outcome, SelfieAnalysis
 from core.contracts import (
     STAGE_REQUESTS,
     AnalyzeRequest,
@@ -22,12 +22,12 @@ from core.contracts import (
     ModelInfo,
     StageRequest,
 )
-from core.publishing import Publisher
 from core.settings import ROOT, Settings
+from core.storage.delivery import PictureDelivery
+from core.text.budgets import Budget
 from core.worker.device import Device
 from core.worker.entry import main
-from core.worker.job import Job, Respond, Worker
-from core.writing import Budget
+from core.worker.job import Job, JobHandler, Worker
 from handlers import llm, selfie, zimage
 
 INFO = ModelInfo(name="weightless", revision="0", profile="none")
@@ -39,16 +39,16 @@ FACE = FaceMeta(
 class Reads:
     info = INFO
 
-    def generate(self, requests: Sequence[Image.Image], watch: Watch) -> list[Outcome[Reading]]:
+    def generate(self, requests: Sequence[Image.Image], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
         age = os.environ.get("WEIGHTLESS_AGE", "25_34")
         features = Features.model_validate({"age_band": age, "hair_color": "red", "confidence": {"age_band": 0.97}})
-        return [Reading(features, FACE) for _ in requests]
+        return [SelfieAnalysis(features, FACE) for _ in requests]
 
 
 class Writes:
     info = INFO
 
-    def generate(self, requests: Sequence[Completion], watch: Watch) -> list[Outcome[str]]:
+    def generate(self, requests: Sequence[Completion], watch: BatchCallbacks) -> list[Outcome[str]]:
         return [os.environ.get("WEIGHTLESS_WRITES", "")] * len(requests)
 
 
@@ -57,11 +57,13 @@ class Paints:
     sides = (64, 256)
     default_side = 64
 
-    def bucket(self, request: Painting) -> tuple[int, ...]:
+    def bucket(self, request: ImageRequest) -> tuple[int, ...]:
         return (request.width, request.height)
 
-    def generate(self, requests: Sequence[Painting], watch: Watch) -> list[Outcome[Painted]]:
-        return [Painted(Image.new("RGB", (one.width, one.height), (200, 120, 40)), one.seed, 8) for one in requests]
+    def generate(self, requests: Sequence[ImageRequest], watch: BatchCallbacks) -> list[Outcome[GeneratedImage]]:
+        return [
+            GeneratedImage(Image.new("RGB", (one.width, one.height), (200, 120, 40)), one.seed, 8) for one in requests
+        ]
 
 
 class FindsSafe:
@@ -71,12 +73,12 @@ class FindsSafe:
         return 0.01
 
 
-def load(settings: Settings) -> Respond[StageRequest]:
+def load(settings: Settings) -> JobHandler[StageRequest]:
     probability = settings.policy.minor_probability
     reads, writes, paints = Reads(), Writes(), Paints()
     analyze = selfie.handler(reads, Device(reads.generate), signing_key=settings.policy.key)
     write = llm.handler(writes, llm.writer(writes, Budget(), max_batch=1, window_s=0), minor_probability=probability)
-    publisher = Publisher.from_settings(settings.storage, max_bytes=settings.worker.max_result_bytes)
+    publisher = PictureDelivery.from_settings(settings.storage, max_bytes=settings.worker.max_result_bytes)
     paint = zimage.handler(paints, FindsSafe(), Device(paints.generate), publisher, threshold=0.85)
 
     async def respond(request: StageRequest, job: Job) -> Message:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from pydantic import Field
 
-from core.backends import Outcome, Watch
+from core.backends import BatchCallbacks, Outcome
 from core.contracts import Message, StageRequest
 from core.errors import Cancelled, DeviceLost, InvalidRequest, Misconfigured, OutOfDeviceMemory
 from core.settings import ROOT, Settings
 from core.worker.device import Device
 from core.worker.entry import main
-from core.worker.job import Job, Respond, Worker
+from core.worker.job import Job, JobHandler, Worker
 
 
 class Timed(StageRequest):
@@ -35,7 +35,7 @@ class Told(Message):
     number: object = None
 
 
-def work(requests: Sequence[Timed], watch: Watch) -> list[Outcome[tuple[float, float]]]:
+def work(requests: Sequence[Timed], watch: BatchCallbacks) -> list[Outcome[tuple[float, float]]]:
     started = time.time()
     until = time.monotonic() + max(request.seconds for request in requests)
     steps = 0
@@ -61,7 +61,7 @@ def outcome(wanted: str, started: float) -> Outcome[tuple[float, float]]:
     return started, time.time()
 
 
-def load(settings: Settings) -> Respond[Timed]:
+def load(settings: Settings) -> JobHandler[Timed]:
     time.sleep(float(os.environ.get("TIMED_LOAD_S", "0")))
     if breaks := os.environ.get("TIMED_BREAKS"):
         raise Misconfigured("Fetch the weights: make weights.") if breaks == "weights" else RuntimeError("secret words")
@@ -86,11 +86,13 @@ def load(settings: Settings) -> Respond[Timed]:
 def worker(settings: Settings) -> Worker[Timed]:
     batch = int(os.environ.get("TIMED_BATCH", "1"))
 
-    async def leave() -> None:
+    async def shutdown() -> None:
         if path := os.environ.get("TIMED_LEFT"):
             await asyncio.to_thread(Path(path).write_text, "left")
 
-    return Worker("timed", {"timed": Timed}, lambda: load(settings), batch, batch + 1, ROOT / "test_input.json", leave)
+    return Worker(
+        "timed", {"timed": Timed}, lambda: load(settings), batch, batch + 1, ROOT / "test_input.json", shutdown
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,49 @@
+"""The base class of every message, and the field types and bounds that several messages share."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+
+CONTRACT_VERSION = 1
+"""Raised when a message changes in a way that an older reader would misread; adding a field does not raise it."""
+MAX_MESSAGES = 40
+MAX_MESSAGE_CHARS = 4_000
+MAX_PROMPT_CHARS = 2_000
+MAX_STYLE_CHARS = 300
+MAX_SELFIE_CHARS = 9_800_000
+"""Base64 of 7 MiB, with room for a data URI's head."""
+
+
+def _with_something_to_see(text: str) -> str:
+    """Refuses what only looks empty: zero-width characters, controls, odd spaces (Unicode categories C and Z)."""
+    if all(unicodedata.category(char)[0] in "CZ" for char in text):
+        raise ValueError("must not be blank")
+    return text
+
+
+class Message(BaseModel):
+    """A message is a value: it can't be changed, and NaN or infinity is no number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+
+Seen = AfterValidator(_with_something_to_see)
+MessageText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_MESSAGE_CHARS), Seen]
+Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT_CHARS), Seen]
+LongPrompt = Annotated[str, StringConstraints(min_length=1, max_length=2 * MAX_PROMPT_CHARS), Seen]
+"""What our own processes send on: a prompt with a constraint or a person in front of it."""
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+Side = Annotated[int, Field(strict=True, ge=64, le=1536, multiple_of=16)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+Style = Annotated[str, StringConstraints(max_length=MAX_STYLE_CHARS)]
+ImageFormat = Literal["webp", "png", "jpeg"]

@@ -1,0 +1,51 @@
+"""The tasks that the orchestrator and the workers accept, and the route that each worker task belongs to."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+
+class Route(StrEnum):
+    """The orchestrator's tasks: what a client may ask of the whole system."""
+
+    PROFILE = "profile/create"
+    CHAT_1TO1 = "chat/1to1/imagegen"
+    SHORTS = "chat/shorts/generate"
+    SCENES = "chat/scenes/generate"
+    PRIVATE = "chat/private/imagegen"
+    GENERAL = "imagegen"
+
+
+class ExpandTask(StrEnum):
+    CHAT_1TO1 = "chat/1to1/expand"
+    SHORTS = "chat/shorts/expand"
+    SCENES = "chat/scenes/expand"
+
+
+class GenerateTask(StrEnum):
+    PROFILE = "profile/generate"
+    CHAT_1TO1 = "chat/1to1/generate"
+    SHORTS = "chat/shorts/generate"
+    SCENES = "chat/scenes/generate"
+    PRIVATE = "chat/private/generate"
+    GENERAL = "generate"
+
+
+ANALYZE_TASK: Literal["profile/analyze"] = "profile/analyze"
+CAPTION_TASK: Literal["chat/1to1/caption"] = "chat/1to1/caption"
+MODERATE_TASK: Literal["moderate"] = "moderate"
+ROUTE_OF_TASK: dict[str, Route] = {
+    ANALYZE_TASK: Route.PROFILE,
+    ExpandTask.CHAT_1TO1: Route.CHAT_1TO1,
+    ExpandTask.SHORTS: Route.SHORTS,
+    ExpandTask.SCENES: Route.SCENES,
+    GenerateTask.PROFILE: Route.PROFILE,
+    GenerateTask.CHAT_1TO1: Route.CHAT_1TO1,
+    GenerateTask.SHORTS: Route.SHORTS,
+    GenerateTask.SCENES: Route.SCENES,
+    GenerateTask.PRIVATE: Route.PRIVATE,
+    GenerateTask.GENERAL: Route.GENERAL,
+}
+"""A worker task names its route, so that a worker can judge its text by the right rules whoever calls it. A caption may
+belong to any route, and `moderate` is told of one."""

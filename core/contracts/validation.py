@@ -1,0 +1,90 @@
+"""Validate a job's input against the request class that its `task` names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import (
+    ValidationError,
+)
+
+from core.contracts.base import Message
+from core.contracts.stages import StageRequest
+from core.errors import InvalidRequest, TooLarge, UnknownTask
+
+M = TypeVar("M", bound=Message)
+_TOO_LONG = {"string_too_long", "too_long"}
+_MOST_VALUES = 10_000
+"""In a whole input, nested ones included; the largest valid one has a few hundred. A million wrong ones in a small job
+would hold the event loop for seconds, only to be explained."""
+_MOST_DETAILS = 100
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}", re.ASCII)
+_PLAINER = {
+    "Extra inputs are not permitted": "there is no such field",
+    "Field required": "is required",
+    r"String should match pattern '^[\x21-\x7e]+$'": "must be printable ASCII without spaces",
+    "Input should be a valid string, unable to parse raw data as a unicode string": "is no valid text",
+}
+"""What pydantic says in its own terms, for a reader who knows only the field."""
+
+
+def read_request(payload: object, tasks: Mapping[str, type[M]]) -> M:
+    """The request that `payload` (a job's `input`) holds, as the class that its `task` names.
+
+    Raises `UnknownTask`, `TooLarge` or `InvalidRequest`, which name fields and bounds but never repeat a value.
+    """
+    if not isinstance(payload, dict):
+        raise InvalidRequest("The job's input must be an object with a `task` and the task's fields.")
+    known = ", ".join(f"`{task}`" for task in tasks)
+    task = payload.get("task")
+    if task is None:
+        raise UnknownTask(f"The input names no `task`; this endpoint serves {known}.")
+    if not isinstance(task, str) or task not in tasks:
+        raise UnknownTask(f"This endpoint has no such task; it serves {known}.")
+    if _values_beyond(_MOST_VALUES, payload):
+        raise TooLarge("The input holds far more values than any task takes; see the task's fields.")
+    from_our_own = issubclass(tasks[task], StageRequest) and isinstance(payload.get("context"), dict)
+    try:
+        return tasks[task].model_validate(payload, extra="ignore" if from_our_own else "forbid")
+    except ValidationError as error:
+        raise _explained(error) from None
+
+
+def _values_beyond(most: int, payload: dict[str, object]) -> bool:
+    """Looks no further than `most`, and not by recursion: the input may be as wide or as deep as it likes."""
+    inside: list[object] = [payload]
+    count = 0
+    while inside and count <= most:
+        value = inside.pop()
+        if isinstance(value, dict | list):
+            count += len(value)
+            inside.extend((value.values() if isinstance(value, dict) else value) if count <= most else ())
+    return count > most
+
+
+def _explained(error: ValidationError) -> InvalidRequest:
+    details = error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_DETAILS]
+    # A list whose every item was refused is also reported as too short: only the item's own reason helps.
+    details = [
+        detail
+        for detail in details
+        if not any(other is not detail and other["loc"][: len(detail["loc"])] == detail["loc"] for other in details)
+    ]
+    sentences = [f"`{_place(detail['loc'])}`: {_plainly(detail['msg'])}" for detail in details[:5]]
+    more = " (and more)" if len(details) > 5 else ""
+    cls = TooLarge if any(detail["type"] in _TOO_LONG for detail in details) else InvalidRequest
+    return cls("; ".join(sentences) + more + ".")
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """Where in the request; a field's name is the caller's text too, so only what looks like a name is repeated."""
+    steps = (step if isinstance(step, int) or _FIELD_NAME.fullmatch(step) else "…" for step in loc)
+    return ".".join(map(str, steps)) or "input"
+
+
+def _plainly(said: str) -> str:
+    if said.startswith("Input should be a valid dictionary"):
+        return "must be an object"
+    return _PLAINER.get(said) or said.removeprefix("Value error, ").replace("Tuple", "List").replace("tuple", "list")

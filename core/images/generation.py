@@ -1,0 +1,129 @@
+"""From a prompt to a picture that may leave: the one loop of attempts, for black pictures and refused ones alike.
+
+Each attempt judges the prompt anew, because a second one changes it. On a moderated route a picture that can't be
+looked at does not leave; on the adult-allowed route the look is only reported.
+
+May import: core.backends, core.contracts, core.errors, core.logs, core.policy. It knows no weights, no HTTP, no job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from core.backends import GeneratedImage, ImageRequest, PictureChecker
+from core.contracts import ROUTE_OF_TASK, GenerateRequest, PictureCheck, PolicyReport, Route
+from core.errors import BlackPicture, InvalidRequest, UnsafeOutput
+from core.logs import logger
+from core.policy import ROUTES, FinalPrompt, Treatment, build_final_prompt
+
+MAX_SEED = 2**53 - 1
+_ATTEMPTS = 3
+"""The first, one after a black picture, one after an unsafe one."""
+log = logger()
+
+
+class GenerateImage(Protocol):
+    """Runs one painting on the device; raises `BlackPicture` and whatever ends a job."""
+
+    def __call__(self, painting: ImageRequest, /) -> Awaitable[GeneratedImage]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSizes:
+    """The sides a set of weights takes, px."""
+
+    smallest: int
+    largest: int
+    default: int
+
+    def side(self, name: str, asked: int | None) -> int:
+        if asked is None:
+            return self.default
+        if not self.smallest <= asked <= self.largest:
+            raise InvalidRequest(f"`{name}`: these weights take sides of {self.smallest} to {self.largest} px.")
+        return asked
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedImage:
+    painted: GeneratedImage
+    prompt: str
+    policy: PolicyReport
+    attempts: int
+
+
+async def generate_checked(
+    request: GenerateRequest,
+    sizes: ImageSizes,
+    paint: GenerateImage,
+    checker: PictureChecker | None,
+    *,
+    threshold: float,
+) -> CheckedImage:
+    """Raises `PolicyBlocked` before anything is painted; `UnsafeOutput`, `BlackPicture` when a repaint didn't help."""
+    route = ROUTE_OF_TASK[request.task]
+    treated_as = _treatment(route, request)
+    width, height = sizes.side("width", request.width), sizes.side("height", request.height)
+    seed = random.SystemRandom().randint(0, 2**32 - 1) if request.seed is None else request.seed
+    strength: Literal[0, 1] = 0
+    was_black = False
+    for attempt in range(1, _ATTEMPTS + 1):
+        words = build_final_prompt(request.prompt, route, treated_as=treated_as, strength=strength)
+        try:
+            painted = await paint(ImageRequest(words.prompt, seed, width, height))
+        except BlackPicture:
+            if was_black:
+                raise
+            log.info("black picture", attempt=attempt)
+            was_black, seed = True, another_seed(seed)
+            continue
+        check = await _look(painted, checker, threshold)
+        if treated_as == "adult_allowed" or check.outcome == "passed":
+            return CheckedImage(
+                painted, words.prompt, _report(words, check, treated_as, repainted=strength == 1), attempt
+            )
+        if strength == 1 or check.score is None:
+            break
+        log.info("unsafe picture", attempt=attempt)
+        strength, seed = 1, another_seed(seed)
+    raise UnsafeOutput("The picture could not be shown to be safe and was withheld; ask for something tamer.")
+
+
+def another_seed(seed: int) -> int:
+    """The next seed of a chain that the first one fixes, so that a repaint can be repeated."""
+    return (seed * 6364136223846793005 + 1442695040888963407) % (MAX_SEED + 1)  # Knuth's MMIX constants
+
+
+def _treatment(route: Route, request: GenerateRequest) -> Treatment:
+    """What the orchestrator decided, which can only make a route stricter."""
+    if not ROUTES[route].adult_allowed:
+        return "moderated"
+    return (request.context.treated_as if request.context else None) or "adult_allowed"
+
+
+async def _look(painted: GeneratedImage, checker: PictureChecker | None, threshold: float) -> PictureCheck:
+    """`reported` where the picture is over the threshold or could not be looked at: the caller says what follows."""
+    name, score = "none", None
+    if checker is not None:
+        name = checker.name
+        try:
+            score = await asyncio.to_thread(checker.score, painted.image)
+        except Exception as error:  # noqa: BLE001 - whatever the checker met, the picture was not looked at
+            log.error("picture checker failed", error_type=type(error).__name__)
+    passed = score is not None and score < threshold
+    return PictureCheck(checker=name, score=score, threshold=threshold, outcome="passed" if passed else "reported")
+
+
+def _report(words: FinalPrompt, check: PictureCheck, treated_as: Treatment, *, repainted: bool) -> PolicyReport:
+    return PolicyReport(
+        version=words.verdict.version,
+        verdict="constrained" if words.applied else "allowed",
+        categories=words.verdict.categories,
+        applied=words.applied,
+        treated_as=treated_as,
+        picture=check.model_copy(update={"outcome": "repainted"}) if repainted else check,
+    )

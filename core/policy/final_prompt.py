@@ -1,0 +1,76 @@
+"""A prompt about to reach an image model: judged, constrained in front, judged again.
+
+May import: core.contracts, core.errors, core.policy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from core.contracts import Route
+from core.policy.constraints import ADULT_ANCHOR, CONSTRAINT, STRONG_CONSTRAINT
+from core.policy.engine import AMBIGUOUS_YOUTH, MAX_TEXT_CHARS, check, treatment_of
+from core.policy.verdict import Action, Treatment, Verdict
+
+_TEXTS = {"strong_constraint": STRONG_CONSTRAINT, "constraint": CONSTRAINT, "adult_anchor": ADULT_ANCHOR}
+"""What code may put in front of a prompt, the strongest first: each says all that the ones after it say."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinalPrompt:
+    """`applied` names what was put into the prompt: `constraint`, `strong_constraint` or `adult_anchor`."""
+
+    prompt: str
+    verdict: Verdict
+    applied: tuple[str, ...]
+
+
+def _bare(prompt: str) -> tuple[str, set[str]]:
+    """The prompt without what code has put at its front, and the names of that."""
+    had: set[str] = set()
+    while True:
+        prompt = prompt.lstrip()
+        name = next((name for name, text in _TEXTS.items() if prompt.startswith(text)), None)
+        if name is None:
+            return prompt, had
+        had.add(name)
+        prompt = prompt[len(_TEXTS[name]) :]
+
+
+def build_final_prompt(
+    prompt: str, route: Route, *, treated_as: Treatment | None = None, strength: Literal[0, 1] = 0
+) -> FinalPrompt:
+    """The prompt that may reach a device. Raises `PolicyBlocked`.
+
+    The constraint comes first, because the model's encoder cuts off at 512 tokens; at `strength` 1 the stronger text is
+    put in whatever the verdict. A prompt assembled before comes back unchanged.
+    """
+    bare, wanted = _bare(prompt) if len(prompt) <= MAX_TEXT_CHARS else (prompt, set())
+    verdict = check((bare,), route, treated_as=treated_as, stage="assemble")
+    if strength == 1:
+        wanted.add("strong_constraint")
+    if verdict.action is Action.CONSTRAIN:
+        wanted.add("constraint")
+    if AMBIGUOUS_YOUTH in verdict.categories and treatment_of(route, treated_as) == "adult_allowed":
+        wanted.add("adult_anchor")
+    front = next((name for name in _TEXTS if name in wanted), None)
+    assembled = f"{_TEXTS[front]} {bare}".rstrip() if front else bare
+    check((assembled,), route, treated_as=treated_as, stage="assemble")
+    return FinalPrompt(assembled, verdict, (front,) if front else ())
+
+
+def constrain(prompt: str) -> str:
+    """The prompt with the constraint in front whatever it says: the chat that it was written from was explicit."""
+    bare, had = _bare(prompt)
+    return prompt if had & {"constraint", "strong_constraint"} else f"{CONSTRAINT} {bare}"
+
+
+def evaluate_private_chat(prompt: str) -> FinalPrompt:
+    """The entry of `chat/private/imagegen`: hard text raises `PolicyBlocked`, explicit text is constrained."""
+    return build_final_prompt(prompt, Route.PRIVATE)
+
+
+def sanitize_general(prompt: str) -> FinalPrompt:
+    """The entry of `imagegen`: hard text raises `PolicyBlocked`, explicit text is constrained."""
+    return build_final_prompt(prompt, Route.GENERAL)

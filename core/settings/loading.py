@@ -1,0 +1,99 @@
+"""Load all settings from `config.yaml` and the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from pydantic import (
+    SecretStr,
+    ValidationError,
+)
+from pydantic_settings import (
+    BaseSettings,
+    SettingsError,
+)
+
+from core.errors import Misconfigured
+from core.settings.endpoints import ROOT, Part, read_yaml
+from core.settings.sections import (
+    LlmSettings,
+    OrchestratorSettings,
+    PlatformSettings,
+    PolicySettings,
+    SelfieSettings,
+    SigningSettings,
+    StorageSettings,
+    WeightsSettings,
+    WorkerSettings,
+    ZimageSettings,
+    _FromEnvironment,
+)
+
+STAGE_LIMITS_S: dict[str, dict[str, float]] = {
+    "full": {"analyze": 30, "expand": 15, "moderate": 10, "caption": 5, "generate": 60},
+    "embedded": {"analyze": 60, "expand": 60, "moderate": 30, "caption": 30, "generate": 60},
+}
+"""Execution limits by weights profile, seconds; the embedded ones run on a CPU that does other things as well."""
+
+
+class Settings(Part):
+    """Everything, as one `__main__` reads it."""
+
+    weights: WeightsSettings
+    worker: WorkerSettings
+    selfie: SelfieSettings
+    llm: LlmSettings
+    zimage: ZimageSettings
+    policy: PolicySettings
+    storage: StorageSettings
+    signing: SigningSettings
+    orchestrator: OrchestratorSettings
+    platform: PlatformSettings
+
+    def stage_limit_s(self, stage: str) -> float:
+        own: float | None = getattr(self.orchestrator, f"{stage}_limit_s")
+        return own if own is not None else STAGE_LIMITS_S[self.weights.weights][stage]
+
+
+def _section(given: object, name: str, cls: type[BaseSettings], path: Path) -> dict[str, Any]:
+    """One part of the file. A file is copied, committed and baked into images, so a secret in it is refused."""
+    section = given or {}
+    if not isinstance(section, dict) or not all(isinstance(key, str) for key in section):
+        raise Misconfigured(f"{path.name}: `{name}` must hold settings by name.")
+    for key in section.keys() & secret_settings(cls):
+        variable = f"{cls.model_config.get('env_prefix', '')}{key}".upper()
+        raise Misconfigured(f"{path.name} must hold no secret: set {variable} instead of {name}.{key}.")
+    return section
+
+
+def secret_settings(cls: type[BaseSettings]) -> set[str]:
+    """Names of the settings that are taken from the environment only."""
+    return {
+        name for name, field in cls.model_fields.items() if SecretStr in (field.annotation, *get_args(field.annotation))
+    }
+
+
+def load_settings(path: Path = ROOT / "config.yaml") -> Settings:
+    """`config.yaml`, overridden by the environment. Raises `Misconfigured`, which names settings, never values."""
+    sections = read_yaml(path) or {}
+    if not isinstance(sections, dict):
+        raise Misconfigured(f"{path.name} must hold parts such as `orchestrator:`, each with its settings.")
+    unknown = sections.keys() - Settings.model_fields.keys()
+    if unknown:
+        raise Misconfigured(
+            f"{path.name} has no part `{min(map(str, unknown))}`; it has {', '.join(Settings.model_fields)}."
+        )
+    parts = {}
+    for name, field in Settings.model_fields.items():
+        cls = cast("type[_FromEnvironment]", field.annotation)
+        try:
+            parts[name] = cls(**_section(sections.get(name), name, cls, path))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            prefix = cls.model_config.get("env_prefix", "")
+            raise Misconfigured(f"{name}.{where} (or {prefix}{where.upper()}): {first['msg']}.") from None
+        except SettingsError:
+            raise Misconfigured(f"A variable {cls.model_config.get('env_prefix', '')}… can't be read.") from None
+    return Settings.model_validate(parts)

@@ -1,0 +1,169 @@
+"""Expand a chat into one paragraph that an image model can draw."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.backends import Completion, Turn
+from core.contracts import ChatMessage, ExpandTask, Features
+from core.prompts.chat import (
+    EXPAND_SYSTEM,
+    EXPANSION_EXAMPLE,
+    EXPANSION_FORMAT,
+    GUIDED_CONTINUATION,
+    GUIDED_SYSTEM,
+    MAX_EXPANSION_WORDS,
+    chat_as_material,
+)
+from core.prompts.portrait import describe_person
+from core.text.batching import Program
+from core.text.budgets import BUDGETS, Budget
+from core.text.parsing import (
+    FUNCTION_WORDS,
+    REFUSALS,
+    content_stems,
+    count_words,
+    cut_to_words,
+    plain_text,
+    read_prompt,
+)
+from core.text.shortening import shorten_all, shorten_by_code
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """`shortened` counts the messages brought to 25 words; `repaired`: the model's answer was unusable."""
+
+    prompt: str
+    shortened: int = 0
+    repaired: bool = False
+
+
+def expand(
+    messages: Sequence[ChatMessage],
+    task: ExpandTask,
+    features: Features | None,
+    seed: int,
+    budget: Budget = BUDGETS["full"],
+) -> Program[Expansion]:
+    """A chat → one paragraph of at most 120 words that an image model can paint."""
+    short = yield from shorten_all(messages, seed, budget)
+    shortened = sum(before != after for before, after in zip(messages, short, strict=True))
+    for attempt in range(budget.attempts):
+        if budget.guided:
+            begun = f"{scene_of(short)}. {GUIDED_CONTINUATION}"
+            [answer] = yield [_continuation(begun, seed + attempt, budget)]
+            prompt = read_prompt(f"{begun}{answer}")
+        else:
+            [answer] = yield [_expansion(short, task, features, seed + attempt, budget)]
+            prompt = read_prompt(answer)
+        if usable_prompt(prompt) and keeps_subject(prompt, short):
+            return Expansion(_with_person(prompt, features), shortened)
+    return Expansion(template_prompt(short, features), shortened, repaired=True)
+
+
+def _expansion(
+    messages: Sequence[ChatMessage], task: ExpandTask, features: Features | None, seed: int, budget: Budget
+) -> Completion:
+    person = f"\nThe person is {describe_person(features)}." if features else ""
+    example_chat, example_prompt = EXPANSION_EXAMPLE
+    return Completion(
+        (
+            Turn("system", EXPAND_SYSTEM[task] + EXPANSION_FORMAT),
+            Turn("user", f"<chat>\n{example_chat}\n</chat>"),
+            Turn("assistant", json.dumps({"prompt": example_prompt})),
+            Turn("user", chat_as_material(tuple(messages)) + person),
+        ),
+        max_tokens=budget.expansion_tokens,
+        prefix='{"prompt": "',
+        stop=('"}', '",', '"\n', "\n"),
+        temperature=budget.temperature,
+        seed=seed,
+    )
+
+
+def _continuation(begun: str, seed: int, budget: Budget) -> Completion:
+    asked = Turn("user", f"Describe this picture: {begun.removesuffix(GUIDED_CONTINUATION)}")
+    return Completion(
+        (Turn("system", GUIDED_SYSTEM), asked), budget.expansion_tokens, prefix=begun, stop=("\n",), seed=seed
+    )
+
+
+_PROMPT_CHARS = 1_800
+"""Longest usable prompt, so that what code adds in front of it later still fits the contract's bound."""
+_REQUEST_CHARS = 400
+
+
+def usable_prompt(prompt: str) -> bool:
+    """Enough words, mostly letters, no refusal, and not the same few words over and over."""
+    words = prompt.lower().split()
+    if not 5 <= len(words) <= MAX_EXPANSION_WORDS or any(said in prompt.lower() for said in REFUSALS):
+        return False
+    letters = sum(char.isalpha() or char.isspace() for char in prompt)
+    return letters >= 0.8 * len(prompt) and len(set(words)) >= 0.4 * len(words) and len(prompt) <= _PROMPT_CHARS
+
+
+def keeps_subject(prompt: str, messages: Sequence[ChatMessage]) -> bool:
+    """Whether the prompt speaks of what the last request was about. Of a chat that isn't English nothing is asked."""
+    if len(FUNCTION_WORDS & set(_request(messages).lower().split())) < 2:
+        return True
+    wanted, found = content_stems(scene_of(messages)), content_stems(prompt)
+    return not wanted or len(wanted & found) >= min(2, len(wanted))
+
+
+def template_prompt(messages: Sequence[ChatMessage], features: Features | None) -> str:
+    """A prompt without a model: the last request as it stands, the person described in front. At most 120 words."""
+    return _with_person(f"{scene_of(messages)}. Natural light, clear focus, rich detail, calm mood.", features)
+
+
+def scene_of(messages: Sequence[ChatMessage]) -> str:
+    """The last request as a phrase that an image model can paint: `show us dancing` becomes `Two people dancing`."""
+    request = plain_text(shorten_by_code(_request(messages)))[:_REQUEST_CHARS]
+    for pattern, said in _TO_SCENE:
+        request = pattern.sub(said, request)
+    request = request.strip(" .!?,;:-")
+    return f"{request[:1].upper()}{request[1:]}" or "A person"
+
+
+_PICTURE = r"(?:picture|photo|image|pic|painting|drawing|snapshot|short|clip|video|scene)"
+_TO_SCENE = [
+    (re.compile(pattern, re.IGNORECASE), said)
+    for pattern, said in (
+        (r"^(?:(?:oh|hey|hi|hello|wow|ok|okay|yes|well|nice|great|so|and|very|please|thanks)\b[\s,.!]*)+", ""),
+        (r"\b(?:please|(?:can|could|would|will) you|i(?:'d| would) (?:love|like) to (?:see|have))\b[\s,]*", ""),
+        (r"^(?:show|send|give|draw|paint|make|create|generate|imagine|picture)\s+", ""),
+        (r"^(?:me|us)(?:\s+(?=(?:an?|the|some|my|your|our)\s)|\s*[.!,:;]+\s*)", ""),
+        (r"^(?:that|this|it)\s*[.!,:;]+\s*", ""),
+        (rf"^(?:an?|the|some)\s+(?:\w+\s+)?{_PICTURE}s?\s+(?:of|with)\s+", ""),
+        (r"\b(?:the two of us|both of us|you and me|you and i|me and you|us|we)\b", "two people"),
+        (r"\b(?:me|myself|i|you|yourself)\b", "a person"),
+        (r"\b(?:my|your|our)\b", "the"),
+    )
+]
+"""In order: what stands before a request, the request, what it asks for, and who is meant. English only."""
+
+
+def _request(messages: Sequence[ChatMessage]) -> str:
+    """What the user asked for last, with enough of the chat before it that it says something."""
+    said: list[str] = []
+    for message in reversed(messages):
+        if message.role == "system" or (not said and message.role == "assistant" and len(messages) > 1):
+            continue
+        said.insert(0, message.content)
+        if count_words(" ".join(said)) >= 6:
+            break
+    return " ".join(said) or messages[-1].content
+
+
+def _with_person(prompt: str, features: Features | None) -> str:
+    """`describe_person` word for word in the prompt, in front where the model left it out."""
+    if features is None:
+        return cut_to_words(prompt, MAX_EXPANSION_WORDS)
+    person = describe_person(features)
+    if person in prompt:
+        return prompt
+    lead = f"The picture shows {person}."
+    return f"{lead} {cut_to_words(prompt, MAX_EXPANSION_WORDS - count_words(lead))}"

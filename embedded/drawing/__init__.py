@@ -1,0 +1,1 @@
+"""Drawn faces and scenes, and the dataset made of them."""

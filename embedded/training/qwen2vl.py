@@ -1,0 +1,380 @@
+"""Trains the tiny Qwen2-VL that reads drawn selfies, on the product's own questions.
+
+    python -m embedded.training.qwen2vl DATA RUNS --photos FOLDER --minutes 35
+
+All questions about a picture run in one pass: the picture's tokens, then each question's, which sees the picture and
+itself but no other question. That is what `core.backends.vision.Reader` computes with its cache, position for position.
+The first part of a run trains the eyes alone, through plain linear layers for each question: that is cheaper and learns
+faster, and what the eyes have learnt is what the questions then ask for. One of the layers sees only the mean of the
+picture's tokens: whatever a question attends to then holds its answer, and the words need to learn only which it is.
+
+One picture in six shows nothing that can be read (noise, places without a person, photographs, faces blurred beyond
+recognition) and every answer to it is the last letter, `unknown`.
+"""
+
+# ruff: noqa: S311  (pictures are drawn at random here; nothing is kept secret)
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+from torch import nn
+from torch.nn import functional as F  # noqa: N812  # its usual name
+from transformers import (
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+    Qwen2VLImageProcessor,
+    Qwen2VLProcessor,
+    Qwen2VLVideoProcessor,
+)
+
+from core.backends.vision import question_prompts
+from core.contracts import ATTRIBUTES
+from core.prompts.questions import QUESTIONS
+from embedded.drawing import dataset
+from embedded.drawing.canvas import Canvas
+from embedded.drawing.scenes import BACKGROUNDS, draw_background
+from embedded.training.loop import Averaged, Clock, Run, two_optimizers
+from embedded.training.tokenizer import (
+    CHAT_TEMPLATE,
+    END,
+    END_OF_TURN,
+    IMAGE_PAD,
+    TURN,
+    VIDEO_PAD,
+    VISION_END,
+    VISION_START,
+    load_tokenizer,
+)
+
+PATCH = 8
+SIDE = 112
+"""px of the square that the processor makes of a face's crop; crops at a picture's edge keep their own shape."""
+SHAPES = ((112, 112), (112, 112), (112, 96), (96, 112), (128, 96), (96, 128))
+"""Heights and widths that `SIDE`² pixels come out as, for crops that are not quite square."""
+UNREADABLE = 0.16
+UNKNOWN = {name: len(question.letters) - 1 for name, question in QUESTIONS.items()}
+
+
+def new_processor(tokenizer_folder: Path) -> Qwen2VLProcessor:
+    sizes = {"patch_size": PATCH, "merge_size": 2, "temporal_patch_size": 2}
+    sizes |= {"min_pixels": SIDE * SIDE, "max_pixels": SIDE * SIDE}
+    return Qwen2VLProcessor(
+        image_processor=Qwen2VLImageProcessor(**sizes),
+        tokenizer=load_tokenizer(tokenizer_folder),
+        video_processor=Qwen2VLVideoProcessor(**sizes),
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def new_model(processor: Qwen2VLProcessor) -> Qwen2VLForConditionalGeneration:
+    torch.manual_seed(0)
+    token = processor.tokenizer.convert_tokens_to_ids
+    config = Qwen2VLConfig(
+        text_config={
+            "vocab_size": len(processor.tokenizer),
+            "hidden_size": 128,
+            "intermediate_size": 384,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "max_position_embeddings": 4096,
+            "rope_parameters": {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 10_000.0},
+            "bos_token_id": token(TURN),
+            "eos_token_id": token(END_OF_TURN),
+            "pad_token_id": token(END),
+        },
+        vision_config={
+            "depth": 4,
+            "embed_dim": 128,
+            "hidden_size": 128,
+            "num_heads": 4,
+            "mlp_ratio": 3,
+            "patch_size": PATCH,
+        },
+        image_token_id=token(IMAGE_PAD),
+        video_token_id=token(VIDEO_PAD),
+        vision_start_token_id=token(VISION_START),
+        vision_end_token_id=token(VISION_END),
+        tie_word_embeddings=True,
+    )
+    return Qwen2VLForConditionalGeneration(config)
+
+
+# ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Pictures:
+    """Crops of drawn faces with their answers, and pictures that have none."""
+
+    def __init__(self, data: Path, photos: Path | None, split: str, seed: int) -> None:
+        self.faces, self.records = dataset.load(data, split)
+        self.rng = random.Random(seed)
+        files = sorted(path for path in photos.iterdir() if path.is_file()) if photos else []
+        self.photos = [np.asarray(_at_most(Image.open(path).convert("RGB"), 400)) for path in files]
+
+    def one(self, height: int, width: int) -> tuple[NDArray[np.uint8], list[int]]:
+        """A picture of that size, and the index of each question's answer."""
+        if self.rng.random() < UNREADABLE:
+            picture = Image.fromarray(self._unreadable()).resize((width, height), Image.Resampling.BICUBIC)
+            return np.asarray(picture), list(UNKNOWN.values())
+        index = self.rng.randrange(len(self.records))
+        record = self.records[index]
+        picture = _cut(Image.fromarray(self.faces[index]), record, height / width, self.rng)
+        picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+        return np.asarray(_varied(picture, self.rng)), answers_of(record)
+
+    def _unreadable(self) -> NDArray[np.uint8]:
+        kind, rng = self.rng.random(), self.rng
+        if self.photos and kind < 0.5:
+            return random_cut(rng.choice(self.photos), rng)
+        if kind < 0.62:
+            return np.random.default_rng(rng.randrange(2**32)).integers(0, 256, (64, 64, 3), np.uint8)
+        if kind < 0.72:
+            smooth = np.random.default_rng(rng.randrange(2**32)).integers(
+                0, 256, (rng.randint(1, 6),) * 2 + (3,), np.uint8
+            )
+            return np.asarray(Image.fromarray(smooth).resize((96, 96), Image.Resampling.BICUBIC))
+        if kind < 0.86:
+            canvas = Canvas(96, supersampling=1)
+            draw_background(canvas, rng.choice(BACKGROUNDS), rng)
+            return np.asarray(canvas.finished())
+        face = Image.fromarray(self.faces[rng.randrange(len(self.records))])
+        return np.asarray(face.filter(ImageFilter.GaussianBlur(rng.uniform(15, 30))))
+
+
+def answers_of(record: dict[str, Any]) -> list[int]:
+    return [list(ATTRIBUTES[name]).index(record["features"][name]) for name in QUESTIONS]
+
+
+def random_cut(photo: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
+    """A square somewhere in the photograph, of a quarter of its shorter side or more."""
+    side = int(min(photo.shape[:2]) * rng.uniform(0.25, 1))
+    y, x = rng.randint(0, photo.shape[0] - side), rng.randint(0, photo.shape[1] - side)
+    cut = photo[y : y + side, x : x + side]
+    return cut[:, ::-1] if rng.random() < 0.5 else cut
+
+
+def _at_most(photo: Image.Image, side: int) -> Image.Image:
+    photo.thumbnail((side, side))
+    return photo
+
+
+def _cut(picture: Image.Image, record: dict[str, Any], shape: float, rng: random.Random) -> Image.Image:
+    """About what `face_crop` leaves of a picture: the face with a margin, up to the picture's edges."""
+    side = picture.width
+    unit = record["scale"] * side
+    # The packaged detector's boxes, measured: 1.65 units wide (0.15 of spread), their middle 0.27 below the face's own.
+    # Without a box it is the whole picture.
+    half = unit * rng.uniform(1.05, 2.0)
+    x = record["x"] * side + unit * rng.gauss(0, 0.06)
+    y = record["y"] * side + unit * rng.uniform(0.0, 0.5)
+    tall, wide = half * min(shape, 1), half / max(shape, 1)
+    box = (max(0, round(x - wide)), max(0, round(y - tall)), min(side, round(x + wide)), min(side, round(y + tall)))
+    cut = picture.crop(box)
+    return cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else cut
+
+
+def _varied(picture: Image.Image, rng: random.Random) -> Image.Image:
+    """Another exposure and colour of light, now and then a little blur: what cameras and encoders do."""
+    gain = [rng.uniform(0.92, 1.08) * (light := 1.0) for _ in range(3)]
+    light = rng.uniform(0.88, 1.12)
+    shift = rng.uniform(-8, 8)
+    table = [min(255, max(0, round(value * each * light + shift))) for each in gain for value in range(256)]
+    picture = picture.point(table)
+    return picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1.0))) if rng.random() < 0.3 else picture
+
+
+# ── one pass over all questions ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class Asked:
+    """The tokens of every question behind one picture, with the mask and positions that keep them apart."""
+
+    def __init__(self, model: Qwen2VLForConditionalGeneration, processor: Qwen2VLProcessor) -> None:
+        self.model, self.processor = model, processor
+        prompts = question_prompts(processor)
+        tokenize = processor.tokenizer
+        self.head = prompts.head
+        self.tails = [tokenize(tail, add_special_tokens=False)["input_ids"] for tail in prompts.tails.values()]
+        self.letters = [[tokenize(letter)["input_ids"][0] for letter in q.letters] for q in QUESTIONS.values()]
+
+    def logits(self, pictures: NDArray[np.uint8], features: torch.Tensor, asked: list[int]) -> torch.Tensor:
+        """`(B, len(asked), vocabulary)`; `features` is what was `seen` of `pictures`."""
+        batch = len(pictures)
+        seen = self.processor(
+            text=[self.head], images=[pictures[0]], return_tensors="pt", images_kwargs={"do_resize": False}
+        )
+        ids, core = seen["input_ids"], self.model.model
+        places, _ = core.get_rope_index(ids, seen["mm_token_type_ids"], image_grid_thw=seen["image_grid_thw"])
+        embed = core.language_model.embed_tokens
+        head = embed(ids).expand(batch, -1, -1).clone()
+        head[:, ids[0] == self.model.config.image_token_id] = features.to(head.dtype)
+        tails = torch.tensor([token for index in asked for token in self.tails[index]])
+        hidden = core.language_model(
+            inputs_embeds=torch.cat([head, embed(tails).expand(batch, -1, -1)], 1),
+            position_ids=self._positions(places, asked).expand(-1, batch, -1),
+            attention_mask=self._mask(ids.shape[1], asked),
+            use_cache=False,
+        ).last_hidden_state
+        ends = torch.tensor([len(self.tails[index]) for index in asked]).cumsum(0) - 1 + ids.shape[1]
+        out: torch.Tensor = self.model.lm_head(hidden[:, ends])
+        return out
+
+    def seen(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
+        """`(B, tokens, width)`: the pictures' tokens, as the language model gets them.
+
+        `pictures` is `(B, H, W, 3)`, all of one size that needs no resizing.
+        """
+        pixels = self.processor.image_processor(
+            images=[torch.from_numpy(p.copy()).permute(2, 0, 1) for p in pictures], do_resize=False, return_tensors="pt"
+        )
+        visual = self.model.model.visual
+        features: torch.Tensor = visual(pixels["pixel_values"], grid_thw=pixels["image_grid_thw"]).pooler_output
+        return features.view(len(pictures), -1, features.shape[-1])
+
+    def _positions(self, places: torch.Tensor, asked: list[int]) -> torch.Tensor:
+        after = int(places.max()) + 1
+        tails = torch.cat([torch.arange(len(self.tails[index])) + after for index in asked])
+        return torch.cat([places, tails.expand(3, 1, -1)], dim=-1)
+
+    def _mask(self, head: int, asked: list[int]) -> torch.Tensor:
+        owner = torch.cat([torch.full((head,), -1), *(torch.full((len(self.tails[i]),), i) for i in asked)])
+        seen = (owner[None, :] == -1) | (owner[None, :] == owner[:, None])
+        return (seen & torch.ones(len(owner), len(owner)).tril().bool())[None, None]
+
+
+class Glance(nn.Module):
+    """All answers at once from the picture's tokens, without a question: thrown away after training."""
+
+    def __init__(self, tokens: int, width: int) -> None:
+        super().__init__()
+        self.norm, self.mean_norm = nn.LayerNorm(tokens * width), nn.LayerNorm(width)
+        self.heads = nn.ModuleList(nn.Linear(tokens * width, len(q.letters)) for q in QUESTIONS.values())
+        self.mean_heads = nn.ModuleList(nn.Linear(width, len(q.letters)) for q in QUESTIONS.values())
+
+    def of_all(self, features: torch.Tensor) -> list[torch.Tensor]:
+        """From every token in its place, so for square pictures only."""
+        seen = self.norm(features.flatten(1))
+        return [head(seen) for head in self.heads]
+
+    def of_mean(self, features: torch.Tensor) -> list[torch.Tensor]:
+        seen = self.mean_norm(features.mean(1))
+        return [head(seen) for head in self.mean_heads]
+
+
+class Curriculum:
+    """Questions that are still answered wrongly are asked more often."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng, self.wrong = rng, [0.5] * len(QUESTIONS)
+
+    def chosen(self, count: int) -> list[int]:
+        """Drawn without replacement, each by its share of wrong answers and a little more."""
+        keys = {place: self.rng.random() ** (1 / (wrong + 0.03)) for place, wrong in enumerate(self.wrong)}
+        return sorted(sorted(keys, key=lambda place: keys[place])[-count:])
+
+    def heard(self, chosen: list[int], right: list[float]) -> None:
+        for place, share in zip(chosen, right, strict=True):
+            self.wrong[place] += 0.05 * (1 - share - self.wrong[place])
+
+    @property
+    def right(self) -> float:
+        return 1 - sum(self.wrong) / len(self.wrong)
+
+
+def _main(  # noqa: PLR0913, PLR0917  # a command's options
+    data: Path,
+    runs: Path,
+    photos: Path | None = None,
+    minutes: float = 35,
+    batch: int = 16,
+    questions: int = 8,
+    glance: float = 0.45,
+    peak: float = 1.5e-3,
+    threads: int = 1,
+    start: Path | None = None,
+) -> None:
+    """Trains, and writes `qwen2vl/` into RUNS. `glance` is the share of the time that trains the eyes alone.
+
+    `start` is a checkpoint to begin with where RUNS holds no run.
+    """
+    torch.set_num_threads(threads)
+    processor = new_processor(runs / "tokenizer")
+    model, run = new_model(processor).train(), Run(runs, "vlm")
+    if start is not None:
+        shipped = Qwen2VLForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
+        model.load_state_dict(shipped.state_dict())
+    average, asked = Averaged(model, keep=0.998), Asked(model, processor)
+    first_glance = Glance((SIDE // PATCH // 2) ** 2, 128)
+    muon, adam = two_optimizers(nn.ModuleList([model, first_glance]), ("blocks.", "language_model.layers."), peak)
+    parts: dict[str, Any] = {
+        "model": model,
+        "average": average.model,
+        "glance": first_glance,
+        "muon": muon,
+        "adam": adam,
+    }
+    first = run.resume(**parts)
+    curriculum = Curriculum(random.Random(first))
+    pictures, clock, step = Pictures(data, photos, "train", first), Clock(minutes, peak, decay_from=0.7), first
+    for step in clock.steps((muon, adam), first):
+        alone = clock.share < glance
+        height, width = (SIDE, SIDE) if alone else pictures.rng.choice(SHAPES)
+        drawn, answers = zip(*(pictures.one(height, width) for _ in range(batch)), strict=True)
+        stacked, wanted = np.stack(drawn), torch.tensor(answers)
+        with torch.autocast("cpu", torch.bfloat16):
+            features = asked.seen(stacked)
+            means = first_glance.of_mean(features)
+            rows = first_glance.of_all(features) if alone else None
+        loss, right = _loss_of(means, wanted)
+        if rows is not None:
+            loss = loss + _loss_of(rows, wanted)[0]
+        else:
+            chosen = curriculum.chosen(questions)
+            said, hits = _question_loss(asked, stacked, features, chosen, wanted)
+            curriculum.heard(chosen, hits)
+            loss, right = 0.5 * loss + said, curriculum.right
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in (muon, adam):
+            optimizer.step()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            optimizer.zero_grad()
+        average.update(model, step)
+        run.note(step, clock, loss=loss.item(), right=right)
+        if run.due():
+            run.save(step, **parts)
+    run.save(step, **parts)
+    save(average.model, processor, runs / "qwen2vl")
+
+
+def _loss_of(rows: list[torch.Tensor], wanted: torch.Tensor) -> tuple[torch.Tensor, float]:
+    losses = [F.cross_entropy(row.float(), wanted[:, place]) for place, row in enumerate(rows)]
+    said = torch.stack([row.argmax(-1) for row in rows], 1)
+    return torch.stack(losses).mean(), (said == wanted).float().mean().item()
+
+
+def _question_loss(
+    asked: Asked, pictures: NDArray[np.uint8], features: torch.Tensor, chosen: list[int], wanted: torch.Tensor
+) -> tuple[torch.Tensor, list[float]]:
+    """The loss, and each question's share of right answers."""
+    letters = torch.tensor([[asked.letters[q][row[q]] for q in chosen] for row in wanted.tolist()])
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = asked.logits(pictures, features, chosen)
+    loss = F.cross_entropy(logits.float().flatten(0, 1), letters.flatten())
+    return loss, (logits.argmax(-1) == letters).float().mean(0).tolist()
+
+
+def save(model: Qwen2VLForConditionalGeneration, processor: Qwen2VLProcessor, folder: Path) -> None:
+    model.to(torch.bfloat16).save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    typer.run(_main)

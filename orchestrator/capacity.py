@@ -1,0 +1,79 @@
+"""Admission limits: how many requests a route runs, how many retries are allowed, and GPU seconds by route."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from core.contracts import Route, StageRecord
+from core.errors import QueueFull
+
+_RATE_WINDOW_S = 60.0
+_UNMEASURED_WAIT_MS = 2_000
+_SHORTEST_WAIT_MS = 100
+
+
+class Capacity:
+    """How many requests of one route run at a time, and how fast they have been ending."""
+
+    def __init__(self, limit: int, *, retry_after_cap_ms: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = limit
+        self._cap_ms = retry_after_cap_ms
+        self._clock = clock
+        self._running = 0
+        self._ends: deque[float] = deque(maxlen=256)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Raises `QueueFull`, with the time in which a place is likely to be free."""
+        if self._running >= self._limit:
+            raise QueueFull("This route has no room for another request now.", retry_after_ms=self.retry_after_ms())
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            self._ends.append(self._clock())
+
+    def retry_after_ms(self) -> int:
+        """Time between two ends, as measured over the last minute."""
+        since = self._clock() - _RATE_WINDOW_S
+        recent = [end for end in self._ends if end > since]
+        if len(recent) < 2:
+            return min(_UNMEASURED_WAIT_MS, self._cap_ms)
+        return max(_SHORTEST_WAIT_MS, min(self._cap_ms, round(1000 * (recent[-1] - recent[0]) / (len(recent) - 1))))
+
+
+class RetryBudget:
+    """Retries as a share of first attempts, so that they can't multiply an outage; `reserve` are in hand at first."""
+
+    def __init__(self, share: float, *, reserve: float = 10.0) -> None:
+        self._share = share
+        self._most = 10 * max(reserve, 1.0)
+        self._tokens = reserve
+
+    def first(self) -> None:
+        self._tokens = min(self._tokens + self._share, self._most)
+
+    def another(self) -> bool:
+        if self._share == 0 or self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class GpuSeconds:
+    """Device time by route, also where routes share an endpoint."""
+
+    def __init__(self) -> None:
+        self._ms: Counter[Route] = Counter()
+
+    def add(self, route: Route, timeline: tuple[StageRecord, ...]) -> float:
+        """Adds a request's stages; answers how many seconds the route has had by now."""
+        self._ms[route] += sum(record.share_ms or 0 for record in timeline)
+        return self._ms[route] / 1000
+
+    def by_route(self) -> dict[str, float]:
+        return {str(route): ms / 1000 for route, ms in self._ms.items()}

@@ -1,0 +1,87 @@
+"""Idempotent results, kept in the memory of one orchestrator process.
+
+`idempotency_s3.py` keeps them in a bucket, where every orchestrator can read them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from core.contracts import PictureRequest, Result
+from core.errors import AlreadyRunning, IdempotencyMismatch
+
+
+class IdempotencyStore(Protocol):
+    """The answers to requests that carry an idempotency key. Failures are not kept: the same key may try again."""
+
+    async def once(self, key: str, request: PictureRequest, run: Callable[[], Awaitable[Result]]) -> Result:
+        """`run()`'s result, or the one it gave before.
+
+        Raises `AlreadyRunning` while the first runs, and `IdempotencyMismatch` for another body.
+        """
+        ...
+
+
+class InMemoryIdempotency:
+    """Those of one process, for `keep_s` seconds and at most `max_bytes` of them, oldest out first."""
+
+    def __init__(
+        self, *, keep_s: float, max_bytes: int = 256_000_000, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._keep_s = keep_s
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._running: dict[str, str] = {}
+        self._kept: OrderedDict[str, tuple[float, str, Result]] = OrderedDict()
+        self._bytes = 0
+
+    async def once(self, key: str, request: PictureRequest, run: Callable[[], Awaitable[Result]]) -> Result:
+        body = digest(request)
+        self._forget_old()
+        if (kept := self._kept.get(key)) is not None:
+            check_same(kept[1], body)
+            return kept[2]
+        if (running := self._running.get(key)) is not None:
+            check_same(running, body)
+            raise AlreadyRunning("The request with this `idempotency_key` is still running.", retry_after_ms=1_000)
+        self._running[key] = body
+        try:
+            result = await run()
+        finally:
+            del self._running[key]
+        self._keep(key, body, result)
+        return result
+
+    def _keep(self, key: str, body: str, result: Result) -> None:
+        if _weight(result) > self._max_bytes:
+            return  # it would push out all others and then itself
+        self._kept[key] = (self._clock() + self._keep_s, body, result)
+        self._bytes += _weight(result)
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        now = self._clock()
+        while self._kept and (self._bytes > self._max_bytes or next(iter(self._kept.values()))[0] < now):
+            _, (_, _, result) = self._kept.popitem(last=False)
+            self._bytes -= _weight(result)
+
+
+def digest(request: PictureRequest) -> str:
+    """What two requests with one key must have in common: everything but how the caller names them."""
+    body = request.model_dump(mode="json", exclude={"idempotency_key", "request_id"})
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def check_same(known: str, body: str) -> None:
+    """Raises `IdempotencyMismatch`."""
+    if known != body:
+        raise IdempotencyMismatch("This `idempotency_key` was used for another request; use a new one.")
+
+
+def _weight(result: Result) -> int:
+    return 4_000 + len(result.image_base64 or "")

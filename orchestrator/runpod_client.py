@@ -1,0 +1,147 @@
+"""One request to the platform's job API, and what its refusals mean.
+
+aiohttp, which the SDK brings along, and not httpx: with hundreds of requests in flight httpx spends so long on choosing
+among its connections that answers come seconds late.
+
+May import: aiohttp, core.errors, core.safe_http, core.settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+
+from core.errors import (
+    BadAnswer,
+    Cancelled,
+    DeadlineExceeded,
+    EndpointUnavailable,
+    ImgPodError,
+    Misconfigured,
+    StageFailed,
+    Throttled,
+    TooLarge,
+    from_wire,
+)
+from core.safe_http import public_authorities
+from core.settings import PlatformSettings
+
+State = Mapping[str, Any]
+"""What the platform says of a job: `id`, `status`, and by then `output`, `error`, `delayTime`, `executionTime`."""
+
+_CONNECT_S = 5.0
+FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"})
+
+
+class Unreached(EndpointUnavailable):
+    """The request certainly had no effect."""
+
+
+class AnswerLost(EndpointUnavailable):
+    """The request may have had its effect: a submitted job may run."""
+
+
+class JobGone(StageFailed):
+    """The platform doesn't know the job, or the endpoint."""
+
+
+class Asked(Throttled):
+    """The platform itself asks for fewer requests; a job that fails as `throttled` is not this."""
+
+
+class RunpodClient:
+    """A client of the job API. `close` when done."""
+
+    def __init__(self, platform: PlatformSettings) -> None:
+        self._base = platform.endpoint_base_url.rstrip("/") + "/"
+        self._headers = {"Authorization": f"Bearer {platform.key}"}
+        self._session: aiohttp.ClientSession | None = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        # At the first request: a worker is loaded before the loop runs that it answers in.
+        if self._session is None:
+            tls = public_authorities() if self._base.startswith("https:") else False
+            self._session = aiohttp.ClientSession(
+                headers=self._headers,
+                connector=aiohttp.TCPConnector(limit=0, ssl=tls),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
+                trust_env=True,
+            )
+        return self._session
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def request(self, method: str, path: str, stage: str, *, within_s: float, **options: Any) -> dict[str, Any]:
+        """Raises `Unreached`, `AnswerLost`, `Asked`, `JobGone`, `Misconfigured`, `TooLarge` or `StageFailed`."""
+        try:
+            # Of the whole: an answer that drips would outlast any time-out between two of its bytes.
+            async with asyncio.timeout(max(0.001, within_s)):
+                asked = self._open().request(method, self._base + path, allow_redirects=False, **options)
+                async with asked as response:
+                    said = await response.read()
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            raise Unreached("The platform can't be reached.", stage=stage) from None
+        except (aiohttp.ClientError, TimeoutError):
+            raise AnswerLost("The platform's answer was lost.", stage=stage) from None
+        if response.status >= 400:
+            raise _refusal(response, stage)
+        try:
+            state = json.loads(said)
+        except ValueError:
+            state = None
+        if not isinstance(state, dict):
+            raise AnswerLost("The platform's answer was no JSON object.", stage=stage)
+        return state
+
+
+_REFUSALS: dict[int, tuple[type[ImgPodError], str]] = {
+    401: (Misconfigured, "The RunPod key may not call this endpoint; check RUNPOD_API_KEY."),
+    403: (Misconfigured, "The RunPod key may not call this endpoint; check RUNPOD_API_KEY."),
+    404: (JobGone, "The endpoint or the job is gone; check the endpoint's id."),
+    413: (TooLarge, "The platform refuses a request this large; send the selfie as a URL."),
+    429: (Asked, "The platform asks for fewer requests."),
+    503: (Unreached, "The platform is not available."),  # by its definition the request was not handled
+}
+
+
+def _refusal(response: aiohttp.ClientResponse, stage: str) -> ImgPodError:
+    status = response.status
+    unnamed = AnswerLost if status >= 500 else StageFailed
+    cls, message = _REFUSALS.get(status, (unnamed, f"The platform answered {status}."))
+    return cls(message, stage=stage, retry_after_ms=_retry_after_ms(response))
+
+
+def _retry_after_ms(response: aiohttp.ClientResponse) -> int | None:
+    with suppress(KeyError, ValueError, OverflowError):
+        return max(0, round(1000 * float(response.headers["Retry-After"])))
+    return None
+
+
+def failure(state: State, stage: str) -> ImgPodError | None:
+    """What a final state says went wrong; None where it holds an output."""
+    status = state["status"]
+    if status == "TIMED_OUT":
+        return DeadlineExceeded(f"The platform stopped {stage} at its time-out.", stage=stage)
+    if status == "CANCELLED":
+        return Cancelled(f"{stage} was cancelled on the platform.", stage=stage)
+    if status == "FAILED":
+        return from_wire(state.get("error"), stage=stage)
+    if not isinstance(state.get("output"), dict):
+        # The platform completes a job whose result it dropped as too large (runpod-python #309).
+        return BadAnswer(f"{stage} completed without a result.", stage=stage)
+    return None
+
+
+def whole_ms(value: object) -> int | None:
+    """A time of the platform's; None where it is none. Never negative, whatever its clock does."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return max(0, round(value))

@@ -1,0 +1,102 @@
+"""A classifier's opinion beside the rules: stricter at most, and closed where it fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.backends import Classified
+from core.contracts import Route
+from core.errors import PolicyBlocked
+from core.policy import PIECE_CHARS, Action, Verdict, apply_classifier, enforce, judge, split_for_classifier
+
+ADULT, MODERATED = Route.CHAT_1TO1, [route for route in Route if route is not Route.CHAT_1TO1]
+SAFE = Classified("safe")
+SEXUAL = Classified("unsafe", ("Sexual Content or Sexual Acts",))
+VIOLENT = Classified("unsafe", ("Violent",))
+UNHEARD = Classified("unsafe", ("Something New",))
+POLITICAL = Classified("unsafe", ("Politically Sensitive Topics", "PII", "Copyright Violation"))
+PLAIN = judge(["a woman at a window"], Route.GENERAL)
+HARD = judge(["bestiality"], Route.GENERAL)
+
+
+@pytest.mark.parametrize("route", Route)
+@pytest.mark.parametrize("opinions", [[], [SAFE], [SEXUAL], [None], [VIOLENT]])
+def test_an_opinion_never_lifts_a_hard_verdict(route: Route, opinions: list[Classified | None]) -> None:
+    joined = apply_classifier(HARD, opinions, route)
+    assert joined.action is Action.REFUSE
+    assert "animals" in joined.categories
+
+
+@pytest.mark.parametrize("route", Route)
+def test_a_safe_opinion_changes_nothing(route: Route) -> None:
+    for verdict in (
+        PLAIN,
+        HARD,
+        Verdict(Action.CONSTRAIN, ("explicit",), "v"),
+        Verdict(Action.ALLOW, ("explicit",), "v"),
+    ):
+        assert apply_classifier(verdict, [SAFE, SAFE], route) == verdict
+
+
+@pytest.mark.parametrize("route", MODERATED)
+def test_moderated_routes_constrain_what_it_finds_sexual_and_refuse_where_it_fails(route: Route) -> None:
+    assert apply_classifier(PLAIN, [SAFE, SEXUAL], route) == Verdict(Action.CONSTRAIN, ("explicit",), PLAIN.version)
+    assert apply_classifier(PLAIN, [SAFE, None], route) == Verdict(Action.REFUSE, ("classifier_failed",), PLAIN.version)
+
+
+def test_the_adult_route_passes_what_is_sexual_and_goes_by_the_rules_where_it_fails() -> None:
+    assert apply_classifier(PLAIN, [SEXUAL, None], ADULT) == PLAIN
+    assert apply_classifier(PLAIN, [SEXUAL], ADULT, treated_as="moderated").action is Action.CONSTRAIN
+    assert apply_classifier(PLAIN, [None], ADULT, treated_as="moderated").action is Action.REFUSE
+
+
+@pytest.mark.parametrize("route", Route)
+def test_other_unsafe_text_is_refused_everywhere_and_so_is_what_nobody_foresaw(route: Route) -> None:
+    assert apply_classifier(PLAIN, [VIOLENT], route).categories == ("classifier: violent",)
+    assert apply_classifier(PLAIN, [UNHEARD], route).categories == ("classifier: something new",)
+    assert apply_classifier(PLAIN, [Classified("unsafe")], route).categories == ("classifier",)
+    mixed = Classified("unsafe", ("Sexual Content or Sexual Acts", "Jailbreak"))
+    assert apply_classifier(PLAIN, [mixed], route).categories == ("classifier: jailbreak",)
+
+
+@pytest.mark.parametrize("route", Route)
+def test_what_this_policy_does_not_decide_passes(route: Route) -> None:
+    assert apply_classifier(PLAIN, [POLITICAL, Classified("controversial", ("Violent",))], route) == PLAIN
+
+
+def test_a_controversial_sexual_text_is_constrained_where_it_is_moderated() -> None:
+    opinion = Classified("controversial", ("Sexual Content or Sexual Acts", "Violent"))
+    assert apply_classifier(PLAIN, [opinion], Route.SCENES).action is Action.CONSTRAIN
+
+
+def test_both_reasons_are_named_when_they_weigh_the_same() -> None:
+    assert apply_classifier(HARD, [VIOLENT], Route.GENERAL).categories == ("animals", "classifier: violent")
+    assert apply_classifier(HARD, [SEXUAL], Route.GENERAL).categories == ("animals",)
+
+
+def test_a_verdict_that_was_joined_is_enforced_like_one_of_the_rules() -> None:
+    plain = ["a woman at a window"]
+    assert enforce(PLAIN, plain, Route.SCENES) is PLAIN
+    with pytest.raises(PolicyBlocked) as caught:
+        enforce(apply_classifier(PLAIN, [None], Route.SCENES), plain, Route.SCENES, stage="classifier")
+    assert caught.value.categories == ("classifier_failed",)
+    assert caught.value.stage == "classifier"
+
+
+@pytest.mark.parametrize(
+    ("lengths", "pieces"),
+    [
+        ([], []),
+        ([10], [10]),
+        ([PIECE_CHARS + 5], [PIECE_CHARS + 5]),
+        ([3_000, 4_999], [8_000]),
+        ([3_000, 5_000], [3_000, 5_000]),
+        ([4_000, 4_000, 4_000], [4_000, 4_000, 4_000]),
+        ([5_000, 10, 10, 5_000], [5_022, 5_000]),
+    ],
+)
+def test_texts_are_joined_as_far_as_a_piece_reaches_and_none_is_lost(lengths: list[int], pieces: list[int]) -> None:
+    texts = [str(place) * length for place, length in enumerate(lengths)]
+    joined = split_for_classifier(texts)
+    assert [len(piece) for piece in joined] == pieces
+    assert "\n".join(joined) == "\n".join(texts)

@@ -1,0 +1,202 @@
+"""The decision: all rules over all texts, the worst wins, and the same text is decided alike on every route."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.texts import ADULTS, HARD, LOOKALIKES
+from core.contracts import Route
+from core.errors import PolicyBlocked
+from core.policy import POLICY_VERSION, ROUTES, Action, Verdict, check, judge
+from core.policy.engine import MAX_TEXT_CHARS, lexicon, treatment_of
+from core.policy.engine import _action as action_of  # the one place where a tier becomes an action
+from core.policy.rules import Lexicon, Rule, _Node
+
+EVERY_TEXT = [
+    *(text for _, text in HARD),
+    *LOOKALIKES,
+    *ADULTS,
+    *(text for rule in lexicon().rules for text in (*rule.refused, *rule.allowed)),
+]
+ADULT = Route.CHAT_1TO1
+MODERATED = [route for route in Route if route is not ADULT]
+
+
+def test_hard_decisions_are_the_same_on_every_route_but_for_minors_on_the_adult_one() -> None:
+    stricter = set()
+    for text in EVERY_TEXT:
+        elsewhere = {judge([text], route).action is Action.REFUSE for route in MODERATED}
+        assert len(elsewhere) == 1
+        here = judge([text], ADULT)
+        if elsewhere != {here.action is Action.REFUSE}:
+            assert here.categories == ("minor_on_adult_route",)
+            stricter.add(text)
+    assert {"a child eating a birthday cake", "she is 15"} <= stricter
+    assert stricter.isdisjoint([*LOOKALIKES, *ADULTS])
+
+
+def test_the_matrix_of_routes_is_the_one_that_was_decided() -> None:
+    assert set(ROUTES) == set(Route)
+    for route in MODERATED:
+        row = ROUTES[route]
+        assert not row.adult_allowed
+        assert not row.refuses_any_minor
+        assert row.picture_check == "fails_closed"
+        assert row.always_constrained
+    row = ROUTES[ADULT]
+    assert row.adult_allowed
+    assert row.refuses_any_minor
+    assert row.picture_check == "reports"
+    assert not row.always_constrained
+
+
+@pytest.mark.parametrize("route", MODERATED)
+@pytest.mark.parametrize("treated_as", [None, "moderated", "adult_allowed"])
+def test_explicit_text_is_constrained_on_a_moderated_route_whatever_is_claimed(route: Route, treated_as: str) -> None:
+    assert judge(["a nude woman"], route, treated_as=treated_as) == Verdict(
+        Action.CONSTRAIN, ("explicit",), POLICY_VERSION
+    )
+
+
+def test_explicit_text_passes_where_adults_are_allowed_and_is_named() -> None:
+    assert judge(["a nude woman"], ADULT) == Verdict(Action.ALLOW, ("explicit",), POLICY_VERSION)
+
+
+def test_the_adult_route_treated_as_moderated_constrains_and_takes_no_minor_still() -> None:
+    assert judge(["a nude woman"], ADULT, treated_as="moderated").action is Action.CONSTRAIN
+    assert judge(["a child with a kite"], ADULT, treated_as="moderated").action is Action.REFUSE
+    assert treatment_of(ADULT, None) == "adult_allowed"
+
+
+def test_the_worst_of_all_rules_wins_in_whatever_order() -> None:
+    texts = ["a nude woman", "a sexy dancer", "bestiality"]
+    assert judge(texts, Route.GENERAL) == judge(texts[::-1], Route.GENERAL)
+    assert judge(texts, Route.GENERAL).categories == ("animals",)
+    assert judge(texts[:2], Route.GENERAL).categories == ("explicit", "suggestive")
+
+
+def test_two_hard_categories_are_both_named_and_sorted() -> None:
+    assert judge(["loli", "bestiality"], Route.GENERAL).categories == ("animals", "sexual_minors")
+
+
+def test_an_age_in_one_message_and_nudity_in_another_meet() -> None:
+    assert judge(["I am 15", "and now nude, please"], Route.SCENES).action is Action.REFUSE
+    assert judge(["I am 25", "and now nude, please"], Route.SCENES).action is Action.CONSTRAIN
+
+
+def test_a_link_does_not_reach_from_one_message_into_the_next() -> None:
+    assert judge(["we had sex with", "a dog on the sofa"], ADULT).action is Action.ALLOW
+
+
+def test_an_exception_excuses_only_the_words_it_touches() -> None:
+    assert judge(["a child sees it with the naked eye"], Route.GENERAL).action is Action.ALLOW
+    assert judge(["a naked child sees it with the naked eye"], Route.GENERAL).action is Action.REFUSE
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["", " \n"]])
+def test_nothing_is_allowed(texts: list[str]) -> None:
+    assert judge(texts, ADULT) == Verdict(Action.ALLOW, (), POLICY_VERSION)
+
+
+def test_a_text_over_the_limit_is_refused_and_not_cut() -> None:
+    assert judge(["a" * MAX_TEXT_CHARS], Route.GENERAL).action is Action.ALLOW
+    assert judge(["a" * (MAX_TEXT_CHARS + 1)], Route.GENERAL) == Verdict(Action.REFUSE, ("too_long",), POLICY_VERSION)
+    assert judge(["a", "b" * 1_000_000], Route.GENERAL).categories == ("too_long",)
+
+
+def test_texts_may_come_from_a_generator() -> None:
+    with pytest.raises(PolicyBlocked):
+        check((text for text in ["bestiality"]), Route.GENERAL)
+
+
+def test_a_refusal_names_categories_and_stage_and_no_word_of_the_text() -> None:
+    with pytest.raises(PolicyBlocked) as caught:
+        check(["Zanzibar bestiality"], Route.SHORTS, stage="request")
+    assert caught.value.categories == ("animals",)
+    assert caught.value.stage == "request"
+    assert caught.value.http_status == 422
+    assert "animals" in caught.value.message
+    assert not {"Zanzibar", "bestiality"} & set(str(caught.value.body()).replace("'", " ").split())
+
+
+def test_a_check_that_passes_returns_the_verdict() -> None:
+    assert check(["a nude woman"], Route.SHORTS).action is Action.CONSTRAIN
+
+
+@pytest.mark.parametrize("tier", ["hard", "unheard-of", ""])
+@pytest.mark.parametrize("route", Route)
+def test_a_tier_that_nobody_foresaw_refuses(tier: str, route: Route) -> None:
+    rule = Rule("r", "c", tier, "-", "together", (), 0, (), ())
+    assert action_of(rule, route, treatment_of(route, None)) is Action.REFUSE
+
+
+def test_the_version_is_made_of_the_rules_content() -> None:
+    number, _, digest = POLICY_VERSION.partition("-")
+    assert number.isdigit()
+    assert len(digest) == 12
+
+
+# ── how concepts combine ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _met(how: str, text: str, within: int = 0) -> bool:
+    from core.policy import engine
+
+    compiled = Lexicon()
+    compiled.add({
+        "linking": ["with", "a"],
+        "concept": {"act": {"words": ["paints"]}, "thing": {"words": ["fence", "old fence"]}},
+        "rule": [
+            {
+                "id": "r", "category": "c", "tier": "hard", "reason": "-", how: [["act"], ["thing"]],
+                "within": within, "refused": [], "allowed": [],
+            }
+        ],
+    })  # fmt: skip
+    return bool(engine.met_in([text], compiled.checked()))
+
+
+@pytest.mark.parametrize(
+    ("text", "linked"),
+    [
+        ("paints fence", True),
+        ("paints a fence", True),
+        ("paints with a fence", True),
+        ("paints with a with a with fence", True),
+        ("paints with a with a with a fence", False),
+        ("paints the fence", False),
+        ("fence paints", False),
+        ("paints a old fence", True),
+        ("a fence", False),
+        ("paints a", False),
+    ],
+)
+def test_linked_concepts_follow_each_other_over_linking_words(text: str, linked: bool) -> None:  # noqa: FBT001 - a table
+    assert _met("linked", text) is linked
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("paints fence", True),
+        ("paints one fence", True),
+        ("paints one two fence", True),
+        ("paints one two three fence", False),
+        ("fence one two paints", True),
+        ("fence one two three paints", False),
+    ],
+)
+def test_near_concepts_have_at_most_two_tokens_between_in_either_order(text: str, near: bool) -> None:  # noqa: FBT001 - a table
+    assert _met("near", text, within=2) is near
+
+
+def test_together_needs_every_group_somewhere() -> None:
+    assert _met("together", "fence one two three four five six paints")
+    assert not _met("together", "fence")
+
+
+def test_a_stem_meets_what_begins_with_all_of_its_letters() -> None:
+    root = _Node()
+    root.child("schul*").meets.add(("school", False))
+    met = {word: [node.meets for node in root.step([word])] for word in ("schule", "schul", "schuh")}
+    assert met == {"schule": [{("school", False)}], "schul": [{("school", False)}], "schuh": []}

@@ -1,0 +1,96 @@
+"""Every rule is tested by its own examples, and the project's lists by all rules."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.texts import ADULTS, HARD, LOOKALIKES
+from core.contracts import Route
+from core.errors import Misconfigured
+from core.policy import Action, judge
+from core.policy.engine import lexicon, rules_met
+from core.policy.rules import Lexicon, Rule
+
+RULES = lexicon().rules
+REFUSED = [pytest.param(rule, text, id=f"{rule.id}: {text}") for rule in RULES for text in rule.refused]
+ALLOWED = [pytest.param(rule, text, id=f"{rule.id}: {text}") for rule in RULES for text in rule.allowed]
+
+
+@pytest.mark.parametrize(("rule", "text"), REFUSED)
+def test_a_rule_meets_its_own_examples(rule: Rule, text: str) -> None:
+    assert rule.id in {met.id for met in rules_met([text])}
+
+
+@pytest.mark.parametrize(("rule", "text"), ALLOWED)
+def test_a_rule_leaves_its_counterexamples_alone(rule: Rule, text: str) -> None:
+    assert rule.id not in {met.id for met in rules_met([text])}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_a_rule_says_why_and_shows_both_sides(rule: Rule) -> None:
+    assert len(rule.reason) > 20
+    assert rule.refused
+    assert len(rule.allowed) >= 2
+    assert rule.tier in {"hard", "minor", "soft", "anchor", "caption"}
+
+
+@pytest.mark.parametrize("text", LOOKALIKES)
+def test_an_ordinary_text_is_refused_on_no_route_and_constrained_on_none(text: str) -> None:
+    assert {judge([text], route).action for route in Route} == {Action.ALLOW}
+
+
+@pytest.mark.parametrize("text", ADULTS)
+def test_adults_in_private_are_refused_nowhere_and_dressed_where_that_is_the_rule(text: str) -> None:
+    assert judge([text], Route.CHAT_1TO1).action is Action.ALLOW
+    assert judge([text], Route.GENERAL).action in {Action.CONSTRAIN, Action.ALLOW}
+    assert judge([text], Route.CHAT_1TO1, treated_as="moderated").action is not Action.REFUSE
+
+
+@pytest.mark.parametrize(("category", "text"), HARD)
+def test_a_hard_text_is_refused_on_every_route_by_its_category(category: str, text: str) -> None:
+    for route in Route:
+        verdict = judge([text], route)
+        assert verdict.action is Action.REFUSE
+        assert category in verdict.categories
+
+
+def test_the_list_of_ordinary_texts_is_long_enough_and_repeats_nothing() -> None:
+    assert len(LOOKALIKES) >= 200
+    assert len(set(LOOKALIKES)) == len(LOOKALIKES)
+
+
+def test_rule_ids_are_unique() -> None:
+    assert len({rule.id for rule in RULES}) == len(RULES)
+
+
+# ── what a file may not hold ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _compiled(**content: object) -> Lexicon:
+    compiled = Lexicon()
+    compiled.add(content)
+    return compiled.checked()
+
+
+def test_a_rule_over_an_unknown_concept_is_named() -> None:
+    rule = {"id": "r", "category": "c", "tier": "hard", "reason": "-", "together": [["nothing"]]}
+    with pytest.raises(Misconfigured, match="'r' names the concept 'nothing'"):
+        _compiled(rule=[{**rule, "refused": [], "allowed": []}])
+
+
+@pytest.mark.parametrize("ways", [{}, {"together": [["a"]], "near": [["a"], ["a"]]}])
+def test_a_rule_that_combines_in_no_way_or_in_two_is_named(ways: dict[str, object]) -> None:
+    rule = {"id": "r", "category": "c", "tier": "hard", "reason": "-", "refused": [], "allowed": [], **ways}
+    with pytest.raises(Misconfigured, match="'r' needs one of"):
+        _compiled(concept={"a": {"words": ["x"]}}, rule=[rule])
+
+
+@pytest.mark.parametrize("pattern", ["(a (b|c))", "(a", "a)"])
+def test_choices_that_are_nested_or_open_are_refused(pattern: str) -> None:
+    with pytest.raises(Misconfigured, match="nests its choices"):
+        _compiled(concept={"a": {"words": [pattern]}})
+
+
+def test_an_empty_phrase_is_refused() -> None:
+    with pytest.raises(Misconfigured, match="'a' holds an empty phrase"):
+        _compiled(concept={"a": {"words": ["(|b)"]}})

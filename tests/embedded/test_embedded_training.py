@@ -1,0 +1,79 @@
+"""What the embedded models are trained on is what the product computes, position for position."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from core.backends.vision import Reader
+from core.prompts.questions import QUESTIONS
+from embedded.training.qwen2vl import Asked, Curriculum, new_model, new_processor
+from embedded.training.ship import WEIGHTS
+from embedded.training.tokenizer import load_tokenizer
+from embedded.training.zimage import Painter, _weights_of_places, noise_levels
+
+
+@pytest.fixture(scope="module")
+def tokenizer_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    load_tokenizer(folder)
+    return folder
+
+
+def test_questions_packed_for_training_give_the_readers_own_logits(tokenizer_folder) -> None:
+    processor = new_processor(tokenizer_folder)
+    model = new_model(processor).eval()
+    pixels = np.random.default_rng(1).integers(0, 256, (112, 112, 3), np.uint8)
+    with torch.inference_mode():
+        asked = Asked(model, processor)
+        packed = asked.logits(pixels[None], asked.seen(pixels[None]), list(range(len(QUESTIONS))))[0]
+    alone = Reader(model, processor).logits(Image.fromarray(pixels))
+    assert torch.allclose(packed, alone, atol=1e-4)
+
+
+def test_captions_in_training_are_what_the_pipeline_reads(tokenizer_folder) -> None:
+    tokenizer = load_tokenizer(tokenizer_folder)
+    painter = Painter(len(tokenizer)).eval()
+    ids = torch.tensor([tokenizer("A portrait of a woman with red hair.")["input_ids"]])
+    with torch.inference_mode():
+        [told] = painter.told(ids, [ids.shape[1]])
+        read = painter.encoder(input_ids=ids, output_hidden_states=True).hidden_states[-2][0]
+    assert torch.allclose(told, read, atol=1e-5)
+
+
+def test_noise_levels_lean_to_the_noisy_side_as_the_samplers_do() -> None:
+    torch.manual_seed(0)
+    levels = noise_levels(20_000)
+    assert levels.min() > 0
+    assert levels.max() < 1
+    assert 0.7 < levels.median() < 0.8
+
+
+def test_questions_that_are_answered_wrongly_are_asked_more_often() -> None:
+    curriculum, asked = Curriculum(random.Random(0)), Counter[int]()
+    for _ in range(400):
+        chosen = curriculum.chosen(3)
+        assert len(set(chosen)) == 3
+        curriculum.heard(chosen, [0.2 if place == 1 else 1.0 for place in chosen])
+        asked.update(chosen)
+    assert asked.most_common(1)[0][0] == 1
+    assert min(asked[place] for place in range(len(QUESTIONS))) > 20
+
+
+def test_a_mistake_where_the_face_is_counts_more_and_the_whole_is_of_the_usual_size() -> None:
+    weights = _weights_of_places()
+    assert weights.mean().item() == pytest.approx(1)
+    assert weights[2, 8] == pytest.approx(4 * weights[0, 0])
+    assert weights[8, 8] == pytest.approx(12 * weights[0, 0])
+
+
+def test_shipped_weights_do_not_say_where_they_were_made() -> None:
+    configs = [*WEIGHTS.rglob("*.json")]
+    assert len(configs) > 8
+    for config in configs:
+        assert "_name_or_path" not in config.read_text(encoding="utf-8")

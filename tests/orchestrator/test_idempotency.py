@@ -1,0 +1,208 @@
+"""Capacity, the retry budget, idempotency and GPU seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+
+import pytest
+
+from core.contracts import ImageGen, ModelInfo, PolicyReport, Result, Route, StageRecord
+from core.errors import AlreadyRunning, IdempotencyMismatch, QueueFull, StageFailed
+from orchestrator.capacity import Capacity, GpuSeconds, RetryBudget
+from orchestrator.idempotency import InMemoryIdempotency
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def request(prompt: str = "a lighthouse", **more: object) -> ImageGen:
+    return ImageGen.model_validate({"task": "imagegen", "prompt": prompt, "idempotency_key": "k", **more})
+
+
+def result(seed: int = 1, image: str = "aGVsbG8=") -> Result:
+    return Result(
+        request_id=None, task=Route.GENERAL, prompt_used="p", seed=seed, width=16, height=16, image_format="png",
+        image_base64=image, model=ModelInfo(name="m", revision="0", profile="none"), trace_id="t",
+        policy=PolicyReport(version="1", verdict="allowed", treated_as="moderated"),
+    )  # fmt: skip
+
+
+def gives(answer: Result, asked: list[int] | None = None) -> Callable[[], Awaitable[Result]]:
+    async def run() -> Result:
+        if asked is not None:
+            asked.append(1)
+        return answer
+
+    return run
+
+
+# ── capacity ──
+
+
+def test_full_route_refuses_and_a_free_place_is_taken() -> None:
+    capacity = Capacity(2, retry_after_cap_ms=30_000)
+    with capacity.place():
+        with capacity.place(), pytest.raises(QueueFull), capacity.place():
+            pass
+        with capacity.place():
+            pass
+
+
+def test_retry_after_is_the_time_between_two_ends() -> None:
+    clock = Clock()
+    capacity = Capacity(9, retry_after_cap_ms=30_000, clock=clock)
+    assert capacity.retry_after_ms() == 2_000
+    for _ in range(5):
+        with capacity.place():
+            clock.now += 3
+    assert capacity.retry_after_ms() == 3_000
+
+
+def test_retry_after_forgets_what_was_a_minute_ago_and_keeps_its_bounds() -> None:
+    clock = Clock()
+    capacity = Capacity(999, retry_after_cap_ms=5_000, clock=clock)
+    with ExitStack() as places:
+        for _ in range(50):
+            places.enter_context(capacity.place())
+    assert capacity.retry_after_ms() == 100
+    clock.now += 61
+    with capacity.place():
+        pass
+    clock.now += 30
+    with capacity.place():
+        pass
+    assert capacity.retry_after_ms() == 5_000
+
+
+def test_place_of_a_failed_request_is_free_again() -> None:
+    capacity = Capacity(1, retry_after_cap_ms=30_000)
+    with pytest.raises(StageFailed), capacity.place():
+        raise StageFailed("no")
+    with capacity.place():
+        pass
+
+
+# ── retry budget ──
+
+
+def test_retries_are_a_share_of_first_attempts_after_those_in_hand() -> None:
+    budget = RetryBudget(0.25, reserve=2)
+    assert [budget.another() for _ in range(3)] == [True, True, False]
+    for _ in range(8):
+        budget.first()
+    assert [budget.another() for _ in range(3)] == [True, True, False]
+
+
+def test_long_calm_does_not_save_up_a_storm() -> None:
+    budget = RetryBudget(1.0, reserve=1)
+    for _ in range(10_000):
+        budget.first()
+    assert sum(budget.another() for _ in range(10_000)) == 10
+
+
+def test_budget_of_nothing_allows_nothing() -> None:
+    assert not RetryBudget(0).another()
+
+
+# ── idempotency ──
+
+
+async def test_same_key_runs_once_and_is_answered_alike() -> None:
+    answers, asked = InMemoryIdempotency(keep_s=60), []
+    first = await answers.once("k", request(), gives(result(), asked))
+    assert await answers.once("k", request(request_id="another-name"), gives(result(2), asked)) is first
+    assert len(asked) == 1
+
+
+async def test_key_of_another_request_is_refused_while_it_runs_and_after() -> None:
+    answers, go = InMemoryIdempotency(keep_s=60), asyncio.Event()
+
+    async def slow() -> Result:
+        await go.wait()
+        return result()
+
+    first = asyncio.create_task(answers.once("k", request(), slow))
+    await asyncio.sleep(0)
+    with pytest.raises(AlreadyRunning):
+        await answers.once("k", request(), gives(result()))
+    with pytest.raises(IdempotencyMismatch):
+        await answers.once("k", request("else"), gives(result()))
+    go.set()
+    await first
+    with pytest.raises(IdempotencyMismatch):
+        await answers.once("k", request("else"), gives(result()))
+
+
+async def test_of_many_at_once_one_runs() -> None:
+    answers, asked = InMemoryIdempotency(keep_s=60), []
+
+    async def slow() -> Result:
+        asked.append(1)
+        await asyncio.sleep(0.01)
+        return result()
+
+    ends = await asyncio.gather(*(answers.once("k", request(), slow) for _ in range(20)), return_exceptions=True)
+    assert len(asked) == 1
+    assert sum(isinstance(end, AlreadyRunning) for end in ends) == 19
+
+
+@pytest.mark.parametrize("error", [StageFailed("no"), asyncio.CancelledError()])
+async def test_failed_or_cancelled_request_frees_its_key(error: BaseException) -> None:
+    answers = InMemoryIdempotency(keep_s=60)
+
+    async def fails() -> Result:
+        raise error
+
+    with pytest.raises(type(error)):
+        await answers.once("k", request(), fails)
+    assert await answers.once("k", request("else"), gives(result())) == result()
+
+
+async def test_kept_answer_expires() -> None:
+    clock, asked = Clock(), []
+    answers = InMemoryIdempotency(keep_s=60, clock=clock)
+    await answers.once("k", request(), gives(result(), asked))
+    clock.now += 61
+    await answers.once("k", request("else"), gives(result(), asked))
+    assert len(asked) == 2
+
+
+async def test_kept_bytes_are_bounded_and_the_oldest_go_first() -> None:
+    answers, asked = InMemoryIdempotency(keep_s=60, max_bytes=30_000), []
+    for key in "abc":
+        await answers.once(key, request(), gives(result(image="x" * 8_000), asked))
+    await answers.once("c", request(), gives(result(), asked))
+    assert len(asked) == 3
+    await answers.once("a", request(), gives(result(), asked))
+    assert len(asked) == 4
+
+
+async def test_answer_larger_than_all_room_pushes_nothing_out() -> None:
+    answers, asked = InMemoryIdempotency(keep_s=60, max_bytes=30_000), []
+    await answers.once("small", request(), gives(result(), asked))
+    await answers.once("huge", request(), gives(result(image="x" * 40_000), asked))
+    await answers.once("small", request(), gives(result(), asked))
+    assert len(asked) == 2
+
+
+# ── GPU seconds ──
+
+
+def test_gpu_seconds_are_each_jobs_own_part_and_counted_by_route() -> None:
+    seconds = GpuSeconds()
+
+    def record(share_ms: int | None) -> StageRecord:
+        return StageRecord(
+            stage="generate", task="generate", endpoint_id="e", started_ms=0, wall_ms=1, device_ms=1000,
+            share_ms=share_ms, batch_size=4,
+        )  # fmt: skip
+
+    assert seconds.add(Route.GENERAL, (record(250), record(500))) == 0.75
+    seconds.add(Route.SHORTS, (record(None), record(200)))
+    assert seconds.by_route() == {"imagegen": 0.75, "chat/shorts/generate": 0.2}

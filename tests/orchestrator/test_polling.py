@@ -1,0 +1,73 @@
+"""When a job is asked after, and how often an endpoint is asked at all."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.polling import HELD_MS, PollRateLimiter, StageDurations, wait_s
+
+
+def history(*took_s: float) -> StageDurations:
+    made = StageDurations()
+    for seconds in took_s:
+        made.add(seconds)
+    return made
+
+
+def test_unknown_stage_is_asked_after_ever_more_rarely() -> None:
+    waits = [wait_s(StageDurations(), elapsed) for elapsed in (0.0, 1.0, 3.0, 60.0)]
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1]) == (0.005, 0.5)
+
+
+def test_known_stage_is_hardly_asked_before_its_end_and_often_at_it() -> None:
+    known = history(*[1.3] * 10)
+    asked, elapsed = [], 0.0
+    while elapsed < 1.3:
+        elapsed += wait_s(known, elapsed)
+        asked.append(elapsed)
+    assert len(asked) <= 6
+    assert elapsed - 1.3 < 0.016
+
+
+def test_stage_that_spreads_is_asked_earlier() -> None:
+    assert history(1, 2, 1, 2, 1, 2).early_s < history(*[1.5] * 6).early_s - 0.2
+
+
+def test_one_lucky_run_does_not_count_for_ever() -> None:
+    known = history(0.1, *[10.0] * 300)
+    assert known.shortest_s is not None
+    assert known.shortest_s > 9
+
+
+@given(st.lists(st.floats(-1e6, 1e6), max_size=30), st.floats(0, 1e6))
+def test_wait_is_always_within_its_bounds(took: list[float], elapsed: float) -> None:
+    assert 0.005 <= wait_s(history(*took), elapsed) <= 0.5
+
+
+@given(st.lists(st.floats(0, 3), min_size=1, max_size=300), st.integers(1, 50), st.integers(1, 50))
+def test_quota_holds_in_every_window(pauses: list[float], per_s: int, burst: int) -> None:
+    now = 0.0
+    quota = PollRateLimiter(per_s, burst, clock=lambda: now)
+    turns = []
+    for pause in pauses:
+        now += pause
+        turns.append(now + quota.turn_s())
+    for start in turns:
+        assert sum(start <= turn < start + 10 for turn in turns) <= burst + 10 * per_s + 1
+    assert turns == sorted(turns)
+
+
+def test_unused_quota_costs_no_wait() -> None:
+    now = 0.0
+    quota = PollRateLimiter(10, 5, clock=lambda: now)
+    assert [quota.turn_s() for _ in range(5)] == [0.0] * 5
+    assert quota.turn_s() > 0
+
+
+def test_the_answer_is_held_where_jobs_have_mostly_ended_within_what_the_platform_waits() -> None:
+    assert StageDurations().held_ms is None
+    assert history(*[0.4] * 5).held_ms == HELD_MS
+    assert history(*[0.95] * 5).held_ms is None
+    assert history(0.1, 2.0, 0.1, 2.0, 0.1).held_ms is None
