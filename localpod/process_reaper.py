@@ -1,4 +1,4 @@
-"""Kills a localpod's workers when it dies, however it dies: run as `python process_reaper.py MARK`, with a pipe as stdin.
+"""Kill the workers of a localpod that has ended in any way. Run as `python process_reaper.py MARK`, a pipe as stdin.
 
 localpod writes `+PGID` and `-PGID` lines; the pipe's end means that localpod is gone. A worker's heartbeat is a
 process of its own, so groups are killed, not processes; where /proc exists, whatever still carries MARK in its
