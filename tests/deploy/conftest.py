@@ -2,11 +2,11 @@ from collections.abc import Iterator
 
 import pytest
 import stamina
-from standin import KEY, StandIn, running
 
 from core.settings import ROOT, load_endpoints
 from deploy.api import Api
 from deploy.desired_state import Images, Wanted, wanted
+from tests.deploy.standin import KEY, StandIn, running
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """`apply` makes RunPod what the file says, once, and goes on where it stopped. The API is the stand-in's."""
 
 import pytest
-from standin import KEY, Fault, StandIn
 
 from core.settings import ROOT, Pool, load_endpoints
 from deploy.api import Api, ApiError, RateLimited, ServerFailed, Unreachable
 from deploy.apply import Step, Stopped, apply, destroy
 from deploy.desired_state import Images, Wanted, wanted
 from deploy.plan import Kind, make_plan
+from tests.deploy.standin import KEY, Fault, StandIn
 
 QUOTA = 5
 

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from standin import KEY, Fault, StandIn
 from typer.testing import CliRunner, Result
 
 from deploy.__main__ import app
+from tests.deploy.standin import KEY, Fault, StandIn
 
 RELEASE = ["--registry", "ghcr.io/acme", "--tag", "1.2.3"]
 

@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from standin import Fault, StandIn
 
 from deploy.api import Api, ServerFailed
 from deploy.apply import apply
 from deploy.desired_state import Wanted
 from deploy.doctor import Finding, Level, examine
 from deploy.plan import make_plan
+from tests.deploy.standin import Fault, StandIn
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import httpx
 import pytest
 import pytest_asyncio
-from handworker import Hand, by_hand, pids, stock, until
 
 from localpod import Localpod, LocalpodThread, Options, WorkerTimes
+from tests.localpod.handworker import Hand, by_hand, pids, stock, until
 
 
 @pytest_asyncio.fixture

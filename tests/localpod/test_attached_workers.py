@@ -3,11 +3,11 @@
 import httpx
 import pytest
 import pytest_asyncio
-from handworker import Hand, by_hand, status, submit
 from typer.testing import CliRunner
 
 from localpod import Localpod, Options
 from localpod.__main__ import app
+from tests.localpod.handworker import Hand, by_hand, status, submit
 
 
 @pytest_asyncio.fixture

@@ -4,9 +4,9 @@ import asyncio
 
 import httpx
 import pytest
-from handworker import by_hand, status, submit
 
 from localpod import Localpod, Options
+from tests.localpod.handworker import by_hand, status, submit
 
 
 async def test_run_answers_at_once_and_status_follows_the_job_to_its_end(http, hand):

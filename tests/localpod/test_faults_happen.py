@@ -5,9 +5,9 @@ import time
 
 import httpx
 import pytest
-from handworker import Hand, by_hand, pids, status, stock, submit, until
 
 from localpod import Fault, FaultKind, Localpod, Options
+from tests.localpod.handworker import Hand, by_hand, pids, status, stock, submit, until
 
 
 def fault(kind, **fields):

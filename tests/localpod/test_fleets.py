@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
-from handworker import SLEEPER, Hand, pids, status, stock, submit, until
 
 from localpod import LocalEndpoint, Localpod, Options, Scaler, WorkerTimes
+from tests.localpod.handworker import SLEEPER, Hand, pids, status, stock, submit, until
 
 
 @pytest_asyncio.fixture

@@ -2,7 +2,8 @@
 
 import pytest_asyncio
 from aiohttp import web
-from handworker import submit, until
+
+from tests.localpod.handworker import submit, until
 
 
 @pytest_asyncio.fixture

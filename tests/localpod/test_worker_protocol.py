@@ -6,7 +6,8 @@ import signal
 import socket
 
 import pytest
-from handworker import pids, status, submit, until
+
+from tests.localpod.handworker import pids, status, submit, until
 
 
 async def test_a_batch_holds_what_waits_up_to_its_size(http, hand):

@@ -4,11 +4,11 @@ import asyncio
 import json
 
 import pytest
-from handplatform import SETTINGS, Bench, a_while, until
 
 from core.errors import DeviceLost, Internal, InvalidRequest
 from core.worker.job import Reply
 from core.worker.platform import NotDelivered, Throttling, Unreachable
+from tests.worker.handplatform import SETTINGS, Bench, a_while, until
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import until
 
 from localpod import Fault, FaultKind
+from tests.worker.conftest import until
 
 LARGE = 9_400_000
 

@@ -14,9 +14,9 @@ from urllib.parse import parse_qs, urlparse
 
 import httpx
 import pytest
-from conftest import TIMED, until
 
 from localpod import LocalEndpoint, LocalpodThread, Options, Scaler
+from tests.worker.conftest import TIMED, until
 
 LOADING = {"TIMED_LOAD_S": "60"}
 
