@@ -1,11 +1,12 @@
-"""Locks what pyproject.toml asks for: requirements/*.txt, one for each image and one for development.
+"""Lock the dependencies that pyproject.toml declares: requirements/*.txt, one per image and one for development.
 
     python -m tools.lock              resolve again, keeping the pins that still fit
     python -m tools.lock --upgrade    resolve again, newest versions
-    python -m tools.lock --check      say what is out of date; needs no network, exit status 1 if anything is
+    python -m tools.lock --check      report what is out of date; needs no network, exit status 1 if anything is
 
-Development is resolved first and constrains the images, so that an image holds the versions that were tested. The
-locks are for CPython 3.11 on x86-64 Linux, the machine of the images; each names every file by SHA-256 and no index.
+Development is resolved first, for every platform in `ENVIRONMENTS`, and constrains the images, so that an image holds
+the versions that were tested. The images' locks are for CPython 3.11 on x86-64 Linux. Each lock names every file by
+SHA-256 and no index.
 
 May import: nothing of the project.
 """
@@ -15,14 +16,17 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -30,16 +34,46 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = "3.11"
 PLATFORM = "x86_64-manylinux_2_28"
 LOCKS = ("dev", "orchestrator", "selfie", "zimage", "llm")
+PYTHONS = ("3.11", "3.12")
+PLATFORMS = {
+    "x86_64-manylinux_2_28": ("linux", "x86_64"),
+    "aarch64-manylinux_2_28": ("linux", "aarch64"),
+    "aarch64-apple-darwin": ("darwin", "arm64"),
+}
+"""Where development works: uv's name of the platform → `sys_platform` and `platform_machine`."""
+MACOS = "14.0"
+"""The oldest macOS for which every package has a wheel."""
 
 _PIN = re.compile(
-    r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+)(?P<hashes>( \\\n +--hash=sha256:[0-9a-f]{64})+)$", re.MULTILINE
+    r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)(?: ; (?P<marker>[^\\\n]+?))?"
+    r"(?P<hashes>( \\\n +--hash=sha256:[0-9a-f]{64})+)$\n?",
+    re.MULTILINE,
 )
 _INPUTS = re.compile(r"^# Inputs: sha256:([0-9a-f]{64})$", re.MULTILINE)
 
 
+def environment(platform: str, python: str) -> dict[str, str]:
+    """The marker variables of CPython `python` on `platform`."""
+    system, machine = PLATFORMS[platform]
+    return {
+        "implementation_name": "cpython",
+        "os_name": "posix",
+        "platform_machine": machine,
+        "platform_python_implementation": "CPython",
+        "platform_system": {"linux": "Linux", "darwin": "Darwin"}[system],
+        "python_full_version": f"{python}.0",
+        "python_version": python,
+        "sys_platform": system,
+    }
+
+
+ENVIRONMENTS = [environment(platform, python) for platform, python in product(PLATFORMS, PYTHONS)]
+IMAGE = environment(PLATFORM, PYTHON)
+
+
 @dataclass(frozen=True)
 class Project:
-    """What pyproject.toml declares."""
+    """The dependencies that pyproject.toml declares."""
 
     name: str
     dependencies: tuple[str, ...]
@@ -52,14 +86,14 @@ class Project:
         return cls(table["name"], tuple(table["dependencies"]), extras)
 
     def inputs(self, extra: str) -> tuple[str, ...]:
-        """Every requirement that installing `extra` declares, the extras it names in turn included."""
+        """Every requirement that installing `extra` declares, including the extras that it names."""
         return tuple(sorted({*self.dependencies, *self._of(extra)}))
 
     def _of(self, extra: str) -> Iterator[str]:
         for line in self.extras[extra]:
-            wanted = Requirement(line)
-            if canonicalize_name(wanted.name) == self.name:
-                for other in sorted(wanted.extras):
+            required = Requirement(line)
+            if canonicalize_name(required.name) == self.name:
+                for other in sorted(required.extras):
                     yield from self._of(other)
             else:
                 yield line
@@ -69,30 +103,49 @@ def fingerprint(inputs: tuple[str, ...]) -> str:
     return hashlib.sha256(json.dumps([PYTHON, PLATFORM, *inputs]).encode()).hexdigest()
 
 
-def pins(text: str) -> dict[str, str]:
-    """Name → version, of the lines that carry at least one hash."""
-    return {canonicalize_name(found["name"]): found["version"] for found in _PIN.finditer(text)}
+def pins(text: str, env: dict[str, str] = IMAGE) -> dict[str, str]:
+    """Name → version of the packages that are installed in `env`; only lines with at least one hash count."""
+    return {
+        canonicalize_name(found["name"]): found["version"]
+        for found in _PIN.finditer(text)
+        if _applies(found["marker"], env)
+    }
+
+
+def _applies(marker: str | None, env: dict[str, str]) -> bool:
+    return marker is None or Marker(marker).evaluate(env)
+
+
+def without_foreign_pins(text: str) -> str:
+    """`text` without the packages that no environment of `ENVIRONMENTS` installs."""
+    return _PIN.sub(lambda found: found[0] if any(_applies(found["marker"], env) for env in ENVIRONMENTS) else "", text)
 
 
 def complaints(extra: str, text: str, project: Project, dev: dict[str, str]) -> Iterator[str]:
-    """What is wrong with the lock `text` of `extra`, in sentences."""
-    inputs, locked = project.inputs(extra), pins(text)
+    """Every fault of the lock `text` of `extra`, in sentences. `dev` holds the pins of development."""
+    inputs = project.inputs(extra)
     found = _INPUTS.search(text)
     if found is None or found[1] != fingerprint(inputs):
         yield "was made from other dependencies than pyproject.toml declares today"
-    for line in inputs:
-        wanted = Requirement(line)
-        version = locked.get(canonicalize_name(wanted.name))
-        if version is None or not wanted.specifier.contains(version, prereleases=True):
-            yield f"has {version or 'nothing'} where `{line}` is asked for"
-    loose = [line for line in text.splitlines() if re.match(r"[A-Za-z0-9]", line) and "==" not in line]
-    if loose or len(locked) != len(re.findall(r"^[A-Za-z0-9]", text, re.MULTILINE)):
+    for env in ENVIRONMENTS if extra == "dev" else [IMAGE]:
+        yield from _missing(inputs, pins(text, env), env)
+    if len(list(_PIN.finditer(text))) != len(re.findall(r"^[A-Za-z0-9]", text, re.MULTILINE)):
         yield "has a line without an exact version or without a hash"
     if re.search(r"^-|://", text, re.MULTILINE):
         yield "names an index or an address"
-    for name, version in locked.items():
+    for name, version in pins(text).items():
         if dev.get(name) != version:
             yield f"has {name} {version}, development has {dev.get(name, 'none')}"
+
+
+def _missing(inputs: tuple[str, ...], locked: dict[str, str], env: dict[str, str]) -> Iterator[str]:
+    for line in inputs:
+        required = Requirement(line)
+        if required.marker is not None and not required.marker.evaluate(env):
+            continue
+        version = locked.get(canonicalize_name(required.name))
+        if version is None or not required.specifier.contains(version, prereleases=True):
+            yield f"has {version or 'nothing'} where `{line}` is asked for"
 
 
 def check(folder: Path, project: Project) -> list[str]:
@@ -110,37 +163,44 @@ def _read(path: Path) -> str:
 
 
 def resolve(extra: str, folder: Path, project: Project, *, upgrade: bool) -> None:
-    """Writes the lock of `extra`. Raises `CalledProcessError` where uv finds no solution; uv has said why."""
+    """Write the lock of `extra`. Raises `CalledProcessError` where uv finds no solution; uv has said why."""
     lock = folder / f"{extra}.txt"
-    command = [
-        sys.executable,
-        "-m",
-        "uv",
-        "pip",
-        "compile",
-        "-",
-        "--quiet",
-        "--generate-hashes",
-        "--no-emit-index-url",
-        "--no-header",
-    ]
-    command += ["--no-annotate", "--python-version", PYTHON, "--python-platform", PLATFORM, "--output-file", str(lock)]
+    where = ["--universal"]
     if extra != "dev":
-        command += ["--constraint", str(folder / "dev.txt")]
-    if upgrade:
-        command += ["--upgrade"]
+        where = ["--python-platform", PLATFORM, "--constraint", str(folder / "dev.txt")]
     inputs = project.inputs(extra)
-    subprocess.run(command, input="\n".join(inputs), text=True, check=True, cwd=ROOT)  # noqa: S603 (fixed words only)
+    options = ["--generate-hashes", "--python-version", PYTHON, "--output-file", str(lock), *where]
+    _compile(["-", *options, *(["--upgrade"] if upgrade else [])], given="\n".join(inputs))
+    kind = "every platform of tools/lock.py" if extra == "dev" else f"CPython {PYTHON} on x86-64 Linux"
     head = (
-        f"# {extra}: CPython {PYTHON} on x86-64 Linux. Made by `python -m tools.lock` from pyproject.toml.\n"
+        f"# {extra}: {kind}. Made by `python -m tools.lock` from pyproject.toml.\n"
         f"# Inputs: sha256:{fingerprint(inputs)}\n"
     )
-    lock.write_text(head + lock.read_text(encoding="utf-8"), encoding="utf-8")
+    lock.write_text(head + without_foreign_pins(lock.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def require_wheels(lock: Path) -> None:
+    """Raise `CalledProcessError` where a package of `lock` has no wheel for a platform; uv has said which."""
+    for platform, python in product(PLATFORMS, PYTHONS):
+        where = ["--python-platform", platform, "--python-version", python]
+        _compile([str(lock), *where, "--only-binary", ":all:", "--output-file", os.devnull])
+
+
+def _compile(arguments: list[str], given: str | None = None) -> None:
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
+    subprocess.run(  # noqa: S603 (fixed words only)
+        [*command, "--no-emit-index-url", *arguments],
+        input=given,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "MACOSX_DEPLOYMENT_TARGET": MACOS},
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.lock", description="Locks what pyproject.toml asks for.")
-    parser.add_argument("--check", action="store_true", help="say what is out of date and change nothing")
+    parser = argparse.ArgumentParser(prog="python -m tools.lock", description="Lock the declared dependencies.")
+    parser.add_argument("--check", action="store_true", help="report what is out of date and change nothing")
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions that fit")
     arguments = parser.parse_args(argv)
     folder, project = ROOT / "requirements", Project.read()
@@ -148,11 +208,12 @@ def main(argv: list[str] | None = None) -> int:
         folder.mkdir(exist_ok=True)
         for extra in LOCKS:
             resolve(extra, folder, project, upgrade=arguments.upgrade)
+        require_wheels(folder / "dev.txt")
     found = check(folder, project)
     for sentence in found:
         print(sentence, file=sys.stderr)
     if found and arguments.check:
-        print("`python -m tools.lock` makes them again.", file=sys.stderr)
+        print("Run `python -m tools.lock` to make them again.", file=sys.stderr)
     return 1 if found else 0
 
 

@@ -1,10 +1,22 @@
-"""The requirement locks fit pyproject.toml, and each way in which one could be wrong is told."""
+"""The requirement locks fit pyproject.toml, and every fault of a lock is reported."""
 
 from pathlib import Path
 
 import pytest
 
-from tools.lock import LOCKS, ROOT, Project, check, complaints, fingerprint, pins
+from tools.lock import (
+    ENVIRONMENTS,
+    LOCKS,
+    PLATFORMS,
+    ROOT,
+    Project,
+    check,
+    complaints,
+    environment,
+    fingerprint,
+    pins,
+    without_foreign_pins,
+)
 
 SHA = "0" * 64
 PROJECT = Project("img-pod", ("httpx>=0.28",), {"llm": ("numpy>=1.26,<2",), "dev": ("img-pod[llm]", "pytest")})
@@ -28,7 +40,7 @@ def test_an_extra_that_names_another_takes_its_requirements() -> None:
     assert PROJECT.inputs("dev") == ("httpx>=0.28", "numpy>=1.26,<2", "pytest")
 
 
-def test_a_true_lock_has_no_complaints() -> None:
+def test_correct_lock_has_no_complaints() -> None:
     assert list(complaints("llm", lock_of("httpx==0.28.1", "numpy==1.26.4", inputs=LLM), PROJECT, DEV)) == []
 
 
@@ -47,11 +59,11 @@ def test_a_true_lock_has_no_complaints() -> None:
         ("", "has nothing where `httpx"),
     ],
 )
-def test_a_wrong_lock_is_told(text: str, complaint: str) -> None:
+def test_wrong_lock_is_reported(text: str, complaint: str) -> None:
     assert any(complaint in sentence for sentence in complaints("llm", text, PROJECT, DEV))
 
 
-def test_a_missing_lock_is_told(tmp_path: Path) -> None:
+def test_missing_lock_is_reported(tmp_path: Path) -> None:
     assert any(
         sentence.startswith(f"{tmp_path.name}/llm.txt has nothing") for sentence in check(tmp_path, Project.read())
     )
@@ -76,3 +88,42 @@ def test_only_the_headless_opencv_is_ever_installed() -> None:
 def test_the_orchestrator_holds_nothing_that_runs_a_model() -> None:
     locked = pins((ROOT / "requirements" / "orchestrator.txt").read_text())
     assert not {"torch", "transformers", "diffusers", "onnxruntime", "numpy"} & set(locked)
+
+
+DEVELOPMENT = (ROOT / "requirements" / "dev.txt").read_text()
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12"])
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_development_lock_pins_every_requirement_on_every_platform(platform: str, python: str) -> None:
+    locked = pins(DEVELOPMENT, environment(platform, python))
+
+    assert {"torch", "transformers", "diffusers", "onnxruntime", "pytest"} <= set(locked)
+
+
+@pytest.mark.parametrize("platform", sorted(set(PLATFORMS) - {"x86_64-manylinux_2_28"}))
+def test_cuda_is_installed_on_x86_64_linux_only(platform: str) -> None:
+    cuda = {name for name in pins(DEVELOPMENT) if name.startswith(("nvidia-", "cuda-", "triton"))} - {"nvidia-ml-py"}
+
+    assert cuda
+    assert not cuda & set(pins(DEVELOPMENT, environment(platform, "3.12")))
+
+
+def test_every_pin_of_development_is_installed_somewhere() -> None:
+    installed = {name for env in ENVIRONMENTS for name in pins(DEVELOPMENT, env)}
+
+    assert len(installed) == sum(line[0].isalnum() for line in DEVELOPMENT.splitlines())
+
+
+def test_pins_of_other_platforms_are_removed() -> None:
+    marked = "pywin32==312 ; sys_platform == 'win32' \\\n    --hash=sha256:" + SHA + "\n"
+    kept = "httpx==0.28.1 \\\n    --hash=sha256:" + SHA + "\n"
+
+    assert without_foreign_pins(marked + kept) == kept
+
+
+def test_platform_without_a_pin_is_reported() -> None:
+    inputs = PROJECT.inputs("dev")
+    text = lock_of("httpx==0.28.1", "numpy==1.26.4 ; sys_platform == 'linux'", "pytest==9.2.0", inputs=inputs) + "\n"
+
+    assert "has nothing where `numpy>=1.26,<2` is asked for" in set(complaints("dev", text, PROJECT, DEV))
