@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -30,6 +32,11 @@ def _with_something_to_see(text: str) -> str:
     return text
 
 
+def _primary_subtag(tag: object) -> object:
+    """`pt` of `pt-BR` or `PT_br`."""
+    return re.split(r"[-_]", tag[:35], maxsplit=1)[0].lower() if isinstance(tag, str) else tag
+
+
 class Message(BaseModel):
     """A message is a value: it can't be changed, and NaN or infinity is no number."""
 
@@ -47,3 +54,8 @@ Seed = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 Style = Annotated[str, StringConstraints(max_length=MAX_STYLE_CHARS)]
 ImageFormat = Literal["webp", "png", "jpeg"]
+Language = Annotated[
+    Literal["ar", "de", "en", "es", "fr", "he", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh"],
+    BeforeValidator(_primary_subtag),
+]
+"""ISO 639-1, read from any BCP 47 tag."""

@@ -15,6 +15,7 @@ from core.contracts.base import (
     MAX_SELFIE_CHARS,
     Identifier,
     ImageFormat,
+    Language,
     Message,
     MessageText,
     Prompt,
@@ -73,6 +74,9 @@ class PersonRequest(PictureRequest):
     """A request in which a person is drawn, who may be one described before."""
 
     features: Features | None = Field(default=None, description="As an earlier `profile/create` returned them.")
+    language: Language = Field(
+        default="en", description="Of the caption: ISO 639-1, or a tag such as `pt-BR`. The prompt is always English."
+    )
 
 
 class ProfileCreate(PictureRequest):

@@ -15,6 +15,7 @@ from core.contracts.base import (
     MAX_SELFIE_CHARS,
     Identifier,
     ImageFormat,
+    Language,
     LongPrompt,
     Message,
     Seed,
@@ -70,6 +71,7 @@ class CaptionRequest(StageRequest):
 
     task: Literal["chat/1to1/caption"] = Field(description="Names this request.")
     prompt: LongPrompt = Field(description="The prompt that the picture is painted from.")
+    language: Language = Field(default="en", description="Of the caption.")
 
 
 class ModerateRequest(StageRequest):
@@ -135,7 +137,7 @@ class ExpandResult(StageResult):
 class CaptionResult(StageResult):
     """A caption for the picture."""
 
-    caption: str = Field(description="10 to 15 words, safe on every route.")
+    caption: str = Field(description="10 to 15 words in the language that was asked for, safe on every route.")
     repaired: bool = Field(default=False, description="The model's answer was unfit and code made the caption.")
 
 

@@ -20,6 +20,7 @@ from core.contracts import (
     REQUESTS,
     ROUTE_OF_TASK,
     STAGE_REQUESTS,
+    CaptionRequest,
     ExpandTask,
     Features,
     GenerateRequest,
@@ -349,3 +350,18 @@ def test_both_ends_of_a_stage_speak_of_the_same_picture() -> None:
     assert {"image_base64", "caption", "prompt_used", "seed", "policy", "timeline", "degraded"} <= set(
         Result.model_fields
     )
+
+
+@pytest.mark.parametrize(
+    ("tag", "language"), [("pt", "pt"), ("pt-BR", "pt"), ("ZH_hant", "zh"), ("en-US", "en"), ("he", "he")]
+)
+def test_a_language_tag_is_read_by_its_first_part(tag: str, language: str) -> None:
+    request = read_request({"task": "chat/1to1/caption", "prompt": "A boat.", "language": tag}, STAGE_REQUESTS)
+    assert isinstance(request, CaptionRequest)
+    assert request.language == language
+
+
+@pytest.mark.parametrize("tag", ["klingon", "", "x" * 10_000, 7, None, "-", "e"])
+def test_an_unknown_language_is_refused_with_the_known_ones(tag: object) -> None:
+    with pytest.raises(InvalidRequest, match="language"):
+        read_request({"task": "chat/1to1/caption", "prompt": "A boat.", "language": tag}, STAGE_REQUESTS)
