@@ -3,7 +3,7 @@
     python -m embedded.training.ship RUNS zimage
     python -m embedded.training.ship RUNS qwen2vl
 
-Prints the manifest's SHA-256, which belongs into `core/weights.py`. The model card beside the weights is kept.
+Prints the manifest's SHA-256, which belongs into `core/weights/`. The model card beside the weights is kept.
 """
 
 from __future__ import annotations

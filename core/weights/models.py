@@ -1,0 +1,51 @@
+"""The kinds of models and profiles, and the facts that a checkpoint prescribes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+Progress = Callable[[str], None]
+MANIFEST = "manifest.json"
+
+
+class WeightsMissing(Exception):
+    """Weights are missing, incomplete or unavailable; the message says which and what to do."""
+
+
+class Profile(StrEnum):
+    FULL = "full"
+    EMBEDDED = "embedded"
+
+
+class Model(StrEnum):
+    TEXT = "text"
+    VISION = "vision"
+    FACE = "face"
+    IMAGE = "image"
+    CHECKER = "checker"
+    GUARD = "guard"
+    """The text classifier, which is optional."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a checkpoint prescribes. `sides` and `input_side` in px; `visual_tokens` None: as its processor says."""
+
+    sides: tuple[int, int] = (256, 1536)
+    default_side: int = 1024
+    input_side: int = 640
+    visual_tokens: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Weights on this machine, checked. `path` is what a loader opens: the model's folder, or its one file."""
+
+    path: Path
+    name: str
+    revision: str
+    profile: str
+    facts: Facts
