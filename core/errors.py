@@ -6,13 +6,21 @@
     │   ├── BadPicture                             bad_picture          400   no
     │   ├── BadUrl                                 bad_url              400   no
     │   ├── TooLarge                               too_large            413   no
+    │   ├── NotFound                               not_found            404   no
+    │   ├── MethodNotAllowed                       method_not_allowed   405   no
+    │   ├── NotAcceptable                          not_acceptable       406   no
+    │   ├── BodyTimeout                            body_timeout         408   no
+    │   ├── UnsupportedMediaType                   unsupported_media_type 415 no
     │   └── IdempotencyMismatch                    idempotency_mismatch 409   no
+    ├── Unauthorized                               unauthorized         401   no
+    ├── BudgetSpent                                budget_spent         402   no
     ├── Refused                                    (never raised itself)
     │   ├── PolicyBlocked                          policy_blocked       422   no
     │   ├── MinorSuspected                         minor_suspected      422   no
     │   └── UnsafeOutput                           unsafe_output        422   no
     ├── Busy                                       (never raised itself)
     │   ├── QueueFull                              queue_full           429   yes
+    │   ├── RateLimited                            rate_limited         429   yes
     │   ├── Throttled                              throttled            429   yes
     │   └── AlreadyRunning                         already_running      409   yes
     ├── StageFailed                                stage_failed         502   yes
@@ -115,6 +123,56 @@ class TooLarge(InvalidRequest):
     http_status = 413
 
 
+class NotFound(InvalidRequest):
+    """The HTTP API has no such path, job or picture, or it belongs to another caller.
+
+    Check the address. A job is kept for `HTTP_KEEP_JOBS_S` after its end.
+    """
+
+    code = "not_found"
+    http_status = 404
+
+
+class MethodNotAllowed(InvalidRequest):
+    """The HTTP API has the path, but not for this method.
+
+    Use the method that `/openapi.json` names; the answer's `Allow` header lists them.
+    """
+
+    code = "method_not_allowed"
+    http_status = 405
+
+
+class NotAcceptable(InvalidRequest):
+    """The `Accept` header asks for a form in which this request can't be answered.
+
+    Accept `application/json`, `text/event-stream`, or, for a single picture, `image/webp`, `image/png` or `image/jpeg`.
+    """
+
+    code = "not_acceptable"
+    http_status = 406
+
+
+class BodyTimeout(InvalidRequest):
+    """The request's body was not received in time.
+
+    Send it again without pauses, or send the selfie as a URL.
+    """
+
+    code = "body_timeout"
+    http_status = 408
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """The request's `Content-Type` is not one that the route takes.
+
+    Send `application/json`; `profile/create` also takes `multipart/form-data` and an image.
+    """
+
+    code = "unsupported_media_type"
+    http_status = 415
+
+
 class IdempotencyMismatch(InvalidRequest):
     """The `idempotency_key` was used for another request.
 
@@ -123,6 +181,26 @@ class IdempotencyMismatch(InvalidRequest):
 
     code = "idempotency_mismatch"
     http_status = 409
+
+
+class Unauthorized(ImgPodError):
+    """The HTTP API was called without a valid key.
+
+    Send the key as `X-API-Key`, or as `Authorization: Bearer` where no platform stands in front.
+    """
+
+    code = "unauthorized"
+    http_status = 401
+
+
+class BudgetSpent(ImgPodError):
+    """The caller's daily budget of the HTTP API is spent.
+
+    Wait until midnight UTC, which `retry_after_ms` counts to, or have `daily_usd` raised.
+    """
+
+    code = "budget_spent"
+    http_status = 402
 
 
 class Refused(ImgPodError):
@@ -175,6 +253,15 @@ class QueueFull(Busy):
     """
 
     code = "queue_full"
+
+
+class RateLimited(Busy):
+    """The caller has as many requests in flight, or in this minute, as its key of the HTTP API allows.
+
+    Wait `retry_after_ms`; send less at a time.
+    """
+
+    code = "rate_limited"
 
 
 class Throttled(Busy):

@@ -47,8 +47,9 @@ def handler(
         publisher.check(job.s3_config)
         finished = await generate_checked(request, sizes, paint, checker, threshold=threshold)
         recipe = _recipe(finished, backend, with_prompt=request.include_prompt)
+        most = request.context.max_result_bytes if request.context else None
         picture, degraded = await publisher.publish(
-            finished.painted.image, request.output_format, recipe, job.s3_config
+            finished.painted.image, request.output_format, recipe, job.s3_config, max_bytes=most
         )
         return GenerateResult(
             **picture.model_dump(),

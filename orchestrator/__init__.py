@@ -4,6 +4,7 @@ __main__.py         the orchestrator as a RunPod worker
 service.py          admission, idempotency and deadline around a flow
 flows.py            the order of stages that answers each task
 chain.py            one request in progress: its stages, deadline, timeline and degradations
+pictures.py         the pictures of one request: seeds, progress, outcomes
 endpoints.py        calls of endpoints: run, runsync, status, cancel, retries
 pools.py            the endpoints of each pool and their circuit breakers
 runpod_client.py    HTTP requests to the RunPod endpoint API
@@ -11,5 +12,9 @@ polling.py          when the status of a running job is requested next
 deadlines.py        deadlines on the monotonic clock
 capacity.py         admission limits, retry budget, GPU seconds by route
 idempotency.py      idempotent results in memory; idempotency_s3.py: in a bucket
+publication.py      finished pictures on their way out: upload, ids, expiry
+stored_pictures.py  pictures in the bucket: ids, deletion, expiry
+bucket.py           small objects in the bucket
+webhooks.py         signed results posted to the caller's address
 tracing.py          OpenTelemetry spans of a request
 """

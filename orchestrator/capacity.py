@@ -26,15 +26,15 @@ class Capacity:
         self._ends: deque[float] = deque(maxlen=256)
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Raises `QueueFull`, with the time in which a place is likely to be free."""
-        if self._running >= self._limit:
+    def place(self, pictures: int = 1) -> Iterator[None]:
+        """A place for each picture of a request. Raises `QueueFull`, with the time until one is likely to be free."""
+        if self._running and self._running + pictures > self._limit:
             raise QueueFull("This route has no room for another request now.", retry_after_ms=self.retry_after_ms())
-        self._running += 1
+        self._running += pictures
         try:
             yield
         finally:
-            self._running -= 1
+            self._running -= pictures
             self._ends.append(self._clock())
 
     def retry_after_ms(self) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -51,7 +51,8 @@ from core.text.captions import template_caption
 from core.text.expansion import template_prompt
 from core.worker.job import Job
 from orchestrator.deadlines import Deadline
-from orchestrator.endpoints import Call, Endpoints, StageAnswer
+from orchestrator.endpoints import Call, Endpoints, OnProgress, StageAnswer
+from orchestrator.pictures import Pictures, SharedProgress, consecutive_seeds, generate_all
 from orchestrator.polling import StageDurations
 
 log = logger()
@@ -60,6 +61,8 @@ P = TypeVar("P")
 
 _SHORT_WAIT_MS = 1_500
 """How long `runsync` may hold a short stage's answer: its job can't be cancelled before that."""
+
+_SMALLEST_RESULT_BYTES = 10_000
 
 PICTURE_POOL = {
     Route.PROFILE: Pool.PROFILE,
@@ -106,7 +109,8 @@ class Chain:
     async def analyze(self, selfie: str) -> AnalyzeResult:
         request = AnalyzeRequest(task=ANALYZE_TASK, selfie=selfie, **self._common("analyze"))
         self._wake_picture_pool()
-        return await self._stage("analyze", Pool.SELFIE, request, AnalyzeResult, ends_at_percent=40)
+        progress = self._progress("analyze", 40)
+        return await self._stage("analyze", Pool.SELFIE, request, AnalyzeResult, on_progress=progress)
 
     async def expand(self, task: ExpandTask, request: ChatRequest) -> str:
         """The chat as a prompt. Where the llm is down, one made by code from the chat's last words."""
@@ -121,7 +125,8 @@ class Chain:
         # What the picture will need is not the prompt's to spend: a template still makes a picture.
         by = self.deadline.earlier(self._reserved_for_picture_s())
         try:
-            result = await self._stage("expand", Pool.LLM, asked, ExpandResult, by=by, ends_at_percent=40, short=True)
+            progress = self._progress("expand", 40)
+            result = await self._stage("expand", Pool.LLM, asked, ExpandResult, by=by, on_progress=progress, short=True)
         except _FAILURES_TO_DO_WITHOUT as error:
             if self.settings.llm.classifier != "none" and self.treated_as == "moderated":
                 # The deployment wants a classifier's opinion of this chat, and only the llm worker gives one.
@@ -142,18 +147,32 @@ class Chain:
         result = await self._stage("moderate", Pool.LLM, request, ModerateResult, short=True)
         return constrain(prompt) if result.verdict == "constrained" else prompt
 
-    async def generate(self, task: GenerateTask, prompt: str) -> GenerateResult:
-        request = GenerateRequest(
+    async def generate(self, task: GenerateTask, prompt: str) -> Pictures:
+        """The request's `n` pictures, generated at the same time. One that fails alone leaves the others."""
+        n = self.request.n
+        progress = SharedProgress(n, self._progress("generate", 95))
+
+        async def generate_one(index: int, seed: int | None) -> GenerateResult:
+            request = self._generate_request(task, prompt, seed, index)
+            report = progress.of(index)
+            return await self._stage("generate", self._picture_pool, request, GenerateResult, on_progress=report)
+
+        return await generate_all(consecutive_seeds(self.request.seed, n), generate_one)
+
+    def _generate_request(self, task: GenerateTask, prompt: str, seed: int | None, index: int) -> GenerateRequest:
+        n = self.request.n
+        # The first picture is in the result twice: as the result's own and under `images`.
+        share = None if n == 1 else max(_SMALLEST_RESULT_BYTES, self.settings.worker.max_result_bytes // (n + 1))
+        return GenerateRequest(
             task=task,
             prompt=prompt,
-            seed=self.request.seed,
+            seed=seed,
             width=self.request.width,
             height=self.request.height,
             output_format=self.request.output_format,
             include_prompt=self.request.include_prompt,
-            **self._common("generate"),
+            **self._common("generate" if n == 1 else f"generate.{index}", max_result_bytes=share),
         )
-        return await self._stage("generate", self._picture_pool, request, GenerateResult, ends_at_percent=95)
 
     async def caption(self, prompt: str) -> str:
         """A caption that anyone may read. Where the llm is down, late or unfit, one made by code from the prompt."""
@@ -198,9 +217,12 @@ class Chain:
         if self.settings.orchestrator.wake_pools:
             self.endpoints.wake(self._picture_pool)
 
-    def _common(self, stage: str) -> dict[str, Any]:
+    def _common(self, stage: str, *, max_result_bytes: int | None = None) -> dict[str, Any]:
         context = StageContext(
-            trace_id=self.trace_id, replay_key=f"{self.trace_id}.{stage}", treated_as=self.treated_as
+            trace_id=self.trace_id,
+            replay_key=f"{self.trace_id}.{stage}",
+            treated_as=self.treated_as,
+            max_result_bytes=max_result_bytes,
         )
         return {"request_id": self.request.request_id, "context": context}
 
@@ -212,7 +234,7 @@ class Chain:
         result: type[S],
         *,
         by: Deadline | None = None,
-        ends_at_percent: int | None = None,
+        on_progress: OnProgress | None = None,
         short: bool = False,
     ) -> S:
         size = _size(self.request) if stage == "generate" else 0
@@ -226,21 +248,17 @@ class Chain:
             s3_config=self.job.s3_config if stage == "generate" else None,
         )
         started = time.monotonic()
-        answered = await self.endpoints.call(call, by or self.deadline, self._progress(stage, ends_at_percent))
+        answered = await self.endpoints.call(call, by or self.deadline, on_progress)
         try:
             read = result.model_validate(answered.output, extra="ignore")
         except ValidationError:
             raise BadAnswer(f"The {stage} worker's answer is not one this release knows.", stage=stage) from None
         self._record(call, request, answered, read, started)
-        if ends_at_percent is not None:
-            self._from_percent = ends_at_percent
         return read
 
-    def _progress(self, stage: str, ends_at_percent: int | None) -> Callable[[StageProgress], None] | None:
-        """A stage's own progress as its share of the whole."""
-        if ends_at_percent is None:
-            return None
-        begins_at = self._from_percent
+    def _progress(self, stage: str, ends_at_percent: int) -> OnProgress:
+        """A stage's own progress as its share of the whole, which begins where the stage before it ended."""
+        begins_at, self._from_percent = self._from_percent, ends_at_percent
         self.job.progress.report(stage, 0, 1, begins_at)
 
         def report(progress: StageProgress) -> None:

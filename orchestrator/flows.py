@@ -26,7 +26,6 @@ from core.contracts import (
     ChatScenes,
     ChatShorts,
     ExpandTask,
-    GenerateResult,
     GenerateTask,
     ImageGen,
     PersonRequest,
@@ -45,6 +44,7 @@ from core.policy import (
 )
 from core.prompts.portrait import describe_person, portrait_prompt
 from orchestrator.chain import Chain
+from orchestrator.pictures import Pictures
 
 
 async def create_profile(request: ProfileCreate, chain: Chain) -> Result:
@@ -54,8 +54,8 @@ async def create_profile(request: ProfileCreate, chain: Chain) -> Result:
     prompt = portrait_prompt(read.features, request.style)
     if request.style:
         prompt = await chain.moderate(prompt, prompt)
-    picture = await chain.generate(GenerateTask.PROFILE, prompt)
-    return _result(request, Route.PROFILE, chain, picture, read=read)
+    pictures = await chain.generate(GenerateTask.PROFILE, prompt)
+    return _result(request, Route.PROFILE, chain, pictures, read=read)
 
 
 async def picture_of_chat(request: ChatRequest, chain: Chain) -> Result:
@@ -68,16 +68,16 @@ async def picture_of_chat(request: ChatRequest, chain: Chain) -> Result:
     check([prompt], route, treated_as=chain.treated_as, stage="expand")
     if said.action is Action.CONSTRAIN:
         prompt = constrain(prompt)
-    picture, caption = await chain.with_caption(chain.generate(painting, prompt), prompt)
-    return _result(request, route, chain, picture, caption=caption)
+    pictures, caption = await chain.with_caption(chain.generate(painting, prompt), prompt)
+    return _result(request, route, chain, pictures, caption=caption)
 
 
 async def picture_of_private_prompt(request: ChatPrivate, chain: Chain) -> Result:
     _gate_person(request, chain)
     said = _with_person(request)
     prompt = await chain.moderate(said, evaluate_private_chat(said).prompt)
-    picture, caption = await chain.with_caption(chain.generate(GenerateTask.PRIVATE, prompt), prompt)
-    return _result(request, Route.PRIVATE, chain, picture, caption=caption)
+    pictures, caption = await chain.with_caption(chain.generate(GenerateTask.PRIVATE, prompt), prompt)
+    return _result(request, Route.PRIVATE, chain, pictures, caption=caption)
 
 
 async def picture_of_prompt(request: ImageGen, chain: Chain) -> Result:
@@ -87,8 +87,8 @@ async def picture_of_prompt(request: ImageGen, chain: Chain) -> Result:
     painting = chain.generate(GenerateTask.GENERAL, prompt)
     if not request.caption:
         return _result(request, Route.GENERAL, chain, await painting)
-    picture, caption = await chain.with_caption(painting, prompt)
-    return _result(request, Route.GENERAL, chain, picture, caption=caption)
+    pictures, caption = await chain.with_caption(painting, prompt)
+    return _result(request, Route.GENERAL, chain, pictures, caption=caption)
 
 
 # ── what the flows share ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -116,12 +116,13 @@ def _result(
     request: PictureRequest,
     route: Route,
     chain: Chain,
-    picture: GenerateResult,
+    pictures: Pictures,
     *,
     caption: str | None = None,
     read: AnalyzeResult | None = None,
 ) -> Result:
     costs = [record.cost_usd for record in chain.timeline]
+    picture = pictures.first
     return Result(
         image_base64=picture.image_base64,
         image_url=picture.image_url,
@@ -137,10 +138,11 @@ def _result(
         face=read.face if read else None,
         model=picture.model,
         policy=picture.policy,
-        degraded=(*chain.degraded, *picture.degraded),
+        degraded=(*chain.degraded, *pictures.degraded),
         timeline=tuple(sorted(chain.timeline, key=lambda record: record.started_ms)),
         cost_usd=None if None in costs else round(sum(cost for cost in costs if cost is not None), 8),
         trace_id=chain.trace_id,
+        images=pictures.items(),
     )
 
 

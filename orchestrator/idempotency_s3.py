@@ -9,7 +9,7 @@ successor (`If-Match`): the bucket's conditions decide every race, and nothing i
 The object's name is a hash of the key; a result holds what its caller was answered, prompt and caption included. Times
 are the machines' own, so their clocks have to agree within seconds. Old objects are for the bucket's lifecycle rule.
 
-May import: core, orchestrator.idempotency, httpx, botocore.
+May import: core, orchestrator.{bucket,idempotency}.
 """
 
 from __future__ import annotations
@@ -21,22 +21,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 from pydantic import ValidationError
 
 from core.contracts import PictureRequest, Result
 from core.errors import AlreadyRunning, EndpointUnavailable, Misconfigured
 from core.logs import logger
-from core.settings import StorageSettings
-from core.storage.s3 import read_endpoint
+from orchestrator.bucket import Bucket
 from orchestrator.idempotency import check_same, digest
 
 log = logger()
 
-_STAGE = "ledger"
 _LEASE_MARGIN_S = 30.0
 _RACES = 5
-_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +96,13 @@ class S3Idempotency:
         try:
             result = await run()
         except BaseException:
-            await self._shutdown(name, _Entry(body, 0.0), tag)
+            await self._finish(name, _Entry(body, 0.0), tag)
             raise
         kept = _Entry(body, self._clock() + self._keep_s, result.model_dump(mode="json"))
-        await self._shutdown(name, kept, tag)
+        await self._finish(name, kept, tag)
         return result
 
-    async def _shutdown(self, name: str, entry: _Entry, tag: str) -> None:
+    async def _finish(self, name: str, entry: _Entry, tag: str) -> None:
         """A result that can't be kept is given all the same; its key is free again when the lease is over."""
         try:
             if await self._bucket.put(name, entry.to_json(), tag) is None:
@@ -126,73 +122,3 @@ def _result_of(entry: _Entry) -> Result:
 
 def _object_name(key: str) -> str:
     return f"ledger/{hashlib.sha256(key.encode()).hexdigest()}.json"
-
-
-# ── the bucket ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Bucket:
-    """Reads and conditional writes. Raises `EndpointUnavailable` and `Misconfigured`."""
-
-    def __init__(self, settings: StorageSettings, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        endpoint, key_id, secret = settings.endpoint_url, settings.access_key_id, settings.secret_access_key
-        if endpoint is None or key_id is None or secret is None:
-            raise Misconfigured("A ledger in S3 needs storage: set BUCKET_ENDPOINT_URL and its two keys.")
-        try:
-            base, region = read_endpoint(endpoint, settings.name, schemes=("https", "http"))
-        except ValueError as error:
-            raise Misconfigured(f"BUCKET_ENDPOINT_URL {error}.") from None
-        self._base = "/".join([base, *(part for part in settings.prefix.split("/") if part)])
-        self._region = settings.region or region
-        self._key = (key_id, secret.get_secret_value())
-        self._client = httpx.AsyncClient(
-            timeout=min(_TIMEOUT_S, settings.timeout_s), transport=transport or httpx.AsyncHTTPTransport(retries=1)
-        )
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
-    async def get(self, name: str) -> tuple[bytes | None, str | None]:
-        """The object and its tag; None and None where there is none."""
-        response = await self._send("GET", name, b"", {})
-        if response.status_code == 404:
-            return None, None
-        self._check(response)
-        return response.content, response.headers["ETag"]
-
-    async def put(self, name: str, data: bytes, replaces: str | None) -> str | None:
-        """Writes over the object tagged `replaces`, or where none is. The new tag; None where others were first."""
-        condition = {"If-None-Match": "*"} if replaces is None else {"If-Match": replaces}
-        response = await self._send("PUT", name, data, condition)
-        if response.status_code in {404, 409, 412}:
-            return None
-        self._check(response)
-        tag: str = response.headers["ETag"]
-        return tag
-
-    async def _send(self, method: str, name: str, data: bytes, headers: dict[str, str]) -> httpx.Response:
-        url = f"{self._base}/{name}"
-        try:
-            return await self._client.request(
-                method, url, content=data, headers=self._signed(method, url, data, headers)
-            )
-        except httpx.HTTPError:
-            raise EndpointUnavailable("The ledger's bucket can't be reached. Try again.", stage=_STAGE) from None
-
-    def _check(self, response: httpx.Response) -> None:
-        if response.status_code >= 500 or response.status_code == 429:
-            raise EndpointUnavailable("The ledger's bucket is not available. Try again.", stage=_STAGE)
-        if response.status_code >= 300 or "ETag" not in response.headers:
-            raise Misconfigured(
-                f"The ledger's bucket answered {response.status_code}: the BUCKET_* key has to read and write it.",
-                stage=_STAGE,
-            )
-
-    def _signed(self, method: str, url: str, data: bytes, headers: dict[str, str]) -> dict[str, str]:
-        from botocore.auth import S3SigV4Auth
-        from botocore.awsrequest import AWSRequest
-        from botocore.credentials import Credentials
-
-        request = AWSRequest(method=method, url=url, data=data, headers=headers)
-        S3SigV4Auth(Credentials(*self._key), "s3", self._region).add_auth(request)
-        return {name: str(value) for name, value in request.headers.items()}

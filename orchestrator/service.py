@@ -1,4 +1,6 @@
-"""One orchestrator process: what all its requests share, and how one request enters and leaves.
+"""One orchestrator process: what all its requests share, and how one request is admitted, run and published.
+
+Both doors, the platform's job queue and the HTTP API, call `Service.answer`.
 
 May import: core, orchestrator.
 """
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
@@ -17,7 +20,6 @@ from core.logs import logger
 from core.policy import POLICY_VERSION, treatment
 from core.settings import Endpoints as EndpointList
 from core.settings import OrchestratorSettings, Pool, Settings, StorageSettings, load_endpoints
-from core.storage.delivery import PictureDelivery
 from core.worker.job import Job
 from orchestrator.capacity import Capacity, GpuSeconds
 from orchestrator.chain import Chain
@@ -25,7 +27,9 @@ from orchestrator.deadlines import Deadline
 from orchestrator.endpoints import Endpoints
 from orchestrator.flows import FLOWS
 from orchestrator.idempotency import IdempotencyStore, InMemoryIdempotency
+from orchestrator.publication import Publication
 from orchestrator.tracing import Exported, NoTrace, Trace, Traced
+from orchestrator.webhooks import Webhooks
 
 log = logger()
 
@@ -40,11 +44,15 @@ class Service:
     settings: Settings
     endpoints: Endpoints
     prices: dict[Pool, float]
-    publisher: PictureDelivery
+    publication: Publication
     answers: IdempotencyStore
     capacity: dict[Route, Capacity]
     gpu_seconds: GpuSeconds = field(default_factory=GpuSeconds)
     trace: Trace = field(default_factory=NoTrace)
+    webhooks: Webhooks = field(default_factory=lambda: Webhooks(None))
+    observers: list[Callable[[Traced], None]] = field(default_factory=list)
+    """Called with every request that has ended, failed ones included."""
+    _sweeping: asyncio.Task[None] | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Service:
@@ -54,31 +62,54 @@ class Service:
             settings=settings,
             endpoints=Endpoints(settings.platform, own),
             prices=prices(load_endpoints()),
-            publisher=PictureDelivery.from_settings(settings.storage, max_bytes=settings.worker.max_result_bytes),
+            publication=Publication.from_settings(settings),
             answers=answers(own, settings.storage),
             capacity={
                 route: Capacity(own.route_capacity, retry_after_cap_ms=own.retry_after_cap_ms) for route in Route
             },
             trace=Exported(own.otlp_endpoint) if own.otlp_endpoint else NoTrace(),
+            webhooks=Webhooks(own.webhook_secret),
         )
 
     async def shutdown(self) -> None:
-        """Gives what is under way, cancels of child jobs and spans, a moment to arrive: four seconds at most."""
-        await self.endpoints.close()
+        """Wait for cancels of child jobs, webhooks and spans under way: seven seconds at most."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        await asyncio.gather(self.endpoints.close(), self.webhooks.close())
         await asyncio.to_thread(self.trace.flush)
 
     async def answer(self, request: PictureRequest, job: Job) -> Result:
         """A request's result. Raises what its flow raises, `QueueFull`, and what an idempotency key brings."""
-        self.publisher.check(job.s3_config)
+        self.publication.check(request, job)
+        self.webhooks.check(request)
+        self._start_sweeping()
+        try:
+            result = await self._answer_once(request, job)
+        except ImgPodError as error:
+            self.webhooks.failed(request, job.id, error)
+            raise
+        except asyncio.CancelledError:
+            self.webhooks.failed(request, job.id, Cancelled("The request was cancelled."))
+            raise
+        self.webhooks.completed(request, job.id, result)
+        return result
+
+    async def _answer_once(self, request: PictureRequest, job: Job) -> Result:
         key = request.idempotency_key
         if key is None:
             return await self._run(request, job)
-        result = await self.answers.once(key, request, lambda: self._run(request, job))
+        # A newline is in no key: the keys of one caller can't be spelt as another's.
+        scoped = f"{job.caller}\n{key}" if job.caller else key
+        result = await self.answers.once(scoped, request, lambda: self._run(request, job))
         return result.model_copy(update={"request_id": request.request_id})
+
+    def _start_sweeping(self) -> None:
+        if self._sweeping is None and (stored := self.publication.stored) is not None:
+            self._sweeping = asyncio.create_task(stored.sweep_forever())
 
     async def _run(self, request: PictureRequest, job: Job) -> Result:
         route = request.task
-        with self.capacity[route].place():
+        with self.capacity[route].place(request.n):
             chain = self._chain(request, route, job)
             with structlog.contextvars.bound_contextvars(trace_id=chain.trace_id, route=str(route)):
                 try:
@@ -98,14 +129,18 @@ class Service:
         gpu_s = self.gpu_seconds.add(route, timeline)
         log.info("request ended", policy_version=POLICY_VERSION, wall_ms=wall_ms, code=code, gpu_s=round(gpu_s, 3))
         degraded = tuple(one.stage for one in chain.degraded)
-        self.trace(Traced(chain.trace_id, route, wall_ms, timeline, degraded, code))
+        traced = Traced(chain.trace_id, route, wall_ms, timeline, degraded, code, chain.job.caller)
+        self.trace(traced)
+        for observe in self.observers:
+            observe(traced)
 
     async def _within_deadline(self, request: PictureRequest, route: Route, chain: Chain) -> Result:
         # Each stage minds the deadline; this stands behind them, so that nothing can hang.
         try:
             async with asyncio.timeout(chain.deadline.left_s() + _LATEST_S):
                 chain.reject_unreachable_deadline()
-                return await self._published(await FLOWS[route](request, chain), chain.job)
+                result = await FLOWS[route](request, chain)
+                return await self.publication.publish(result, request, chain.job)
         except TimeoutError:
             raise DeadlineExceeded("The request's `timeout_s` ran out; allow more time.") from None
 
@@ -126,15 +161,6 @@ class Service:
             ),
         )
 
-    async def _published(self, result: Result, job: Job) -> Result:
-        url, degraded = await self.publisher.upload(result, job.s3_config)
-        if url is None:
-            known = {item.stage for item in result.degraded}
-            more = tuple(item for item in degraded if item.stage not in known)
-            return result.model_copy(update={"degraded": (*result.degraded, *more)})
-        stored = tuple(item for item in result.degraded if item.stage != "storage")
-        return result.model_copy(update={"image_base64": None, "image_url": url, "degraded": stored})
-
 
 def prices(endpoints: EndpointList) -> dict[Pool, float]:
     """Dollars per worker second by pool, for those whose endpoint has a price."""
@@ -151,6 +177,7 @@ def answers(settings: OrchestratorSettings, storage: StorageSettings) -> Idempot
     """Raises `Misconfigured` where they are to be kept in a bucket and none is set."""
     if settings.ledger == "memory":
         return InMemoryIdempotency(keep_s=settings.keep_results_s)
-    from orchestrator.idempotency_s3 import Bucket, S3Idempotency
+    from orchestrator.bucket import Bucket
+    from orchestrator.idempotency_s3 import S3Idempotency
 
     return S3Idempotency(Bucket(storage), keep_s=settings.keep_results_s, lease_s=_LONGEST_REQUEST_S)

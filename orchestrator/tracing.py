@@ -35,6 +35,12 @@ class Traced:
     timeline: tuple[StageRecord, ...]
     degraded: tuple[str, ...] = ()
     code: str | None = None
+    caller: str = ""
+
+    @property
+    def cost_usd(self) -> float:
+        """What its stages cost, as far as prices are known."""
+        return sum(record.cost_usd or 0.0 for record in self.timeline)
 
 
 class Trace(Protocol):

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from core.contracts.base import (
     CONTRACT_VERSION,
+    MAX_EXPIRY_S,
     MAX_MESSAGE_CHARS,
     MAX_MESSAGES,
+    MAX_PICTURES,
     MAX_PROMPT_CHARS,
     MAX_SELFIE_CHARS,
     MAX_STYLE_CHARS,
@@ -65,7 +67,17 @@ from core.contracts.requests import (
     Request,
     Subject,
 )
-from core.contracts.results import Degraded, ModelInfo, Picture, PictureCheck, PolicyReport, Result, StageRecord
+from core.contracts.results import (
+    Degraded,
+    ImageItem,
+    ModelInfo,
+    Picture,
+    PictureCheck,
+    PictureError,
+    PolicyReport,
+    Result,
+    StageRecord,
+)
 from core.contracts.stages import (
     STAGE_REQUESTS,
     AnalyzeRequest,
@@ -99,8 +111,10 @@ __all__ = [
     "ATTRIBUTES",
     "CAPTION_TASK",
     "CONTRACT_VERSION",
+    "MAX_EXPIRY_S",
     "MAX_MESSAGES",
     "MAX_MESSAGE_CHARS",
+    "MAX_PICTURES",
     "MAX_PROMPT_CHARS",
     "MAX_SELFIE_CHARS",
     "MAX_STYLE_CHARS",
@@ -143,6 +157,7 @@ __all__ = [
     "Identifier",
     "ImageFormat",
     "ImageGen",
+    "ImageItem",
     "Language",
     "LongPrompt",
     "Message",
@@ -154,6 +169,7 @@ __all__ = [
     "PersonRequest",
     "Picture",
     "PictureCheck",
+    "PictureError",
     "PictureRequest",
     "PolicyReport",
     "ProfileCreate",

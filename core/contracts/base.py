@@ -23,6 +23,9 @@ MAX_PROMPT_CHARS = 2_000
 MAX_STYLE_CHARS = 300
 MAX_SELFIE_CHARS = 9_800_000
 """Base64 of 7 MiB, with room for a data URI's head."""
+MAX_PICTURES = 4
+"""Of one request."""
+MAX_EXPIRY_S = 365 * 24 * 3600
 
 
 def _with_something_to_see(text: str) -> str:

@@ -11,7 +11,9 @@ from pydantic import (
 )
 
 from core.contracts.base import (
+    MAX_EXPIRY_S,
     MAX_MESSAGES,
+    MAX_PICTURES,
     MAX_SELFIE_CHARS,
     Identifier,
     ImageFormat,
@@ -67,6 +69,16 @@ class PictureRequest(Message):
     )
     include_prompt: StrictBool = Field(
         default=False, description="Also write the prompt into the picture's own metadata."
+    )
+    n: Annotated[int, Field(strict=True, ge=1, le=MAX_PICTURES)] = Field(
+        default=1,
+        description="How many pictures, with the seeds `seed`, `seed` + 1, …; the result has an `images` list.",
+    )
+    webhook_url: (
+        Annotated[str, StringConstraints(min_length=9, max_length=2_000, pattern=r"^https://[\x21-\x7e]+$")] | None
+    ) = Field(default=None, description="A public https URL that the signed result is posted to; see docs/http.md.")
+    expires_after_s: Annotated[int, Field(strict=True, ge=60, le=MAX_EXPIRY_S)] | None = Field(
+        default=None, description="Delete the stored pictures after this time. Needs the deployment's bucket."
     )
 
 

@@ -86,6 +86,33 @@ class Picture(Message):
     seed: int = Field(description="The picture's own: with the same prompt, size and model it gives the same picture.")
 
 
+class PictureError(Message):
+    """Why one picture of a request failed while others succeeded."""
+
+    code: str = Field(description="The error's code.")
+    message: str = Field(description="The error's sentence.")
+    retryable: bool = Field(description="Whether another try may succeed.")
+
+
+class ImageItem(Message):
+    """One of the pictures of a request with `n` above 1: a picture or an error."""
+
+    image_base64: str | None = Field(
+        default=None, description="The file's bytes; null where there is a URL or an error."
+    )
+    image_url: str | None = Field(
+        default=None, description="Where storage is configured: the file's URL, which expires."
+    )
+    image_format: ImageFormat | None = Field(default=None, description="The file's format.")
+    width: int | None = Field(default=None, description="px.")
+    height: int | None = Field(default=None, description="px.")
+    seed: int = Field(description="The picture's own seed.")
+    picture_id: str | None = Field(default=None, description="For deleting the stored file.")
+    prompt_used: str | None = Field(default=None, description="The prompt the picture was painted from.")
+    policy: PolicyReport | None = Field(default=None, description="What the policy decided and did for this picture.")
+    error: PictureError | None = Field(default=None, description="Why this picture failed; null where it did not.")
+
+
 class Result(Picture):
     """What the orchestrator answers, whatever the task."""
 
@@ -106,3 +133,10 @@ class Result(Picture):
         default=None, description="Sum of the timeline's costs; null where a price is unset."
     )
     trace_id: str = Field(description="Is in every log line of this request, the workers' included.")
+    picture_id: str | None = Field(
+        default=None, description="For deleting the stored file: `DELETE /v1/pictures/{picture_id}` of the HTTP API."
+    )
+    images: tuple[ImageItem, ...] = Field(
+        default=(),
+        description="With `n` above 1, every picture by its seed; the fields above repeat the first that succeeded.",
+    )

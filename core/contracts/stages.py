@@ -38,6 +38,10 @@ class StageContext(Message):
     treated_as: Literal["moderated", "adult_allowed"] | None = Field(
         default=None, description="How the orchestrator treats the request; it can only make a route stricter."
     )
+    max_result_bytes: Annotated[int, Field(ge=10_000)] | None = Field(
+        default=None,
+        description="The largest result that the orchestrator can pass on; it can only lower the worker's.",
+    )
 
 
 class StageRequest(Message):

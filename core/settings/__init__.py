@@ -1,8 +1,8 @@
 """Settings of a deployment: `config.yaml` and `endpoints.yaml`, overridden by the environment.
 
 Read once, in a `__main__`, and passed down; nothing else in the project reads the environment. Every section has a
-prefix (`ORCHESTRATOR_`, `SELFIE_`, `LLM_`, `ZIMAGE_`, `WORKER_`, `POLICY_`, `BUCKET_`, `C2PA_`). Secrets come from the
-environment only.
+prefix (`ORCHESTRATOR_`, `HTTP_`, `SELFIE_`, `LLM_`, `ZIMAGE_`, `WORKER_`, `POLICY_`, `BUCKET_`, `C2PA_`). Secrets come
+from the environment only.
 
 May import: core.contracts, core.errors, core.weights, pydantic, pydantic-settings.
 """
@@ -26,6 +26,7 @@ from core.settings.loading import STAGE_LIMITS_S, Settings, load_settings, secre
 from core.settings.sections import (
     MAX_URL_EXPIRY_S,
     DeviceSettings,
+    HttpSettings,
     LlmSettings,
     Names,
     OrchestratorSettings,
@@ -49,6 +50,7 @@ __all__ = [
     "EndpointSpec",
     "Endpoints",
     "GpuSpec",
+    "HttpSettings",
     "LlmSettings",
     "Names",
     "OrchestratorSettings",

@@ -17,6 +17,7 @@ from pydantic_settings import (
 from core.errors import Misconfigured
 from core.settings.endpoints import ROOT, Part, read_yaml
 from core.settings.sections import (
+    HttpSettings,
     LlmSettings,
     OrchestratorSettings,
     PlatformSettings,
@@ -49,6 +50,7 @@ class Settings(Part):
     storage: StorageSettings
     signing: SigningSettings
     orchestrator: OrchestratorSettings
+    http: HttpSettings
     platform: PlatformSettings
 
     def stage_limit_s(self, stage: str) -> float:

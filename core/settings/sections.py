@@ -198,6 +198,9 @@ class OrchestratorSettings(_FromEnvironment):
     otlp_endpoint: str | None = Field(
         default=None, description="Traces are sent there over OTLP/HTTP, such as http://collector:4318/v1/traces."
     )
+    webhook_secret: SecretStr | None = Field(
+        default=None, description="Signs webhooks: `whsec_…`, from `python -m http_api webhook-secret`."
+    )
     wake_pools: bool = Field(
         default=False, description="Wake the picture pool while the prompt is written. It bills: off by default."
     )
@@ -215,6 +218,30 @@ class OrchestratorSettings(_FromEnvironment):
         if not ids:
             raise Misconfigured(f"No endpoint serves pool {pool}: set ORCHESTRATOR_{pool.upper()}_ENDPOINT_IDS.")
         return ids
+
+
+class HttpSettings(_FromEnvironment):
+    """The HTTP API, `python -m http_api`."""
+
+    model_config = SettingsConfigDict(env_prefix="HTTP_")
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=8000, description="Port to listen on; on a load-balancing endpoint, the same as `PORT`."
+    )
+    keys_file: Path | None = Field(default=None, description="Hashes and limits of the callers' API keys; unset: none.")
+    allow_without_keys: bool = Field(
+        default=False, description="Listen beyond loopback without keys: where something in front checks callers."
+    )
+    wait_s: Annotated[float, Field(ge=1, le=900)] = Field(
+        default=300, description="The longest that a request waits for its answer; RunPod cuts connections at 330 s."
+    )
+    body_timeout_s: Seconds = Field(default=30, description="How long a request's body may take to arrive.")
+    keep_jobs_s: Seconds = Field(default=1800, description="How long a job is kept after its end.")
+    keep_jobs_bytes: Annotated[int, Field(ge=1_000_000)] = Field(
+        default=256_000_000, description="And how many bytes of results."
+    )
+    drain_s: Seconds = Field(default=25, description="After SIGTERM, how long running requests may take to finish.")
 
 
 MAX_URL_EXPIRY_S = 7 * 24 * 3600

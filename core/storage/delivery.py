@@ -56,17 +56,20 @@ class PictureDelivery:
         image_format: ImageFormat,
         recipe: Recipe,
         s3_config: Mapping[str, object] | None = None,
+        *,
+        max_bytes: int | None = None,
     ) -> tuple[Picture, tuple[Degraded, ...]]:
         """The picture marked, encoded and handed over, and what had to be done without.
 
-        Raises `TooLarge` where no encoding fits.
+        `max_bytes` may lower the largest answer. Raises `TooLarge` where no encoding fits.
         """
         data = await asyncio.to_thread(encode, image, image_format=image_format, recipe=recipe, signer=self.signer)
         picture = Picture(image_format=image_format, width=image.width, height=image.height, seed=recipe.seed)
         url, degraded = await self._try_upload(data, image_format, s3_config)
         if url is not None:
             return picture.model_copy(update={"image_url": url}), degraded
-        room = (self.max_bytes - _ROOM_FOR_THE_REST) * 3 // 4  # base64 makes four characters of three bytes
+        largest = self.max_bytes if max_bytes is None else min(self.max_bytes, max_bytes)
+        room = (largest - _ROOM_FOR_THE_REST) * 3 // 4  # base64 makes four characters of three bytes
         if len(data) > room:
             data, image_format = await asyncio.to_thread(
                 shrink_to_fit, image, max_bytes=room, recipe=recipe, signer=self.signer

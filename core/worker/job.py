@@ -32,11 +32,15 @@ log = logger()
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a handler may know of its job beside the request: its id, the caller's storage, and where progress goes."""
+    """What a handler may know of its job beside the request: its id, the caller's storage, and where progress goes.
+
+    `caller` is the name of an API key of the HTTP API; empty for a job of the platform.
+    """
 
     id: str
     progress: Progress
     s3_config: Mapping[str, object] | None = field(default=None, repr=False)
+    caller: str = ""
 
 
 JobHandler = Callable[[M, Job], Awaitable[Message]]

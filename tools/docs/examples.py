@@ -97,4 +97,6 @@ RESULT: dict[str, Any] = {
     ],
     "cost_usd": 0.0012803,
     "trace_id": "5f0c6b1d2a3e4f5061728394a5b6c7d8",
+    "picture_id": None,
+    "images": [],
 }
