@@ -114,9 +114,9 @@ class BadUrl(InvalidRequest):
 
 
 class TooLarge(InvalidRequest):
-    """A text, a list, a picture or a result is larger than what is taken or carried.
+    """A text, a list, a picture or a result is larger than what is taken or carried, or than the GPU's memory holds.
 
-    Send less. For a result: ask for smaller sides or `webp`, or configure storage.
+    Send less, or ask for smaller sides. For a result: `webp`, or configure storage.
     """
 
     code = "too_large"
@@ -233,7 +233,7 @@ class MinorSuspected(Refused):
 
 
 class UnsafeOutput(Refused):
-    """What was painted, twice, could not be shown to be safe on a moderated route.
+    """Two generated pictures in a row did not pass the safety check of a moderated route.
 
     Ask for something tamer.
     """
@@ -353,9 +353,9 @@ class DeviceError(ImgPodError):
 
 
 class OutOfDeviceMemory(DeviceError):
-    """The GPU's memory didn't suffice; the worker asks to be replaced.
+    """The GPU's memory is exhausted and stays so after unused memory was released; the worker asks to be replaced.
 
-    Send it again. If it stays, lower `max_batch` or the sides, or use a larger GPU.
+    Send it again. If it stays, lower `max_batch`, or use a larger GPU.
     """
 
     code = "out_of_device_memory"
@@ -371,7 +371,7 @@ class DeviceLost(DeviceError):
 
 
 class BlackPicture(ImgPodError):
-    """The model painted black, and a second try with more precision did as well.
+    """The model generated a black picture, and decoding it with more precision didn't help.
 
     Ask again with another seed or prompt.
     """

@@ -1,4 +1,4 @@
-"""The zimage worker: a prompt → a picture, judged before it is painted and looked at before it leaves.
+"""The zimage worker: prompt → picture, with the prompt judged before and the picture checked after it is generated.
 
     {"input": {"task": "generate", "prompt": "a lighthouse at dusk", "seed": 7, "width": 1024, "height": 1024}}
 
@@ -11,17 +11,23 @@ generate. The task names the route whose policy holds. Importing this module loa
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from core.backends import GeneratedImage, ImageBackend, ImageRequest, PictureChecker
-from core.contracts import GenerateRequest, GenerateResult, GenerateTask
+from core.contracts import Degraded, GenerateRequest, GenerateResult, GenerateTask
+from core.errors import TooLarge
 from core.images import Recipe
 from core.images.credentials import ContentCredentials
 from core.images.generation import CheckedImage, ImageSizes, generate_checked
 from core.policy import POLICY_VERSION, prepare
-from core.settings import ROOT, Settings
+from core.settings import ROOT, Settings, ZimageSettings
 from core.storage.delivery import PictureDelivery
 from core.weights import Model
 from core.worker.device import Device, DeviceTime
 from core.worker.job import Job, JobHandler, Worker
+
+if TYPE_CHECKING:
+    from core.backends.image import ImageOptions
 
 
 def handler(
@@ -38,18 +44,18 @@ def handler(
     async def generate(request: GenerateRequest, job: Job) -> GenerateResult:
         meter = DeviceTime()
 
-        async def paint(painting: ImageRequest) -> GeneratedImage:
-            done = await device.run(painting, lambda step, of: job.progress.report("generate", step, of))
+        async def run(picture: ImageRequest) -> GeneratedImage:
+            done = await device.run(picture, lambda step, of: job.progress.report("generate", step, of))
             meter.add(done)
             meter.batch_size = done.batch_size
             return done.result
 
         publisher.check(job.s3_config)
-        finished = await generate_checked(request, sizes, paint, checker, threshold=threshold)
+        finished = await generate_checked(request, sizes, run, checker, threshold=threshold)
         recipe = _recipe(finished, backend, with_prompt=request.include_prompt)
         most = request.context.max_result_bytes if request.context else None
         picture, degraded = await publisher.publish(
-            finished.painted.image, request.output_format, recipe, job.s3_config, max_bytes=most
+            finished.generated.image, request.output_format, recipe, job.s3_config, max_bytes=most
         )
         return GenerateResult(
             **picture.model_dump(),
@@ -60,32 +66,40 @@ def handler(
             prompt_used=finished.prompt,
             policy=finished.policy,
             attempts=finished.attempts,
-            degraded=degraded,
+            degraded=(*_degraded(finished), *degraded),
         )
 
     return generate
+
+
+def _degraded(finished: CheckedImage) -> tuple[Degraded, ...]:
+    if not finished.generated.prompt_truncated:
+        return ()
+    return (Degraded(stage="generate", reason=TooLarge.code, fallback="truncated_prompt"),)
 
 
 def _recipe(finished: CheckedImage, backend: ImageBackend, *, with_prompt: bool) -> Recipe:
     return Recipe(
         model=backend.info.name,
         revision=backend.info.revision,
-        seed=finished.painted.seed,
-        steps=finished.painted.steps,
+        seed=finished.generated.seed,
+        steps=finished.generated.steps,
         policy_version=POLICY_VERSION,
         prompt=finished.prompt if with_prompt else None,
     )
 
 
 def load(settings: Settings) -> JobHandler[GenerateRequest]:
-    """Loads the weights, paints one picture to warm up, and returns the handler. Raises `Misconfigured`."""
+    """Load the weights, warm up, and return the handler. Raises `Misconfigured`."""
     from core.backends.checker import load_checker
     from core.backends.devices import use_threads
     from core.backends.image import load_image, warm_up
 
     prepare(settings.policy.audit_file, settings.policy.key)
     use_threads(settings.zimage.threads)
-    backend = load_image(settings.weights.locate(Model.IMAGE), device=settings.zimage.device)
+    backend = load_image(
+        settings.weights.locate(Model.IMAGE), device=settings.zimage.device, options=_options(settings.zimage)
+    )
     checker = load_checker(settings.weights.locate(Model.CHECKER).path)
     device = Device(
         backend.generate,
@@ -106,6 +120,17 @@ def load(settings: Settings) -> JobHandler[GenerateRequest]:
         publisher,
         threshold=settings.zimage.unsafe_threshold,
         worker_id=settings.platform.pod_id,
+    )
+
+
+def _options(zimage: ZimageSettings) -> ImageOptions:
+    from core.backends.image import ImageOptions
+
+    return ImageOptions(
+        encoder=zimage.encoder_quantization,
+        transformer=zimage.transformer_quantization,
+        channels_last=zimage.channels_last,
+        compiled=zimage.compile,
     )
 
 

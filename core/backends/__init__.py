@@ -3,7 +3,7 @@
 A backend works on batches: one call takes requests that can run together and gives one outcome for each, in order,
 either its result or the `ImgPodError` that only it met. It is called from the one thread that owns the device, it may
 block, and it asks `watch` between steps whether a member was cancelled. It raises only what ends the whole batch:
-`OutOfDeviceMemory` and `DeviceLost`.
+`OutOfDeviceMemory` and `DeviceLost`; a request that is too large for the device is an outcome, `TooLarge`.
 
 May import: core.contracts and core.errors. The classes that load real weights are in the modules beside this one, each
 of which imports torch for itself.
@@ -136,11 +136,15 @@ class ImageRequest:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedImage:
-    """`image` is RGB and not black: a black one is the outcome `BlackPicture`, and whoever asked tries again."""
+    """`image` is RGB and not black: a black one is the outcome `BlackPicture`, and the caller tries again.
+
+    `prompt_truncated`: the prompt was longer than the model takes, and its end was cut.
+    """
 
     image: Image
     seed: int
     steps: int
+    prompt_truncated: bool = False
 
 
 class ImageBackend(Protocol):

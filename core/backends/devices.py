@@ -1,13 +1,15 @@
-"""Which device and number format a model runs in, and what a device's own errors mean to the rest of the system."""
+"""Device choice, and the project's errors for a device's failures."""
 
 from __future__ import annotations
 
+import gc
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-from core.errors import DeviceLost, Misconfigured, OutOfDeviceMemory
+from core.errors import DeviceError, DeviceLost, Misconfigured, OutOfDeviceMemory, TooLarge
 
 _LOST = (
     "illegal memory access",
@@ -15,74 +17,113 @@ _LOST = (
     "device-side assert",
     "uncorrectable ecc",
     "unrecoverable error",
-    "cuda driver",
+    "cuda driver error",
     "driver shutting down",
     "cublas_status_execution_failed",
     "cublas_status_internal_error",
     "cudnn_status_execution_failed",
     "context is destroyed",
     "gpu is lost",
-    "bus error",
     "device unavailable",
     "misaligned address",
 )
-"""What CUDA says when the process's context is gone: later calls fail too; the worker has to be replaced."""
+"""Parts of CUDA's messages after which the process's context is unusable: the worker has to be replaced."""
+_OUT_OF_MEMORY = ("out of memory", "cublas_status_alloc_failed", "can't allocate memory")
 
 
 def choose_device(wanted: str | None) -> torch.device:
-    """`wanted`, else the first CUDA device, else the CPU. Raises `Misconfigured` where `wanted` isn't there."""
+    """`wanted`, else the first CUDA device, else the CPU. Raises `Misconfigured` where `wanted` doesn't exist."""
     if wanted is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(wanted)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise Misconfigured("A CUDA device is wanted but torch sees none; check the GPU and the driver, or use `cpu`.")
+        raise Misconfigured("A CUDA device is configured but torch finds none; check the GPU and driver, or use `cpu`.")
     return device
 
 
 def use_threads(count: int | None) -> None:
-    """How many CPU threads torch may use in this process; None leaves torch's own choice."""
+    """Set how many CPU threads torch may use in this process; None keeps torch's default."""
     if count is not None:
         torch.set_num_threads(count)
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 is computed by the device itself. A CPU that only emulates it is slower than in fp32."""
+    """Whether the device computes in bf16 natively. A CPU that emulates it is slower than in fp32."""
     if device.type == "cuda":
         return True
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001  (torch has no public name for it)
 
 
 def without_progress_bars() -> None:
-    """Loading is told by the worker's own log, one JSON object a line; a bar would break its lines."""
+    """Disable transformers' progress bars: the worker's log is one JSON object a line, and a bar would break it."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
 
 
+class DeviceMemory:
+    """Memory of one device, and whether it can be used again after an allocation failed.
+
+    `needed_bytes` is what one request of ordinary size takes. A CPU has no measure of its own: a process that is still
+    running can allocate again.
+    """
+
+    def __init__(self, device: torch.device, needed_bytes: int) -> None:
+        self.device, self.needed_bytes = device, needed_bytes
+
+    def free_bytes(self) -> int | None:
+        return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
+
+    def reclaim(self) -> bool:
+        """Return unused blocks to the device; whether a request of ordinary size fits then."""
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        free = self.free_bytes()
+        return free is None or free >= self.needed_bytes
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that an allocation failed, on any device."""
+    said = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in said for sign in _OUT_OF_MEMORY)
+
+
 @contextmanager
-def device_errors(doing: str) -> Iterator[None]:
-    """Turn what torch raises for a failing device into `OutOfDeviceMemory` or `DeviceLost`; all else passes through."""
+def device_errors(
+    doing: str, memory: DeviceMemory | None = None, advice: str = "ask for smaller sides"
+) -> Iterator[None]:
+    """Translate torch's errors for a failing device; all other errors pass through.
+
+    Raises `DeviceLost`, or `OutOfDeviceMemory`. With `memory`, an allocation that failed while the device still has
+    room for a request of ordinary size is the request's fault and raises `TooLarge`, with `advice` in the message.
+    """
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise OutOfDeviceMemory(
-            f"The device ran out of memory while {doing}; lower the batch or the picture's size, or use a larger GPU."
-        ) from None
-    except torch.AcceleratorError as error:
-        raise _meaning(error, doing) from None
     except RuntimeError as error:
-        told = _meaning(error, doing)
-        if told is error:
+        meaning = _meaning(error, doing)
+        if meaning is None:
             raise
-        raise told from None
+        if isinstance(meaning, OutOfDeviceMemory) and memory is not None and _reclaimed(memory, error):
+            raise TooLarge(f"The request needs more memory than the device has left for {doing}; {advice}.") from None
+        raise meaning from None
 
 
-def _meaning(error: RuntimeError, doing: str) -> Exception:
-    said = str(error).lower()
-    if "out of memory" in said or "cublas_status_alloc_failed" in said or "can't allocate memory" in said:
+def _reclaimed(memory: DeviceMemory, error: BaseException) -> bool:
+    # The traceback's frames hold the tensors of the failed call, and no block is free while they live.
+    traceback.clear_frames(error.__traceback__)
+    try:
+        return memory.reclaim()
+    except RuntimeError as failure:
+        raise (_meaning(failure, "releasing memory") or failure) from None
+
+
+def _meaning(error: RuntimeError, doing: str) -> DeviceError | None:
+    if is_out_of_memory(error):
         return OutOfDeviceMemory(
             f"The device ran out of memory while {doing}; lower the batch or the picture's size, or use a larger GPU."
         )
+    said = str(error).lower()
     if isinstance(error, torch.AcceleratorError) or any(sign in said for sign in _LOST):
         return DeviceLost(f"The device failed while {doing}; the worker has to be replaced.")
-    return error
+    return None

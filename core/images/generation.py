@@ -1,7 +1,7 @@
-"""From a prompt to a picture that may leave: the one loop of attempts, for black pictures and refused ones alike.
+"""Prompt → checked picture: one loop of attempts, for black pictures and unsafe ones alike.
 
-Each attempt judges the prompt anew, because a second one changes it. On a moderated route a picture that can't be
-looked at does not leave; on the adult-allowed route the look is only reported.
+Each attempt applies the policy to the prompt again, because a second attempt changes it. On a moderated route a picture
+that could not be checked is withheld; on the adult-allowed route the check is only reported.
 
 May import: core.backends, core.contracts, core.errors, core.logs, core.policy. It knows no weights, no HTTP, no job.
 """
@@ -27,14 +27,14 @@ log = logger()
 
 
 class GenerateImage(Protocol):
-    """Runs one painting on the device; raises `BlackPicture` and whatever ends a job."""
+    """Generates one picture on the device; raises `BlackPicture` and whatever ends a job."""
 
-    def __call__(self, painting: ImageRequest, /) -> Awaitable[GeneratedImage]: ...
+    def __call__(self, request: ImageRequest, /) -> Awaitable[GeneratedImage]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSizes:
-    """The sides a set of weights takes, px."""
+    """The sides that a set of weights takes, px."""
 
     smallest: int
     largest: int
@@ -50,7 +50,9 @@ class ImageSizes:
 
 @dataclass(frozen=True, slots=True)
 class CheckedImage:
-    painted: GeneratedImage
+    """A picture that may be delivered, and how it came about."""
+
+    generated: GeneratedImage
     prompt: str
     policy: PolicyReport
     attempts: int
@@ -59,12 +61,15 @@ class CheckedImage:
 async def generate_checked(
     request: GenerateRequest,
     sizes: ImageSizes,
-    paint: GenerateImage,
+    generate: GenerateImage,
     checker: PictureChecker | None,
     *,
     threshold: float,
 ) -> CheckedImage:
-    """Raises `PolicyBlocked` before anything is painted; `UnsafeOutput`, `BlackPicture` when a repaint didn't help."""
+    """Generate a picture for `request` and check it; a black or unsafe one is generated once more with another seed.
+
+    Raises `PolicyBlocked` before anything is generated; `UnsafeOutput`, `BlackPicture` where that didn't help.
+    """
     route = ROUTE_OF_TASK[request.task]
     treated_as = _treatment(route, request)
     width, height = sizes.side("width", request.width), sizes.side("height", request.height)
@@ -74,17 +79,17 @@ async def generate_checked(
     for attempt in range(1, _ATTEMPTS + 1):
         words = build_final_prompt(request.prompt, route, treated_as=treated_as, strength=strength)
         try:
-            painted = await paint(ImageRequest(words.prompt, seed, width, height))
+            generated = await generate(ImageRequest(words.prompt, seed, width, height))
         except BlackPicture:
             if was_black:
                 raise
             log.info("black picture", attempt=attempt)
             was_black, seed = True, another_seed(seed)
             continue
-        check = await _look(painted, checker, threshold)
+        check = await _check(generated, checker, threshold)
         if treated_as == "adult_allowed" or check.outcome == "passed":
             return CheckedImage(
-                painted, words.prompt, _report(words, check, treated_as, repainted=strength == 1), attempt
+                generated, words.prompt, _report(words, check, treated_as, second=strength == 1), attempt
             )
         if strength == 1 or check.score is None:
             break
@@ -94,36 +99,36 @@ async def generate_checked(
 
 
 def another_seed(seed: int) -> int:
-    """The next seed of a chain that the first one fixes, so that a repaint can be repeated."""
+    """The next seed of a sequence that the first one fixes, so that a second attempt can be repeated."""
     return (seed * 6364136223846793005 + 1442695040888963407) % (MAX_SEED + 1)  # Knuth's MMIX constants
 
 
 def _treatment(route: Route, request: GenerateRequest) -> Treatment:
-    """What the orchestrator decided, which can only make a route stricter."""
+    """The orchestrator's decision, which can only make a route stricter."""
     if not ROUTES[route].adult_allowed:
         return "moderated"
     return (request.context.treated_as if request.context else None) or "adult_allowed"
 
 
-async def _look(painted: GeneratedImage, checker: PictureChecker | None, threshold: float) -> PictureCheck:
-    """`reported` where the picture is over the threshold or could not be looked at: the caller says what follows."""
+async def _check(generated: GeneratedImage, checker: PictureChecker | None, threshold: float) -> PictureCheck:
+    """`reported` where the picture is over the threshold or could not be checked: the caller decides what follows."""
     name, score = "none", None
     if checker is not None:
         name = checker.name
         try:
-            score = await asyncio.to_thread(checker.score, painted.image)
-        except Exception as error:  # noqa: BLE001 - whatever the checker met, the picture was not looked at
+            score = await asyncio.to_thread(checker.score, generated.image)
+        except Exception as error:  # noqa: BLE001 - whatever the checker raised, the picture was not checked
             log.error("picture checker failed", error_type=type(error).__name__)
     passed = score is not None and score < threshold
     return PictureCheck(checker=name, score=score, threshold=threshold, outcome="passed" if passed else "reported")
 
 
-def _report(words: FinalPrompt, check: PictureCheck, treated_as: Treatment, *, repainted: bool) -> PolicyReport:
+def _report(words: FinalPrompt, check: PictureCheck, treated_as: Treatment, *, second: bool) -> PolicyReport:
     return PolicyReport(
         version=words.verdict.version,
         verdict="constrained" if words.applied else "allowed",
         categories=words.verdict.categories,
         applied=words.applied,
         treated_as=treated_as,
-        picture=check.model_copy(update={"outcome": "repainted"}) if repainted else check,
+        picture=check.model_copy(update={"outcome": "repainted"}) if second else check,
     )

@@ -1,12 +1,12 @@
-"""What a device's errors mean, and which device is chosen."""
+"""The choice of a device, and the errors that a device's failures are translated to."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from core.backends.devices import choose_device, device_errors
-from core.errors import DeviceLost, Misconfigured, OutOfDeviceMemory
+from core.backends.devices import DeviceMemory, choose_device, device_errors
+from core.errors import DeviceLost, Misconfigured, OutOfDeviceMemory, TooLarge
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,8 @@ from core.errors import DeviceLost, Misconfigured, OutOfDeviceMemory
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
     ],
 )
-def test_memory_that_ran_out_is_told_as_such(error: RuntimeError) -> None:
-    with pytest.raises(OutOfDeviceMemory, match="while painting"), device_errors("painting"):
+def test_failed_allocation_is_out_of_device_memory(error: RuntimeError) -> None:
+    with pytest.raises(OutOfDeviceMemory, match="while generating"), device_errors("generating"):
         raise error
 
 
@@ -31,26 +31,58 @@ def test_memory_that_ran_out_is_told_as_such(error: RuntimeError) -> None:
         RuntimeError("CUDA error: uncorrectable ECC error encountered"),
     ],
 )
-def test_a_lost_device_is_told_as_such(error: RuntimeError) -> None:
-    with pytest.raises(DeviceLost), device_errors("painting"):
+def test_lost_context_is_a_lost_device(error: RuntimeError) -> None:
+    with pytest.raises(DeviceLost), device_errors("generating"):
         raise error
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes don't match"), ValueError("no"), KeyError("x")])
-def test_any_other_error_stays_what_it_is(error: Exception) -> None:
-    with pytest.raises(type(error)) as raised, device_errors("painting"):
+def test_other_errors_pass_through(error: Exception) -> None:
+    with pytest.raises(type(error)) as raised, device_errors("generating"):
         raise error
     assert raised.value is error
 
 
-def test_what_torch_said_does_not_leak_into_the_message() -> None:
-    with pytest.raises(DeviceLost) as raised, device_errors("painting"):
+def test_torchs_own_message_is_not_repeated() -> None:
+    with pytest.raises(DeviceLost) as raised, device_errors("generating"):
         raise torch.AcceleratorError("CUDA error: an illegal memory access at /home/someone/secret.py")
     assert "secret" not in raised.value.message
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_a_gpu_that_is_not_there_is_a_configuration_error() -> None:
+def test_missing_gpu_is_a_configuration_error() -> None:
     assert choose_device(None).type == "cpu"
     with pytest.raises(Misconfigured, match="CUDA"):
         choose_device("cuda")
+
+
+def failing() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+def test_failed_allocation_on_a_device_with_room_is_the_requests_fault() -> None:
+    memory = DeviceMemory(torch.device("cpu"), needed_bytes=2**30)
+    with pytest.raises(TooLarge, match="send a shorter text"), device_errors("reading", memory, "send a shorter text"):
+        failing()
+
+
+def test_failed_allocation_on_a_full_device_replaces_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = DeviceMemory(torch.device("cpu"), needed_bytes=2**30)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 2**20)
+    with pytest.raises(OutOfDeviceMemory), device_errors("reading", memory):
+        failing()
+
+
+def test_device_that_is_lost_while_memory_is_released_is_a_lost_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost() -> int:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    memory = DeviceMemory(torch.device("cpu"), needed_bytes=2**30)
+    monkeypatch.setattr(memory, "free_bytes", lost)
+    with pytest.raises(DeviceLost), device_errors("reading", memory):
+        failing()
+
+
+def test_old_driver_at_start_is_no_lost_device() -> None:
+    with pytest.raises(RuntimeError, match="insufficient"), device_errors("loading"):
+        raise RuntimeError("CUDA driver version is insufficient for CUDA runtime version")
