@@ -9,7 +9,7 @@ variable "REGISTRY" {
 }
 
 variable "VERSION" {
-  default = "0.1.0"
+  default = "dev"
 }
 
 variable "REVISION" {

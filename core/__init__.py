@@ -1,1 +1,1 @@
-"""What the workers and the orchestrator share. Importing it loads nothing; see each module for what it may import."""
+"""Code that the workers and the orchestrator share. Importing it loads nothing."""

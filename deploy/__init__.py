@@ -1,4 +1,4 @@
-"""Endpoints on RunPod: what `endpoints.yaml` asks for, made so.
+"""Endpoints on RunPod: plan, apply and examine what `endpoints.yaml` lists.
 
-May import: core.contracts, core.errors, core.settings, httpx, stamina; typer and rich in `__main__`.
+May import: core.settings, httpx, rich, typer.
 """

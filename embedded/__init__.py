@@ -1,1 +1,4 @@
-"""The small models that let a laptop run the whole chain, the pictures they learn from, and how each was made."""
+"""The embedded models: the drawn pictures they are trained on, their trainers, and their weights.
+
+May import: core, torch.
+"""

@@ -1,1 +1,4 @@
-"""One thin module per GPU image. They never import one another."""
+"""The handlers of the GPU workers, one thin module per image.
+
+May import: core, and never one another.
+"""

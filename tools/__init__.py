@@ -1,0 +1,4 @@
+"""Commands for maintainers: generated documents, locks, images, the demo.
+
+May import: anything.
+"""

@@ -8,7 +8,7 @@ import pytest
 
 from tools.docs.__main__ import ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 ROOMS = [path for path in ROOT.iterdir() if path.is_dir() and path.name not in {".git", ".venv", "out"}]
 FILES = [str(path) for room in ROOMS for path in room.rglob("*.*")]
 _LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
@@ -27,7 +27,7 @@ def test_there_are_pages_to_look_at() -> None:
     assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "api.md"} <= {page.name for page in PAGES}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Path) -> None:
     for file, heading in _LINK.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))):
         target = page.parent / file if file else page
@@ -35,7 +35,7 @@ def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Path) -> None
         assert not heading or heading in anchors(target), f"{file}#{heading} is no heading"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_module_and_file_that_is_named_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The reference documents, made from the code that they describe.
+"""Reference documents, generated from the code that they describe.
 
 __main__.py   `python -m tools.docs`, and `--check`
 fields.py     a pydantic model as rows of a table
@@ -6,4 +6,5 @@ api.py        docs/api.md and docs/schema/*.json, from core/contracts/
 examples.py   a request for each task and one result, all of them valid
 settings.py   docs/settings.md, from core/settings/ and core/weights/
 errors.py     docs/errors.md, from core/errors.py
+packages.py   the map of folders in CONTRIBUTING.md, from docstrings
 """

@@ -1,4 +1,4 @@
-"""`python -m tools.docs` makes the reference documents; `--check` says which are stale and changes nothing.
+"""Generate the reference documents: `python -m tools.docs`. `--check` reports stale ones and changes nothing.
 
 May import: tools.docs.
 """
@@ -9,33 +9,36 @@ import argparse
 import sys
 from pathlib import Path
 
-from tools.docs import api, errors, settings
+from tools.docs import api, errors, packages, settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCHEMAS = Path("docs/schema")
 
 
-def documents() -> dict[Path, str]:
-    """Every document by its path below the root."""
+def documents(root: Path = ROOT) -> dict[Path, str]:
+    """Every generated document by its path below the root."""
     pages = {Path("docs/api.md"): api.page(), Path("docs/settings.md"): settings.page()}
     schemas = {SCHEMAS / f"{name}.json": text for name, text in api.schemas().items()}
+    contributing = Path("CONTRIBUTING.md")
+    if (root / contributing).is_file():
+        pages[contributing] = packages.with_map((root / contributing).read_text(encoding="utf-8"), root)
     return pages | {Path("docs/errors.md"): errors.page()} | schemas
 
 
 def stale(root: Path = ROOT) -> list[Path]:
-    """What is missing, differs from what the code says, or is a schema of a task that is no more."""
-    wanted = documents()
-    differing = [path for path, text in wanted.items() if not _is(root / path, text)]
-    return differing + [path for path in _schemas_in(root) if path not in wanted]
+    """Documents that are missing, differ from the code, or are schemas of a removed task."""
+    expected = documents(root)
+    differing = [path for path, text in expected.items() if not _is(root / path, text)]
+    return differing + [path for path in _schemas_in(root) if path not in expected]
 
 
 def write(root: Path = ROOT) -> list[Path]:
-    """Brings everything up to date; returns what had to change."""
-    wanted, changed = documents(), stale(root)
+    """Write every stale document; return their paths."""
+    expected, changed = documents(root), stale(root)
     for path in changed:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        if path in wanted:
-            (root / path).write_text(wanted[path], encoding="utf-8")
+        if path in expected:
+            (root / path).write_text(expected[path], encoding="utf-8")
         else:
             (root / path).unlink()
     return changed
@@ -50,8 +53,8 @@ def _schemas_in(root: Path) -> list[Path]:
 
 
 def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.docs", description="Makes the reference documents.")
-    parser.add_argument("--check", action="store_true", help="say which document is stale and change nothing")
+    parser = argparse.ArgumentParser(prog="python -m tools.docs", description="Generate the reference documents.")
+    parser.add_argument("--check", action="store_true", help="report stale documents and change nothing")
     arguments = parser.parse_args(argv)
     if not arguments.check:
         for path in write(root):
