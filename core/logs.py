@@ -1,7 +1,7 @@
-"""Logs: events with facts as keys; on RunPod one JSON object a line with the platform's own keys.
+"""Structured logs; on RunPod one JSON object per line with the platform's own keys.
 
-What may be logged is a list of allowed keys, not a hope: a fact under any other key is dropped and counted, so that a
-prompt, a picture, an address or a key of somebody's can't get into a log by way of a careless line.
+Only the keys in `ALLOWED` are logged: any other fact is dropped and counted, so that no prompt, picture, address or API
+key appears in a log by mistake.
 
 May import: structlog.
 """
@@ -35,7 +35,7 @@ def _only_allowed(_: WrappedLogger, __: str, facts: EventDict) -> EventDict:
 
 
 def _platform_keys(_: WrappedLogger, __: str, facts: EventDict) -> EventDict:
-    """RunPod's console reads `requestId`, `message` and `level`; the rest rides along."""
+    """Rename keys to `requestId`, `message` and `level`, which RunPod's console reads; the others are kept."""
     return {
         "requestId": facts.pop("job_id", None),
         "message": facts.pop("event"),
@@ -45,7 +45,7 @@ def _platform_keys(_: WrappedLogger, __: str, facts: EventDict) -> EventDict:
 
 
 def configure(*, on_platform: bool, level: str = "INFO") -> None:
-    """Called once, in a `__main__`. Logs go to stderr, so that stdout holds results alone."""
+    """Configure logging once, in a `__main__`. Logs go to stderr, so that stdout contains results only."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -62,10 +62,10 @@ def configure(*, on_platform: bool, level: str = "INFO") -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # Importing runpod puts a handler on the root logger; libraries' chatter may hold addresses, so only warnings pass.
+    # Importing runpod adds a handler to the root logger. Library logs may contain addresses, so only warnings pass.
     logging.getLogger().setLevel(logging.WARNING)
 
 
 def logger() -> Any:
-    """A structlog logger; typed Any because structlog's own types say no more."""
+    """A structlog logger; typed Any, as structlog's own types are."""
     return structlog.get_logger()

@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from core.backends import BatchCallbacks, Outcome
 from core.errors import Cancelled, DeviceError, DeviceLost, ImgPodError, WorkerStopping
-from core.worker.job import unforeseen
+from core.worker.job import internal_error
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -244,9 +244,9 @@ class Device(Generic[Q, R]):
         return outcomes
 
     def _isolate(self, batch: Sequence[_Waiting[Q, R]], error: BaseException) -> None:
-        """One member's unforeseen failure must not be the others': each runs again alone."""
+        """After an unexpected failure of a batch, run each member alone, so that one cannot fail the others."""
         if len(batch) == 1:
-            batch[0].tell(unforeseen(error))
+            batch[0].tell(internal_error(error))
             return
         for job in batch:
             if job.cancelled.is_set():

@@ -1,4 +1,4 @@
-"""`main(worker)`: what `python -m handlers.zimage` does. On the platform a job loop, anywhere else one job.
+"""Start a worker: on the platform the job loop, anywhere else one job.
 
 May import: core.contracts, core.errors, core.logs, core.settings, core.worker.*. The SDK only where it is used.
 """
@@ -22,14 +22,14 @@ from core.contracts import StageProgress
 from core.errors import ImgPodError, Misconfigured
 from core.logs import configure, logger
 from core.settings import Settings, load_settings
-from core.worker.job import JobHandler, M, Reply, Worker, answer, unforeseen
+from core.worker.job import JobHandler, M, Reply, Worker, answer, internal_error
 from core.worker.progress import Progress
 
 log = logger()
 
 
 def main(declare: Callable[[Settings], Worker[M]]) -> None:
-    """Exits with 0 when the worker left in good order or the local job succeeded, else with 1."""
+    """Run the worker that `declare` returns. Exit status 0: it drained, or the local job succeeded; else 1."""
     arguments, _ = _parser().parse_known_args()
     try:
         settings = load_settings()
@@ -38,27 +38,27 @@ def main(declare: Callable[[Settings], Worker[M]]) -> None:
     except Misconfigured as error:
         print(error.message, file=sys.stderr)
         code = 1
-    _shutdown(code)
+    _exit(code)
 
 
-def _shutdown(code: int) -> NoReturn:
-    """At once: the device's thread may be in the middle of a step, and Python's own shutdown under it can crash."""
+def _exit(code: int) -> NoReturn:
+    """Exit at once: the device thread may be in a step, and Python's own shutdown during it can crash."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def _exit_early(number: int, _: object) -> None:
-    """SIGTERM before the first job was asked for: nothing is in hand, and unwinding a half-loaded model can hang.
+def _exit_before_first_job(number: int, _: object) -> None:
+    """Exit on SIGTERM before the first job: there is nothing to finish, and unwinding a half-loaded model can hang.
 
-    Without this the process with number 1 of a container would not even hear the signal.
+    Without a handler, process 1 of a container ignores the signal.
     """
-    log.info("worker leaving before its first job", signal=signal.Signals(number).name)
+    log.info("worker stopping before its first job", signal=signal.Signals(number).name)
     os._exit(0)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Starts the worker, or tries one job where there is no platform.")
+    parser = argparse.ArgumentParser(description="Start the worker, or run one job where there is no platform.")
     parser.add_argument("--test_input", help='A job as JSON: {"input": {…}}. Unset: the worker\'s own test input.')
     parser.add_argument("--rp_serve_api", action="store_true", help="Serve the SDK's own test API instead.")
     return parser
@@ -68,34 +68,34 @@ def _start(worker: Worker[M], arguments: argparse.Namespace, settings: Settings)
     if arguments.rp_serve_api:
         return _run_stock_loop(worker, settings, serve_api=True)
     if settings.platform.webhook_get_job is None or arguments.test_input is not None:
-        return _try_one(worker, arguments.test_input, settings)
-    signal.signal(signal.SIGTERM, _exit_early)
+        return _run_one_job(worker, arguments.test_input, settings)
+    signal.signal(signal.SIGTERM, _exit_before_first_job)
     if settings.worker.loop == "own":
         return _run_own_loop(worker, settings)
     return _run_stock_loop(worker, settings, serve_api=False)
 
 
 @dataclass(slots=True)
-class _Loading(Generic[M]):
-    """A worker's handler, once it is loaded."""
+class _LoadedHandler(Generic[M]):
+    """A worker's handler, loaded by `load_weights`."""
 
     worker: Worker[M]
     respond: JobHandler[M] | None = None
 
     def load_weights(self) -> None:
-        """Raises one sentence, which the SDK's fitness check reports to the platform under this function's name."""
+        """Load the handler. Raises one sentence, which the SDK's fitness check reports under this function's name."""
         started = time.monotonic()
         try:
             self.respond = self.worker.load()
         except ImgPodError:
             raise
-        except Exception as error:  # noqa: BLE001 - a library may raise anything, and its words stay out of the report
-            raise unforeseen(error) from None
+        except Exception as error:  # noqa: BLE001 - a library may raise anything; its message is not reported
+            raise internal_error(error) from None
         log.info("weights loaded", worker=self.worker.name, wall_ms=round(1000 * (time.monotonic() - started)))
 
     async def answer(self, raw: dict[str, Any], progress: Progress, settings: Settings) -> Reply:
         if self.respond is None:
-            raise RuntimeError("a job came before the weights")
+            raise RuntimeError("a job arrived before the weights were loaded")
         return await answer(raw, self.worker, self.respond, progress, settings.worker.max_result_bytes)
 
 
@@ -107,7 +107,7 @@ def _run_own_loop(worker: Worker[M], settings: Settings) -> int:
     from core.worker.loop import JobLoop
 
     heartbeat = sdk.SdkHeartbeat()
-    loading = _Loading(worker)
+    loading = _LoadedHandler(worker)
     sdk.check_fitness(loading.load_weights)
 
     async def serve() -> None:
@@ -121,22 +121,22 @@ def _run_own_loop(worker: Worker[M], settings: Settings) -> int:
             )
             await loop.run(heartbeat)
         await worker.shutdown()
-        log.info("worker left", worker=worker.name)
-        _shutdown(0)  # before asyncio waits for its threads
+        log.info("worker stopped", worker=worker.name)
+        _exit(0)  # before asyncio waits for its threads
 
     asyncio.run(serve())
     return 1
 
 
 def _run_stock_loop(worker: Worker[M], settings: Settings, *, serve_api: bool) -> int:
-    """The fallback: the SDK's own loop. Replies are the same, with its delays and without our delivery."""
+    """Run the SDK's own loop: the same replies, with its delays and without repeated delivery."""
     from core.worker.stock import run_stock
 
-    loading = _Loading(worker)
+    loading = _LoadedHandler(worker)
 
     async def handler(raw: dict[str, Any]) -> dict[str, Any]:
         async def drop(_: object) -> None:
-            """The SDK's progress updates may overtake the result, so the stock loop reports none."""
+            """Discard the report: the SDK's progress updates may arrive after the result."""
 
         reply = await loading.answer(raw, Progress(drop, interval_s=60), settings)
         body: dict[str, Any] = json.loads(reply.body)
@@ -152,22 +152,22 @@ def _run_stock_loop(worker: Worker[M], settings: Settings, *, serve_api: bool) -
 # ── anywhere else ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _try_one(worker: Worker[M], given: str | None, settings: Settings) -> int:
-    """One job from `--test_input` or the worker's file. Prints the result, its picture written to `out/`."""
-    raw = _given_job(worker, given)
+def _run_one_job(worker: Worker[M], given: str | None, settings: Settings) -> int:
+    """Run one job from `--test_input` or the worker's file; print the result and write its picture to `out/`."""
+    raw = _job_from_arguments(worker, given)
     try:
-        reply = asyncio.run(_answer_one(worker, {"id": "local", **raw}, settings))
+        reply = asyncio.run(_answer_locally(worker, {"id": "local", **raw}, settings))
     except ImgPodError as error:
         print(error.message, file=sys.stderr)
         return 1
     if reply.error is not None:
         print(reply.error.to_wire(), file=sys.stderr)
         return 1
-    print(json.dumps(_shown(json.loads(reply.body)["output"], worker.name), indent=2, ensure_ascii=False))
+    print(json.dumps(_without_picture(json.loads(reply.body)["output"], worker.name), indent=2, ensure_ascii=False))
     return 0
 
 
-def _given_job(worker: Worker[M], given: str | None) -> dict[str, Any]:
+def _job_from_arguments(worker: Worker[M], given: str | None) -> dict[str, Any]:
     """Raises `Misconfigured`."""
     try:
         raw = json.loads(worker.test_input.read_text(encoding="utf-8") if given is None else given)
@@ -179,8 +179,8 @@ def _given_job(worker: Worker[M], given: str | None) -> dict[str, Any]:
     return raw if "input" in raw else {"input": raw}
 
 
-async def _answer_one(worker: Worker[M], raw: dict[str, Any], settings: Settings) -> Reply:
-    loading = _Loading(worker)
+async def _answer_locally(worker: Worker[M], raw: dict[str, Any], settings: Settings) -> Reply:
+    loading = _LoadedHandler(worker)
     await asyncio.to_thread(loading.load_weights)
 
     async def show(report: StageProgress) -> None:
@@ -193,8 +193,8 @@ async def _answer_one(worker: Worker[M], raw: dict[str, Any], settings: Settings
     return reply
 
 
-def _shown(output: dict[str, Any], name: str) -> dict[str, Any]:
-    """The result without the picture's text, which goes to a file that can be opened."""
+def _without_picture(output: dict[str, Any], name: str) -> dict[str, Any]:
+    """The result with the picture's base64 replaced by the name of the file it was written to."""
     if encoded := output.get("image_base64"):
         path = Path("out") / f"{name}.{output['image_format']}"
         path.parent.mkdir(exist_ok=True)

@@ -1,6 +1,6 @@
-"""A job as a handler sees it, and every outcome of a handler as one reply that the platform can carry.
+"""A job as a handler receives it, and the reply that the platform receives for any outcome of a handler.
 
-May import: core.contracts, core.errors, core.logs. It knows neither the SDK nor HTTP.
+May import: core.contracts, core.errors, core.logs. No SDK and no HTTP.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = logger()
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a handler may know of its job beside the request: its id, the caller's storage, and where progress goes.
+    """A job's id, its progress reporter, and the bucket that its caller named.
 
     `caller` is the name of an API key of the HTTP API; empty for a job of the platform.
     """
@@ -48,7 +48,7 @@ JobHandler = Callable[[M, Job], Awaitable[Message]]
 
 
 async def _nothing_to_send() -> None:
-    """Most workers leave with nothing in hand."""
+    """The default `shutdown`: there is nothing to send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class Worker(Generic[M]):
     """A worker as its handler module declares it.
 
     `load` is called once, before the first job: it loads weights, warms up, and returns the handler. It may block and
-    raises `Misconfigured`. `running` jobs may run at a time; `concurrency` counts those taken ahead as well. `shutdown`
-    is awaited last, when all that was taken is answered: for what still waits to be sent. It bounds its own time. The
-    stock loop, from which nobody hears when it ends, doesn't call it.
+    raises `Misconfigured`. `running` jobs run at a time; `concurrency` includes those taken ahead. `shutdown` is
+    awaited after the last job was answered, sends what is still pending, and bounds its own time. The stock loop does
+    not call it, because it reports no end.
     """
 
     name: str
@@ -72,21 +72,21 @@ class Worker(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is posted for a job: `body` is the exact JSON. `refresh` asks the platform for a new worker."""
+    """The reply to a job: `body` is the JSON that is posted; `refresh` asks the platform for a new worker."""
 
     body: bytes
     error: ImgPodError | None = None
     refresh: bool = False
 
     @property
-    def settled(self) -> bool:
-        """Whether the same job would meet the same end again: a result, or a fault of the request itself."""
+    def final(self) -> bool:
+        """Whether running the job again would give the same outcome: a result, or a fault of the request."""
         return self.error is None or isinstance(self.error, InvalidRequest | Refused)
 
     @classmethod
     def of_result(cls, result: Message, *, max_bytes: int) -> Reply:
-        """Raises `TooLarge`, because the platform would drop a larger result without a word (runpod-python #309)."""
-        body = _json({"output": plain(result)})
+        """Raise `TooLarge` for a result that the platform would drop without an error (runpod-python #309)."""
+        body = _json({"output": to_jsonable(result)})
         if len(body) > max_bytes:
             raise TooLarge(
                 f"The result is {len(body):,} bytes and the platform takes {max_bytes:,}: configure storage "
@@ -103,13 +103,13 @@ class Reply:
 async def answer(
     raw: Mapping[str, Any], worker: Worker[M], respond: JobHandler[M], progress: Progress, max_bytes: int
 ) -> Reply:
-    """The reply to a job as the platform delivered it; raises only when the job itself is cancelled."""
+    """Validate a job, run the handler and return the reply. Raises only when the job itself is cancelled."""
     job_id = str(raw.get("id", ""))
     with structlog.contextvars.bound_contextvars(job_id=job_id, worker=worker.name):
         try:
             request = read_request(raw.get("input"), worker.tasks)
-            # Not unbound again: each job is a task with a context of its own, and its failure is logged below.
-            structlog.contextvars.bind_contextvars(**_traits(request))
+            # Not unbound afterwards: each job is a task with its own context, and failures are logged below.
+            structlog.contextvars.bind_contextvars(**_log_context(request))
             result = await respond(request, Job(job_id, progress, _s3_config(raw)))
             return Reply.of_result(result, max_bytes=max_bytes)
         except ImgPodError as error:
@@ -119,21 +119,24 @@ async def answer(
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            # A handler that leaks a cancellation of its own making would leave the job without any answer.
+            # A cancellation that a handler raised itself would leave the job without an answer.
             return Reply.of_error(Cancelled("The work was cancelled inside the worker; send the request again."))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a job without an answer is worse than any error
-            return Reply.of_error(unforeseen(error))
+            return Reply.of_error(internal_error(error))
 
 
-def unforeseen(error: BaseException) -> Internal:
-    """One `internal` error whose id is in the log; the exception's own words may hold anything, so they stay out."""
+def internal_error(error: BaseException) -> Internal:
+    """Log an unexpected exception by type and place; return the `internal` error that names the log entry.
+
+    The exception's message may contain text of the request, so it is neither logged nor returned.
+    """
     error_id = uuid.uuid4().hex[:12]
-    log.error("unforeseen error", error_id=error_id, error_type=type(error).__name__, where=_where(error))
-    return Internal(f"Something failed that should not; the worker's log has it under {error_id}.")
+    log.error("internal error", error_id=error_id, error_type=type(error).__name__, where=_traceback_places(error))
+    return Internal(f"An unexpected error occurred; the worker's log describes it under the id {error_id}.")
 
 
-def _where(error: BaseException) -> str:
-    """File names and lines from the outermost frame to the one that raised; no values."""
+def _traceback_places(error: BaseException) -> str:
+    """File names and line numbers from the outermost frame to the one that raised, without values."""
     frames = []
     traceback = error.__traceback__
     while traceback is not None:
@@ -142,7 +145,7 @@ def _where(error: BaseException) -> str:
     return " > ".join(frames[-8:])
 
 
-def _traits(request: Message) -> dict[str, str]:
+def _log_context(request: Message) -> dict[str, str]:
     traits = {"task": str(getattr(request, "task", ""))}
     if isinstance(request, StageRequest) and request.context is not None:
         traits["trace_id"] = request.context.trace_id
@@ -156,20 +159,20 @@ def _s3_config(raw: Mapping[str, Any]) -> Mapping[str, object] | None:
     return config
 
 
-# ── JSON that always arrives ─────────────────────────────────────────────────────────────────────────────────────────
+# ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def plain(value: object) -> Any:  # noqa: PLR0911 - one line a type reads better than any table
-    """`value` as JSON can hold it: NaN → null, bytes → base64, times → ISO 8601, numpy → lists, surrogates → `?`.
+def to_jsonable(value: object) -> Any:  # noqa: PLR0911 - one line a type reads better than any table
+    """Convert `value` for JSON: NaN → null, bytes → base64, times → ISO 8601, numpy → lists, surrogates → `?`.
 
-    The SDK posts nothing at all where a result holds one of these, and the caller waits until the job times out.
+    The SDK posts nothing for a result that contains one of these, and the caller waits until the job times out.
     """
     if isinstance(value, Enum):
-        return plain(value.value)
+        return to_jsonable(value.value)
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if value is None or isinstance(value, bool | int):
@@ -177,19 +180,19 @@ def plain(value: object) -> Any:  # noqa: PLR0911 - one line a type reads better
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, BaseModel):
-        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+        return {name: to_jsonable(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, Mapping):
-        return {str(plain(key)): plain(item) for key, item in value.items()}
+        return {str(to_jsonable(key)): to_jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    return _plain_of_library(value)
+        return [to_jsonable(item) for item in value]
+    return _library_value_to_jsonable(value)
 
 
-def _plain_of_library(value: object) -> Any:
+def _library_value_to_jsonable(value: object) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(value).decode()
     if isinstance(value, datetime | date):
         return value.isoformat()
     if callable(as_list := getattr(value, "tolist", None)):  # numpy and torch, arrays and scalars alike
-        return plain(as_list())
+        return to_jsonable(as_list())
     return str(type(value).__name__)

@@ -1,15 +1,15 @@
-"""The event-driven job loop: what one worker process does between its start and its end.
+"""The event-driven job loop of a worker process.
 
-The SDK's loop looks every second whether it may take another job, so that a worker does at most one job a second and
-every job is padded up to the next tick. Here each step waits for the event that makes it possible.
+The SDK's loop checks once per second whether it may take another job, so that a worker runs at most one job per second
+and every job lasts until the next check. Here every step waits for the event that makes it possible.
 
-    take    while there is room: a job that ended, or one about to end, makes room
-    serve   work is a task that may be cancelled; a second task, which never is, sees the job through to its reply
-    stop    the platform's stop channel cancels a job's work; a stopped job has no reply
-    leave   after SIGTERM, or when a reply asks for a new worker: take nothing, finish, hand back, deliver, end
+    take    request jobs while there is room: a job that has ended, or is about to end, makes room
+    run     one task runs the job and may be cancelled; a second task, never cancelled, delivers the reply
+    stop    the platform's stop channel cancels a job; a stopped job has no reply
+    drain   after SIGTERM, or when a reply asks for a new worker: take no job, finish, return the rest, deliver, exit
 
-May import: core.contracts, core.errors, core.logs, core.settings, core.worker.*. The SDK is in `sdk` alone,
-which the loop knows as a `Platform`.
+May import: core.contracts, core.errors, core.logs, core.settings, core.worker.*. The SDK is used in
+`sdk.py` only, through the protocol `Platform`.
 """
 
 from __future__ import annotations
@@ -30,32 +30,33 @@ from core.contracts import StageProgress
 from core.errors import WorkerStopping
 from core.logs import logger
 from core.settings import WorkerSettings
-from core.worker.job import Reply, unforeseen
+from core.worker.job import Reply, internal_error
 from core.worker.outbox import Outbox
 from core.worker.platform import Heartbeat, NotDelivered, Platform, Throttling, Unreachable
 from core.worker.progress import Progress
-from core.worker.replay import Replay
+from core.worker.replay import ReplayCache
 
 Answer = Callable[[dict[str, Any], Progress], Awaitable[Reply]]
 log = logger()
 
-_THROTTLED_S = 5.0
-_BROKEN_S = 1.0
-_NOT_HELD_S = 0.2
-"""Pause where the platform answers "nothing" at once, instead of holding the request open."""
-_CLOSING_POLL_S = 8.0
-"""After SIGTERM the open long poll may still bring a job, which must not be lost. Docker kills after ten seconds."""
-_WIND_UP_S = 3.0
-"""What handed-back work gets to end in (an orchestrator cancels its children), and what replies get after that."""
-_MOST_UNDELIVERED = 32
-_LONGEST_TAKE_S = 0.25
+_THROTTLED_PAUSE_S = 5.0
+_UNREACHABLE_PAUSE_S = 1.0
+_EMPTY_PAUSE_S = 0.2
+"""Pause after an empty answer that came at once, because the platform did not hold the request open."""
+_LAST_POLL_S = 8.0
+"""After SIGTERM the open long poll may still return a job, which must not be lost. Docker kills after ten seconds."""
+_DRAIN_S = 3.0
+"""Time for returned jobs to end (an orchestrator cancels its children), and for replies to be delivered after that."""
+_MAX_UNDELIVERED = 32
+_MAX_TAKE_S = 0.25
 
 
-class Pace:
-    """How long jobs keep the device, and so when the next one should be asked for.
+class JobDurations:
+    """Measured durations of jobs and of take requests; they decide when to request the next job.
 
-    A job taken too early waits here while another worker might run it; too late, and the device idles for the length
-    of a take. So it is asked for when the rest of a running job is predicted to be shorter than a take.
+    A job that is taken too early waits here while another worker could run it; one that is taken too late leaves the
+    device idle for the duration of a take request. So the next job is requested when the running job is predicted to
+    end within that duration.
     """
 
     def __init__(self) -> None:
@@ -63,31 +64,31 @@ class Pace:
         self._takes_s: deque[float] = deque([0.05], maxlen=32)
 
     def predicted_s(self, task: str) -> float:
-        """Infinite for a task never seen, which teaches its length first."""
+        """Predicted duration of `task`; infinite until it has been measured once."""
         return self._mean_s.get(task, float("inf"))
 
-    def ran(self, task: str, seconds: float) -> None:
+    def record_run(self, task: str, seconds: float) -> None:
         self._mean_s[task] = 0.8 * self._mean_s.get(task, seconds) + 0.2 * seconds
 
-    def took(self, seconds: float) -> None:
+    def record_take(self, seconds: float) -> None:
         self._takes_s.append(seconds)
 
     @property
     def take_s(self) -> float:
-        """The shortest of the last takes: the others waited for a job to exist."""
-        return min(*self._takes_s, _LONGEST_TAKE_S)
+        """The shortest of the last take requests; the longer ones waited for a job to arrive."""
+        return min(*self._takes_s, _MAX_TAKE_S)
 
 
 @dataclass(eq=False, slots=True)
-class _Held:
-    """A job from its delivery to us until its reply is delivered. `began` (monotonic, s): when the device was free."""
+class _ActiveJob:
+    """A job between arrival and delivered reply. `began`: when the device was free for it (monotonic, s)."""
 
     id: str
     task: str
     progress: Progress
     work: asyncio.Task[Reply] = field(init=False)
     delivery: asyncio.Task[None] | None = None
-    given_up: asyncio.Event = field(default_factory=asyncio.Event)
+    abandoned: asyncio.Event = field(default_factory=asyncio.Event)
     began: float | None = None
     stopped: bool = False
     reply: Reply | None = None
@@ -98,6 +99,11 @@ class _Held:
 
 
 class JobLoop:
+    """Take, run and answer jobs until the worker is told to stop.
+
+    `running` jobs run at a time; `concurrency` includes those taken ahead.
+    """
+
     def __init__(
         self, platform: Platform, answer: Answer, settings: WorkerSettings, *, running: int, concurrency: int
     ) -> None:
@@ -108,40 +114,40 @@ class JobLoop:
         self._concurrency = max(running, concurrency)
         self._heartbeat: Heartbeat
         self._outbox = Outbox(platform.post)
-        self._replay = Replay(keep_s=settings.replay_keep_s, max_bytes=settings.replay_max_bytes)
-        self._held: dict[str, _Held] = {}
-        self._seeing: set[asyncio.Task[None]] = set()
-        self._pace = Pace()
-        self._room_news = asyncio.Event()
-        self._leaving = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._handing_back = False
+        self._replay = ReplayCache(keep_s=settings.replay_keep_s, max_bytes=settings.replay_max_bytes)
+        self._active: dict[str, _ActiveJob] = {}
+        self._deliveries: set[asyncio.Task[None]] = set()
+        self._durations = JobDurations()
+        self._room_event = asyncio.Event()
+        self._draining = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._returning = False
 
     async def run(self, heartbeat: Heartbeat) -> None:
-        """Returns when the worker has left: nothing taken is unanswered but what could not be delivered in time."""
+        """Run until the worker has drained: every job is answered, except where delivery did not succeed in time."""
         self._heartbeat = heartbeat
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.shutdown, signal.Signals(number).name)
         taking = asyncio.create_task(self._take_jobs())
         stopping = asyncio.create_task(self._watch_stops())
-        leaving = asyncio.create_task(self._leaving.wait())
-        await asyncio.wait([taking, stopping, leaving], return_when=asyncio.FIRST_COMPLETED)
-        self._shutdown_soon()
-        await self._wind_up(taking)
-        for task in (taking, stopping, leaving):
+        draining = asyncio.create_task(self._draining.wait())
+        await asyncio.wait([taking, stopping, draining], return_when=asyncio.FIRST_COMPLETED)
+        self._start_draining()
+        await self._drain(taking)
+        for task in (taking, stopping, draining):
             task.cancel()
-        # A loop that ended by itself has failed: its exception belongs in the log and in the exit status.
-        for result in await asyncio.gather(taking, stopping, leaving, return_exceptions=True):
+        # A task that ended by itself has failed: its exception goes to the log and the exit status.
+        for result in await asyncio.gather(taking, stopping, draining, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result
 
     def shutdown(self, why: str) -> None:
-        """Told once: jobs finish within the grace. Told twice: they are handed back at once."""
-        log.info("worker leaving", signal=why, in_flight=len(self._working()))
-        if self._leaving.is_set():
-            self._hurry.set()
-        self._shutdown_soon()
+        """Start draining: jobs finish within the grace period. A second call returns them to the platform at once."""
+        log.info("worker stopping", signal=why, in_flight=len(self._working()))
+        if self._draining.is_set():
+            self._urgent.set()
+        self._start_draining()
 
     # ── take ──
 
@@ -151,127 +157,129 @@ class JobLoop:
             try:
                 jobs = await self._platform.take(room)
             except Throttling:
-                await self._pause(_THROTTLED_S * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
+                await self._pause(_THROTTLED_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
                 continue
             except Unreachable as error:
                 log.warning("job-take failed", error_type=str(error))
-                await self._pause(_BROKEN_S)
+                await self._pause(_UNREACHABLE_PAUSE_S)
                 continue
             took_s = time.monotonic() - started
             if jobs:
-                self._pace.took(took_s)
-            elif took_s < _NOT_HELD_S:
-                await self._pause(_NOT_HELD_S)
+                self._durations.record_take(took_s)
+            elif took_s < _EMPTY_PAUSE_S:
+                await self._pause(_EMPTY_PAUSE_S)
             for job in jobs:
                 self._begin(job)
 
     async def _room(self) -> int:
-        """How many jobs to ask for; waits until there is room for one. 0: the worker is leaving."""
-        while not self._leaving.is_set():
-            self._room_news.clear()
-            room, look_again_s = self._room_now()
+        """Wait until there is room for a job; return how many to request. 0: the worker is draining."""
+        while not self._draining.is_set():
+            self._room_event.clear()
+            room, recheck_s = self._room_now()
             if room > 0:
                 return room
             with suppress(TimeoutError):
-                async with asyncio.timeout(look_again_s):
-                    await self._room_news.wait()
+                async with asyncio.timeout(recheck_s):
+                    await self._room_event.wait()
         return 0
 
     def _room_now(self) -> tuple[int, float | None]:
-        """And if there is none, after how many seconds there may be some without any news."""
+        """Room for jobs now; without any, the seconds after which to check again (None: wait for an event)."""
         working = len(self._working())
-        if len(self._outbox) >= _MOST_UNDELIVERED:
-            return 0, None  # replies that can't be delivered must not pile up without bound
+        if len(self._outbox) >= _MAX_UNDELIVERED:
+            return 0, None  # the number of replies that wait for delivery is bounded
         if working < self._running:
             return self._running - working, None
         if working >= self._concurrency:
             return 0, None
-        early_s = self._rest_s() - 2 * self._pace.take_s
+        early_s = self._time_to_free_s() - 2 * self._durations.take_s
         if early_s <= 0:
             return self._concurrency - working, None
         return 0, early_s if early_s < float("inf") else None
 
-    def _rest_s(self) -> float:
-        """Predicted time until the device is done with one of its jobs; 0 where one has left it already."""
+    def _time_to_free_s(self) -> float:
+        """Predicted time until the device has finished one of its jobs; 0 where it is free already."""
         now = time.monotonic()
-        if sum(held.on_device for held in self._working()) < self._running:
+        if sum(active.on_device for active in self._working()) < self._running:
             return 0.0
         rests = (
-            self._pace.predicted_s(held.task) - (now - held.began)
-            for held in self._working()
-            if held.on_device and held.began is not None
+            self._durations.predicted_s(active.task) - (now - active.began)
+            for active in self._working()
+            if active.on_device and active.began is not None
         )
         return min(rests, default=0.0)
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._leaving.wait()
+                await self._draining.wait()
 
-    # ── serve ──
+    # ── run ──
 
-    def _working(self) -> list[_Held]:
-        return [held for held in self._held.values() if not held.work.done()]
+    def _working(self) -> list[_ActiveJob]:
+        return [active for active in self._active.values() if not active.work.done()]
 
     def _begin(self, raw: dict[str, Any]) -> None:
         job_id = str(raw["id"])
-        if (known := self._held.get(job_id)) is not None:
-            if known.reply is None or known.reply.error is None:
-                log.info("a job in hand was delivered again", job_id=job_id)
+        if (previous := self._active.get(job_id)) is not None:
+            if previous.reply is None or previous.reply.error is None:
+                log.info("active job delivered again", job_id=job_id)
                 return
-            # The platform has our error and was asked to try again: the new run's reply is the one that counts.
-            self._forget(known)
+            # The platform received an error and delivers the job again: the reply of the new run replaces the old one.
+            self._remove(previous)
         payload = raw.get("input")
         progress = Progress(
             lambda report: self._report(job_id, report),
             interval_s=self._settings.progress_interval_s,
             on_last_step=self._room_changed,
         )
-        held = _Held(job_id, str(payload.get("task")) if isinstance(payload, dict) else "", progress)
-        held.work = asyncio.create_task(self._work(held, raw), name=job_id)
-        held.work.add_done_callback(lambda _: self._room_changed())
-        self._held[job_id] = held
-        self._heartbeat.holds(job_id)
+        active = _ActiveJob(job_id, str(payload.get("task")) if isinstance(payload, dict) else "", progress)
+        active.work = asyncio.create_task(self._work(active, raw), name=job_id)
+        active.work.add_done_callback(lambda _: self._room_changed())
+        self._active[job_id] = active
+        self._heartbeat.add(job_id)
         self._room_changed()
-        seeing = asyncio.create_task(self._see_through(held))
-        self._seeing.add(seeing)
-        seeing.add_done_callback(self._seeing.discard)
-        if self._handing_back:
-            self._give_up(held)
+        delivering = asyncio.create_task(self._deliver_reply(active))
+        self._deliveries.add(delivering)
+        delivering.add_done_callback(self._deliveries.discard)
+        if self._returning:
+            self._abandon(active)
 
-    async def _work(self, held: _Held, raw: dict[str, Any]) -> Reply:
+    async def _work(self, active: _ActiveJob, raw: dict[str, Any]) -> Reply:
         async def run() -> Reply:
-            reply = await self._answer(raw, held.progress)
-            # Only what succeeded teaches: a refused job is over at once, and its task may be any string.
-            if reply.error is None and held.began is not None:
-                self._pace.ran(held.task, (held.progress.last_step_at or time.monotonic()) - held.began)
+            reply = await self._answer(raw, active.progress)
+            # Only successful jobs are measured: a refused one ends at once, and its task may be any string.
+            if reply.error is None and active.began is not None:
+                self._durations.record_run(
+                    active.task, (active.progress.last_step_at or time.monotonic()) - active.began
+                )
             return reply
 
-        return await self._replay.answer(_replay_key(raw, held.id), run)
+        return await self._replay.answer(_replay_key(raw, active.id), run)
 
-    async def _see_through(self, held: _Held) -> None:
-        """Never cancelled, so that no cancellation, wherever it strikes, can leave a job without its reply."""
-        given_up = asyncio.create_task(held.given_up.wait())
-        await asyncio.wait([held.work, given_up], return_when=asyncio.FIRST_COMPLETED)
-        given_up.cancel()
-        await held.progress.close()
-        if held.stopped:
+    async def _deliver_reply(self, active: _ActiveJob) -> None:
+        """Wait for the job and deliver its reply. This task is never cancelled, so that no job ends without a reply."""
+        abandoned = asyncio.create_task(active.abandoned.wait())
+        await asyncio.wait([active.work, abandoned], return_when=asyncio.FIRST_COMPLETED)
+        abandoned.cancel()
+        await active.progress.close()
+        if active.stopped:
             return
-        held.reply = reply = _reply_of(held)
-        held.delivery = self._outbox.send(held.id, reply)
+        active.reply = reply = _reply_of(active)
+        active.delivery = self._outbox.send(active.id, reply)
         if reply.refresh:
-            log.warning("asking for a new worker", job_id=held.id, code=reply.error.code if reply.error else None)
-            self._shutdown_soon()
-        await asyncio.wait([held.delivery])
-        self._forget(held)
+            log.warning("asking for a new worker", job_id=active.id, code=reply.error.code if reply.error else None)
+            self._start_draining()
+        await asyncio.wait([active.delivery])
+        self._remove(active)
 
-    def _forget(self, held: _Held) -> None:
-        """The platform has heard the last of this job from us."""
-        if held.delivery is not None:
-            held.delivery.cancel()
-        if self._held.get(held.id) is held:
-            del self._held[held.id]
-            self._heartbeat.released(held.id)
+    def _remove(self, active: _ActiveJob) -> None:
+        """Remove a job whose reply was delivered, or that needs none."""
+        if active.delivery is not None:
+            active.delivery.cancel()
+        if self._active.get(active.id) is active:
+            del self._active[active.id]
+            self._heartbeat.remove(active.id)
         self._room_changed()
 
     async def _report(self, job_id: str, report: StageProgress) -> None:
@@ -281,12 +289,12 @@ class JobLoop:
             log.debug("progress not delivered", job_id=job_id, http_status=refusal.status)
 
     def _room_changed(self) -> None:
-        """The device takes up the jobs that have waited longest, as far as it has places."""
+        """Mark the longest waiting jobs as started, as far as the device has free places; wake the take loop."""
         working = self._working()
-        free = self._running - sum(held.on_device for held in working)
-        for held in [held for held in working if held.began is None][: max(0, free)]:
-            held.began = time.monotonic()
-        self._room_news.set()
+        free = self._running - sum(active.on_device for active in working)
+        for active in [active for active in working if active.began is None][: max(0, free)]:
+            active.began = time.monotonic()
+        self._room_event.set()
 
     # ── stop ──
 
@@ -297,73 +305,73 @@ class JobLoop:
             try:
                 stopped = sum([self._stop(job_id) for job_id in await self._platform.stops()])
             except Throttling:
-                await asyncio.sleep(_THROTTLED_S)
+                await asyncio.sleep(_THROTTLED_PAUSE_S)
             except Unreachable as error:
                 log.warning("job-stop failed", error_type=str(error))
-                await asyncio.sleep(_BROKEN_S)
-            if not stopped and time.monotonic() - started < _NOT_HELD_S:
-                await asyncio.sleep(_BROKEN_S)
+                await asyncio.sleep(_UNREACHABLE_PAUSE_S)
+            if not stopped and time.monotonic() - started < _EMPTY_PAUSE_S:
+                await asyncio.sleep(_UNREACHABLE_PAUSE_S)
 
     def _stop(self, job_id: str) -> bool:
-        """A job whose work is done is past stopping: its reply is on the way, and the platform knows what to do."""
-        held = self._held.get(job_id)
-        if held is None or held.work.done():
+        """Cancel a job and return whether it was running. A job that has finished is not stopped: its reply is sent."""
+        active = self._active.get(job_id)
+        if active is None or active.work.done():
             return False
         log.info("job stopped", job_id=job_id)
-        held.stopped = True
-        self._give_up(held)
-        self._forget(held)
+        active.stopped = True
+        self._abandon(active)
+        self._remove(active)
         return True
 
-    # ── leave ──
+    # ── drain ──
 
-    def _shutdown_soon(self) -> None:
-        self._leaving.set()
-        self._room_news.set()
+    def _start_draining(self) -> None:
+        self._draining.set()
+        self._room_event.set()
 
-    async def _wind_up(self, taking: asyncio.Task[None]) -> None:
+    async def _drain(self, taking: asyncio.Task[None]) -> None:
         until = time.monotonic() + self._settings.grace_s
-        # The open poll may still bring a job; it is served like any other, within the same grace.
-        await self._unless_hurried([taking], min(_CLOSING_POLL_S, self._settings.grace_s))
+        # The open long poll may still return a job; it runs like any other, within the same grace period.
+        await self._wait_unless_urgent([taking], min(_LAST_POLL_S, self._settings.grace_s))
         taking.cancel()
-        await self._unless_hurried([held.work for held in self._working()], until - time.monotonic())
-        handed_back = self._hand_back()
-        if handed_back:
-            await asyncio.wait(handed_back, timeout=_WIND_UP_S)
-        self._outbox.hurry()
-        if self._seeing:
-            await asyncio.wait(self._seeing, timeout=max(_WIND_UP_S, until - time.monotonic()))
-        if self._held:
-            log.error("replies could not be delivered before leaving", jobs=len(self._held))
-        for seeing in self._seeing:
-            seeing.cancel()
+        await self._wait_unless_urgent([active.work for active in self._working()], until - time.monotonic())
+        returned = self._return_jobs()
+        if returned:
+            await asyncio.wait(returned, timeout=_DRAIN_S)
+        self._outbox.shorten_pauses()
+        if self._deliveries:
+            await asyncio.wait(self._deliveries, timeout=max(_DRAIN_S, until - time.monotonic()))
+        if self._active:
+            log.error("replies not delivered before exit", jobs=len(self._active))
+        for delivering in self._deliveries:
+            delivering.cancel()
 
-    async def _unless_hurried(self, tasks: Collection[asyncio.Task[Any]], timeout_s: float) -> None:
+    async def _wait_unless_urgent(self, tasks: Collection[asyncio.Task[Any]], timeout_s: float) -> None:
         if not tasks:
             return
         ended = asyncio.create_task(asyncio.wait(tasks))
-        hurried = asyncio.create_task(self._hurry.wait())
-        await asyncio.wait([ended, hurried], timeout=max(0.0, timeout_s), return_when=asyncio.FIRST_COMPLETED)
+        urgent = asyncio.create_task(self._urgent.wait())
+        await asyncio.wait([ended, urgent], timeout=max(0.0, timeout_s), return_when=asyncio.FIRST_COMPLETED)
         ended.cancel()
-        hurried.cancel()
+        urgent.cancel()
 
-    def _hand_back(self) -> list[asyncio.Task[Reply]]:
-        self._handing_back = True
+    def _return_jobs(self) -> list[asyncio.Task[Reply]]:
+        self._returning = True
         working = self._working()
-        for held in working:
-            self._give_up(held)
-        return [held.work for held in working]
+        for active in working:
+            self._abandon(active)
+        return [active.work for active in working]
 
-    def _give_up(self, held: _Held) -> None:
-        held.work.cancel()
-        held.given_up.set()
+    def _abandon(self, active: _ActiveJob) -> None:
+        active.work.cancel()
+        active.abandoned.set()
 
 
-def _reply_of(held: _Held) -> Reply:
-    if not held.work.done() or held.work.cancelled():
-        return Reply.of_error(WorkerStopping("The worker had to go before the job was done; send it again."))
-    error = held.work.exception()
-    return held.work.result() if error is None else Reply.of_error(unforeseen(error))
+def _reply_of(active: _ActiveJob) -> Reply:
+    if not active.work.done() or active.work.cancelled():
+        return Reply.of_error(WorkerStopping("The worker stopped before the job was done; send the request again."))
+    error = active.work.exception()
+    return active.work.result() if error is None else Reply.of_error(internal_error(error))
 
 
 def _replay_key(raw: dict[str, Any], job_id: str) -> str:
@@ -372,5 +380,5 @@ def _replay_key(raw: dict[str, Any], job_id: str) -> str:
     key = context.get("replay_key") if isinstance(context, dict) else None
     if not isinstance(key, str) or not key:
         return job_id
-    # The same key with another body is another job: whoever knows a key must not be given what it made for others.
+    # The body is part of the key: a caller who knows another's key must not receive that caller's result.
     return f"{key} {hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()}"

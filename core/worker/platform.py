@@ -1,4 +1,4 @@
-"""What the job loop needs of the platform, and the three ways in which it fails. `sdk.py` has the real one.
+"""The protocol between the job loop and the platform, and its errors. `sdk.py` implements it.
 
 May import: core.contracts.
 """
@@ -15,42 +15,42 @@ class Throttling(Exception):
 
 
 class Unreachable(Exception):
-    """The platform gave no usable answer; the message is the kind of failure."""
+    """The platform gave no usable answer; the message names the kind of failure."""
 
 
 class NotDelivered(Exception):
-    """The platform did not take a reply. `status` is its answer's; None where there was none."""
+    """The platform did not accept a reply. `status` is the HTTP status; None without an answer."""
 
     def __init__(self, status: int | None) -> None:
         super().__init__(status)
         self.status = status
 
     @property
-    def worth_retrying(self) -> bool:
+    def retryable(self) -> bool:
         return self.status is None or self.status >= 500 or self.status in {408, 425, 429}
 
 
 class Platform(Protocol):
     async def take(self, count: int) -> list[dict[str, Any]]:
-        """Waits for up to `count` jobs while the platform holds the request open. Raises the first two errors."""
+        """Wait for up to `count` jobs (long poll). Raises `Throttling`, `Unreachable`."""
         ...
 
     async def stops(self) -> list[str]:
-        """Waits for ids of jobs that the platform wants stopped. Raises the first two errors."""
+        """Wait for the ids of jobs to stop (long poll). Raises `Throttling`, `Unreachable`."""
         ...
 
     async def post(self, job_id: str, body: bytes) -> None:
-        """One try. Raises `NotDelivered`."""
+        """Post a reply once. Raises `NotDelivered`."""
         ...
 
     async def post_progress(self, job_id: str, progress: StageProgress) -> None:
-        """One try: a lost report is made good by the next. Raises `NotDelivered`."""
+        """Post a progress report once; a later report replaces a lost one. Raises `NotDelivered`."""
         ...
 
 
 class Heartbeat(Protocol):
-    """Tells the platform which jobs are in hand."""
+    """Reports the ids of active jobs to the platform."""
 
-    def holds(self, job_id: str) -> None: ...
+    def add(self, job_id: str) -> None: ...
 
-    def released(self, job_id: str) -> None: ...
+    def remove(self, job_id: str) -> None: ...

@@ -1,7 +1,7 @@
-"""The platform by way of the SDK: heartbeat, take, stop, post, fitness.
+"""The platform through the SDK: heartbeat, take, stop, post, fitness checks.
 
-Taking and stopping jobs are the SDK's own functions. Posting is ours, because the SDK's logs an error and forgets the
-result. What the SDK does at import that costs a second or reaches into our logs is undone here as well.
+Taking and stopping jobs use the SDK's own functions. Posting is our own, because the SDK logs a failure and drops the
+result. Side effects of importing the SDK that cost a second or change the logging are undone here.
 
 May import: runpod, aiohttp, core.contracts, core.errors, core.logs, core.worker.platform.
 """
@@ -27,17 +27,17 @@ KNOWN_SDK = "1.12."
 
 
 def _import_sdk() -> None:
-    """`import runpod` without py-cpuinfo's second, and without its hand on everybody's logs.
+    """Import runpod without the second that py-cpuinfo takes and without its change of the root logger.
 
-    rp_debugger.py asks for the processor's name at import, debugger or not, and py-cpuinfo waits about a second for it
-    (workhorsy/py-cpuinfo #205). The stub lives only as long as the import, for others do use the package.
-    rp_upload.py calls `logging.basicConfig(level=INFO)`: every library's chatter, with addresses in it, would appear.
+    rp_debugger.py requests the processor's name at import, and py-cpuinfo waits about a second for it
+    (workhorsy/py-cpuinfo #205). The stub exists only during the import, because other code uses the package.
+    rp_upload.py calls `logging.basicConfig(level=INFO)`, which would log the addresses of every HTTP request.
     """
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")  # its default, DEBUG, logs every input and output
     stub = types.ModuleType("cpuinfo")
-    stub.__dict__["get_cpu_info"] = lambda: {"brand_raw": "not asked"}
+    stub.__dict__["get_cpu_info"] = lambda: {"brand_raw": "unknown"}
     ours = "cpuinfo" not in sys.modules
     if ours:
         sys.modules["cpuinfo"] = stub
@@ -54,9 +54,9 @@ _import_sdk()
 from runpod.version import __version__ as sdk_version  # noqa: E402 - after the stub: see above
 
 if not sdk_version.startswith(KNOWN_SDK):
-    # Before the names below are looked for: another release may not have them.
+    # Checked before the imports below: another release may not have these names.
     raise Misconfigured(
-        f"runpod {sdk_version} is installed and the job loop knows {KNOWN_SDK}*: install the requirements of this "
+        f"runpod {sdk_version} is installed, and the job loop supports {KNOWN_SDK}*: install the requirements of this "
         "release, or set WORKER_LOOP=stock after reading what changed."
     )
 
@@ -68,7 +68,7 @@ from runpod.serverless.modules.worker_state import JobsProgress, PingJobMirror  
 log = logger()
 
 _POLL_S = 100.0
-"""A long poll of which nothing was heard for so long is taken for dead; the SDK itself gives up after 90 s."""
+"""A long poll without an answer for this long counts as failed; the SDK itself ends it after 90 s."""
 _POST_S = 20.0
 _POST_BYTES_PER_S = 200_000
 _DIE_WITH_PARENT = 1
@@ -95,7 +95,7 @@ class SdkPlatform:
             raise Unreachable(type(error).__name__) from error
         whole = [job for job in jobs if isinstance(job, dict) and job.get("id")]
         if len(whole) < len(jobs):
-            log.error("jobs without an id were delivered and can't be answered", jobs=len(jobs) - len(whole))
+            log.error("jobs without an id delivered", jobs=len(jobs) - len(whole))
         return whole
 
     async def stops(self) -> list[str]:
@@ -121,7 +121,7 @@ class SdkPlatform:
             async with self._session.post(url, data=body, headers=headers, timeout=limit) as response:
                 await response.read()
                 status = response.status
-        except Exception as error:  # whatever a connection can meet, the reply must be tried again
+        except Exception as error:  # after any connection failure the reply is posted again
             raise NotDelivered(None) from error
         if status >= 400:
             raise NotDelivered(status)
@@ -132,9 +132,9 @@ class SdkPlatform:
 
 
 class SdkHeartbeat:
-    """The SDK's ping process, told which jobs are in hand.
+    """The SDK's ping process, which reports the ids of active jobs.
 
-    Started before anything is loaded: it is a fork of this process, and must hold neither weights nor a CUDA context.
+    Started before anything is loaded: it is a fork of this process and must contain neither weights nor a CUDA context.
     """
 
     def __init__(self) -> None:
@@ -144,20 +144,20 @@ class SdkHeartbeat:
         os.register_at_fork(after_in_child=_die_with_parent)
         rp_ping.Heartbeat().start_ping(mirror)
 
-    def holds(self, job_id: str) -> None:
+    def add(self, job_id: str) -> None:
         self._jobs.add(job_id)
 
-    def released(self, job_id: str) -> None:
+    def remove(self, job_id: str) -> None:
         self._jobs.remove(job_id)
 
 
 def _die_with_parent() -> None:
-    """A heartbeat that outlives its worker tells the platform that all is well. Linux only, as the platform is."""
+    """End this process with its parent: a heartbeat without its worker would report a healthy worker. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
 def check_fitness(load: Callable[[], None]) -> None:
-    """The SDK's checks, then `load` as one of them: if it fails, the platform hears its sentence and this ends."""
+    """Run the SDK's fitness checks and `load` as the last one; a failure is reported and ends the process."""
     rp_fitness.register_fitness_check(load)
     asyncio.run(rp_fitness.run_fitness_checks())

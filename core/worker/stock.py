@@ -1,4 +1,4 @@
-"""The SDK's own job loop, for `WORKER_LOOP=stock` and `--rp_serve_api`: it must work where `sdk.py` refuses a release.
+"""The SDK's own job loop, for `WORKER_LOOP=stock` and `--rp_serve_api`. Works with releases that `sdk.py` refuses.
 
 May import: runpod.
 """
@@ -13,7 +13,7 @@ Handler = Callable[[dict[str, Any]], Awaitable[Mapping[str, Any]]]
 
 
 def run_stock(handler: Handler, *, load: Callable[[], None], concurrency: int, serve_api: bool) -> None:
-    """`load` is a fitness check where the SDK runs those; its test API runs none, so there it is called first."""
+    """Run the SDK's loop. `load` is a fitness check; the SDK's test API runs none, so there it is called first."""
     os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")  # its default, DEBUG, logs every input and output
     import runpod
 

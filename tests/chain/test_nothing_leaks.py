@@ -64,18 +64,18 @@ def requests(text: str, selfie: str = SELFIE) -> list[dict[str, Any]]:
 
 
 def bad_inputs() -> list[Any]:
-    plain = {"task": Route.GENERAL, "prompt": f"a lighthouse {WORDS}"}
+    to_jsonable = {"task": Route.GENERAL, "prompt": f"a lighthouse {WORDS}"}
     return [
         WORDS,
         [WORDS],
         {"task": WORDS},
         {"prompt": WORDS},
-        {**plain, FIELD: WORDS},
-        {**plain, "prompt": f"{WORDS} " * 1_000},
-        {**plain, "prompt": {"text": WORDS}},
-        {**plain, "width": WORDS},
-        {**plain, "request_id": f"{FIELD} {WORDS}"},
-        {**plain, "features": {"hair_color": WORDS, FIELD: WORDS}},
+        {**to_jsonable, FIELD: WORDS},
+        {**to_jsonable, "prompt": f"{WORDS} " * 1_000},
+        {**to_jsonable, "prompt": {"text": WORDS}},
+        {**to_jsonable, "width": WORDS},
+        {**to_jsonable, "request_id": f"{FIELD} {WORDS}"},
+        {**to_jsonable, "features": {"hair_color": WORDS, FIELD: WORDS}},
         {"task": Route.SHORTS, "messages": [{"role": WORDS, "content": WORDS}]},
         {"task": Route.SHORTS, "messages": WORDS},
         {"task": Route.PROFILE, "selfie": [SELFIE], "style": STYLE * 100},
@@ -160,7 +160,7 @@ def test_no_canary_is_in_a_log_an_error_progress_or_the_audit(loop: str, tmp_pat
     assert any("percent" in json.dumps(state) for state in seen) or loop == "stock", "no progress was seen"
 
     assert {name.split("-")[0] for name in written} == {*POOLS, "orchestrator"}
-    assert all("unforeseen error" in text for name, text in written.items() if not name.startswith("orchestrator"))
+    assert all("internal error" in text for name, text in written.items() if not name.startswith("orchestrator"))
     assert {name: leaked(text) for name, text in written.items() if leaked(text)} == {}
     audit = (tmp_path / "audit").read_text()
     assert audit.count("sexual_minors") >= 6

@@ -76,7 +76,7 @@ def test_an_exception_leaves_neither_its_words_nor_its_traceback(logged: Any) ->
         try:
             int(SECRET)
         except ValueError:
-            log.exception("unforeseen error", error_id="e1")
+            log.exception("internal error", error_id="e1")
 
     [line] = logged(log_it)
 

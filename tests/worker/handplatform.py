@@ -58,10 +58,10 @@ class HandHeartbeat:
     def __init__(self):
         self.ids = set()
 
-    def holds(self, job_id):
+    def add(self, job_id):
         self.ids.add(job_id)
 
-    def released(self, job_id):
+    def remove(self, job_id):
         self.ids.discard(job_id)
 
 
@@ -104,9 +104,9 @@ class Bench:
             await asyncio.wait_for(self.task, 10)
 
 
-async def until(holds, timeout_s=5):
+async def until(add, timeout_s=5):
     async with asyncio.timeout(timeout_s):
-        while not holds():  # noqa: ASYNC110 - what another task or thread brings about has no event
+        while not add():  # noqa: ASYNC110 - what another task or thread brings about has no event
             await asyncio.sleep(0.001)
 
 

@@ -13,15 +13,15 @@ from tests.worker.handplatform import SETTINGS, Bench, a_while, until
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch):
-    monkeypatch.setattr("core.worker.loop._WIND_UP_S", 1.0)
-    monkeypatch.setattr("core.worker.outbox._HURRIED_WAIT_S", 0.05)
+    monkeypatch.setattr("core.worker.loop._DRAIN_S", 1.0)
+    monkeypatch.setattr("core.worker.outbox._SHORT_WAIT_S", 0.05)
 
 
 def code(reply):
     return json.loads(reply["error"])["code"]
 
 
-async def test_a_job_is_answered_once_and_then_let_go():
+async def test_job_is_answered_once_and_then_removed():
     async with Bench() as bench:
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])
@@ -31,7 +31,7 @@ async def test_a_job_is_answered_once_and_then_let_go():
         assert bench.platform.posted == [("a", {"output": "a"})]
 
 
-async def test_a_full_worker_asks_for_nothing():
+async def test_full_worker_requests_no_job():
     async with Bench(running=2, concurrency=2) as bench:
         for job in "abc":
             bench.platform.deliver(job)
@@ -69,7 +69,7 @@ async def test_the_next_job_runs_while_a_reply_waits_for_the_platform():
         await until(lambda: len(bench.platform.replies()) == 2)
 
 
-async def test_replies_that_cannot_be_delivered_do_not_pile_up_without_bound():
+async def test_number_of_undelivered_replies_is_bounded():
     async with Bench(running=40, concurrency=40) as bench:
         undelivered = asyncio.Event()
 
@@ -99,7 +99,7 @@ async def test_replies_that_cannot_be_delivered_do_not_pile_up_without_bound():
 # ── delivered twice ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_job_in_hand_that_is_delivered_again_runs_once_and_is_answered_once():
+async def test_active_job_delivered_again_runs_once_and_is_answered_once():
     async with Bench(running=2, concurrency=2) as bench:
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])
@@ -134,7 +134,7 @@ async def test_another_job_with_the_same_replay_key_gets_the_same_reply():
         assert bench.platform.replies("b") == [{"output": "a"}]
 
 
-async def test_another_body_under_the_same_replay_key_is_a_job_of_its_own():
+async def test_another_body_under_the_same_replay_key_runs():
     async with Bench(running=2, concurrency=2) as bench:
         bench.platform.deliver("a", context={"replay_key": "k"}, prompt="one")
         bench.platform.deliver("b", context={"replay_key": "k"}, prompt="another")
@@ -253,8 +253,8 @@ async def test_a_stop_for_a_job_that_is_not_here_is_ignored():
 
 
 async def test_a_failed_take_is_tried_again(monkeypatch):
-    monkeypatch.setattr("core.worker.loop._BROKEN_S", 0.01)
-    monkeypatch.setattr("core.worker.loop._THROTTLED_S", 0.01)
+    monkeypatch.setattr("core.worker.loop._UNREACHABLE_PAUSE_S", 0.01)
+    monkeypatch.setattr("core.worker.loop._THROTTLED_PAUSE_S", 0.01)
     async with Bench() as bench:
         bench.platform.queue.put_nowait(Unreachable("ClientError"))
         bench.platform.queue.put_nowait(Throttling())
@@ -263,7 +263,7 @@ async def test_a_failed_take_is_tried_again(monkeypatch):
         bench.end("a")
 
 
-async def test_a_platform_that_holds_no_poll_open_is_not_asked_in_a_tight_loop():
+async def test_platform_that_answers_at_once_is_not_polled_in_a_tight_loop():
     async with Bench() as bench:
         for _ in range(1000):
             bench.platform.queue.put_nowait(None)
@@ -271,7 +271,7 @@ async def test_a_platform_that_holds_no_poll_open_is_not_asked_in_a_tight_loop()
         assert 1 <= len(bench.platform.asked) <= 10
 
 
-async def test_a_reply_the_platform_refuses_is_let_go():
+async def test_reply_that_the_platform_refuses_is_dropped():
     async with Bench() as bench:
         bench.platform.refusals = [404]
         bench.platform.deliver("a")
@@ -317,7 +317,7 @@ async def test_no_progress_comes_after_the_result():
 # ── prefetch ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_nothing_is_taken_ahead_of_a_job_whose_length_is_unknown():
+async def test_no_job_is_taken_ahead_while_the_duration_is_unknown():
     async with Bench(running=1, concurrency=2) as bench:
         bench.platform.deliver("a")
         bench.platform.deliver("b")
@@ -331,8 +331,8 @@ async def test_nothing_is_taken_ahead_of_a_job_whose_length_is_unknown():
 
 async def test_the_next_job_is_taken_shortly_before_the_running_one_is_predicted_to_end():
     async with Bench(running=1, concurrency=2) as bench:
-        bench.loop._pace.ran("work", 0.5)
-        bench.loop._pace.took(0.01)
+        bench.loop._durations.record_run("work", 0.5)
+        bench.loop._durations.record_take(0.01)
         started = asyncio.get_running_loop().time()
         bench.platform.deliver("a")
         bench.platform.deliver("b")
@@ -343,7 +343,7 @@ async def test_the_next_job_is_taken_shortly_before_the_running_one_is_predicted
         bench.end("b")
 
 
-async def test_the_next_job_is_taken_once_the_device_is_done_with_the_running_one():
+async def test_next_job_is_taken_when_the_device_has_finished_the_running_one():
     async with Bench(running=1, concurrency=2) as bench:
         bench.platform.deliver("a")
         bench.platform.deliver("b")
@@ -357,7 +357,7 @@ async def test_the_next_job_is_taken_once_the_device_is_done_with_the_running_on
 # ── leaving ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_worker_told_to_go_finishes_its_job_and_takes_no_other():
+async def test_stopping_worker_finishes_its_job_and_takes_no_other():
     async with Bench(running=1, concurrency=1) as bench:
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])
@@ -369,7 +369,7 @@ async def test_a_worker_told_to_go_finishes_its_job_and_takes_no_other():
         assert bench.runs == ["a"]
 
 
-async def test_a_job_that_arrives_in_the_closing_poll_is_served():
+async def test_job_that_arrives_in_the_last_poll_runs():
     async with Bench() as bench:
         await until(lambda: bench.platform.polling)
         bench.loop.shutdown("SIGTERM")
@@ -381,7 +381,7 @@ async def test_a_job_that_arrives_in_the_closing_poll_is_served():
         assert bench.platform.replies("a") == [{"output": "a"}]
 
 
-async def test_a_job_that_outlasts_the_grace_is_handed_back_for_another_try():
+async def test_job_that_exceeds_the_grace_period_is_returned():
     async with Bench(settings=SETTINGS.model_copy(update={"grace_s": 0.1})) as bench:
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])
@@ -392,7 +392,7 @@ async def test_a_job_that_outlasts_the_grace_is_handed_back_for_another_try():
         assert not bench.heartbeat.ids
 
 
-async def test_a_job_that_does_not_end_when_cancelled_is_handed_back_all_the_same():
+async def test_job_that_ignores_cancellation_is_returned():
     async with Bench(settings=SETTINGS.model_copy(update={"grace_s": 0.1})) as bench:
         bench.stubborn = True
         bench.platform.deliver("a")
@@ -403,7 +403,7 @@ async def test_a_job_that_does_not_end_when_cancelled_is_handed_back_all_the_sam
         bench.end("a")
 
 
-async def test_a_worker_told_twice_hands_back_at_once():
+async def test_second_signal_returns_jobs_at_once():
     async with Bench(settings=SETTINGS.model_copy(update={"grace_s": 60})) as bench:
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])
@@ -414,7 +414,7 @@ async def test_a_worker_told_twice_hands_back_at_once():
         assert [code(reply) for reply in bench.platform.replies("a")] == ["worker_stopping"]
 
 
-async def test_a_job_taken_in_the_same_moment_as_the_second_signal_is_handed_back():
+async def test_job_taken_at_the_second_signal_is_returned():
     async with Bench(running=2, concurrency=2, settings=SETTINGS.model_copy(update={"grace_s": 60})) as bench:
         await until(lambda: bench.platform.polling)
         bench.loop.shutdown("SIGTERM")
@@ -425,7 +425,7 @@ async def test_a_job_taken_in_the_same_moment_as_the_second_signal_is_handed_bac
         assert [code(reply) for reply in bench.platform.replies("a")] == (["worker_stopping"] if taken else [])
 
 
-async def test_a_reply_that_is_ready_when_the_grace_ends_is_delivered_and_not_handed_back():
+async def test_reply_ready_at_the_end_of_the_grace_period_is_delivered():
     async with Bench(settings=SETTINGS.model_copy(update={"grace_s": 0.2})) as bench:
         on_the_wire = asyncio.Event()
 
@@ -444,7 +444,7 @@ async def test_a_reply_that_is_ready_when_the_grace_ends_is_delivered_and_not_ha
         assert bench.platform.posted == [("a", {"output": "a"})]
 
 
-async def test_a_leaving_worker_keeps_posting_until_the_platform_is_back():
+async def test_stopping_worker_posts_until_the_platform_is_back():
     async with Bench() as bench:
         bench.platform.refusals = [None, 503, 429]
         bench.platform.deliver("a")
@@ -455,7 +455,7 @@ async def test_a_leaving_worker_keeps_posting_until_the_platform_is_back():
         assert bench.platform.replies("a") == [{"output": "a"}]
 
 
-async def test_a_leaving_worker_ends_although_the_platform_stays_away():
+async def test_stopping_worker_ends_while_the_platform_is_down():
     async with Bench(settings=SETTINGS.model_copy(update={"grace_s": 0.1})) as bench:
         bench.platform.on_post = _never_delivered
         bench.platform.deliver("a")
@@ -470,7 +470,7 @@ async def _never_delivered(_):
     raise NotDelivered(None)
 
 
-async def test_a_device_error_is_told_and_the_worker_leaves():
+async def test_device_error_is_reported_and_the_worker_stops():
     async with Bench() as bench:
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])

@@ -35,7 +35,7 @@ def test_a_refusal_is_a_typed_error_under_either_loop(client, name):
     assert error_of(state)["code"] == "invalid_request"
 
 
-def test_a_crash_is_internal_keeps_its_words_and_leaves_the_worker_alive(client, pod):
+def test_crash_is_internal_reveals_nothing_and_the_worker_survives(client, pod):
     before = client.sync("timed")["output"]["pid"]
     state = client.sync("timed", outcome="crash")
     assert error_of(state)["code"] == "internal"
@@ -124,7 +124,7 @@ def test_a_job_that_ran_too_long_frees_the_device_for_the_next(client):
     assert client.follow("short", client.start("short"), timeout_s=10)["status"] == "COMPLETED"
 
 
-def test_a_cancelled_member_leaves_its_batch_alone(client):
+def test_cancelled_member_does_not_affect_its_batch(client):
     jobs = [client.start("batch", seconds=1.5, size=size) for size in range(3)]
     for job in jobs:
         running(client, "batch", job)
@@ -145,7 +145,7 @@ def test_jobs_that_wait_together_run_as_one_batch(client):
     assert min(sizes) >= 3  # four, where the first was still being waited for
 
 
-def test_a_member_that_crashes_leaves_the_others_their_results(client):
+def test_crash_of_one_member_does_not_affect_the_others(client):
     first = client.start("batch", seconds=0.8)
     running(client, "batch", first)
     jobs = [client.start("batch", outcome=outcome, seconds=0.1) for outcome in ("done", "crash", "done")]
@@ -173,14 +173,14 @@ def test_progress_is_seen_while_a_job_runs_and_never_after(client, pod):
 # ── prefetch ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_device_hardly_waits_between_jobs_that_queue(client):
+def test_device_is_busy_between_queued_jobs(client):
     jobs = [client.start("timed", seconds=0.4) for _ in range(10)]
     outputs = sorted((client.follow("timed", job)["output"] for job in jobs), key=lambda output: output["started"])
     gaps = [later["started"] - earlier["ended"] for earlier, later in itertools.pairwise(outputs[2:])]
     assert sorted(gaps)[len(gaps) // 2] < 0.02
 
 
-def test_two_workers_share_a_queue_without_hoarding(client):
+def test_two_workers_share_a_queue_evenly(client):
     lessons = [client.start("pair", seconds=0.6) for _ in range(6)]
     for job in lessons:
         client.follow("pair", job)

@@ -110,7 +110,7 @@ def test_no_job_is_asked_for_before_the_weights_are_loaded_and_the_heartbeat_bea
 
 @pytest.mark.parametrize(
     ("breaks", "sentence"),
-    [("weights", "Fetch the weights: make weights."), ("oddly", "the worker's log has it under")],
+    [("weights", "Fetch the weights: make weights."), ("oddly", "the worker's log describes it under the id")],
 )
 @pytest.mark.parametrize("loop", ["own", "stock"])
 def test_a_worker_that_cannot_load_says_so_in_a_sentence_and_ends_with_1(plane, start, loop, breaks, sentence):
@@ -158,7 +158,7 @@ def test_the_stock_loop_runs_under_an_sdk_that_the_own_loop_refuses(plane, start
 # ── end ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_worker_told_to_go_while_it_loads_goes_at_once(plane, start):
+def test_worker_stopped_while_loading_exits_at_once(plane, start):
     worker = start(env=plane.environment(**LOADING))
     until(lambda: plane.pings)
     worker.send_signal(signal.SIGTERM)
@@ -166,17 +166,17 @@ def test_a_worker_told_to_go_while_it_loads_goes_at_once(plane, start):
     assert not plane.asked_for_jobs()
 
 
-def test_an_idle_worker_told_to_go_ends_well_and_its_log_is_json(plane, start):
+def test_idle_worker_stops_with_status_0_and_its_log_is_json(plane, start):
     worker = start(env=plane.environment())
     until(plane.asked_for_jobs)
     worker.send_signal(signal.SIGTERM)
     out, err = worker.communicate(timeout=20)
     assert worker.returncode == 0
     lines = [json.loads(line) for line in (out + err).splitlines()]
-    assert lines[-1]["message"] == "worker left"
+    assert lines[-1]["message"] == "worker stopped"
 
 
-def test_what_waits_to_be_sent_is_sent_before_a_worker_is_gone(plane, start, tmp_path):
+def test_pending_data_is_sent_before_a_worker_exits(plane, start, tmp_path):
     left = tmp_path / "left"
     worker = start(env=plane.environment(TIMED_LEFT=str(left)))
     until(plane.asked_for_jobs)
@@ -204,7 +204,7 @@ def _gone(pid):
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_workers_told_to_go_at_random_moments_lose_nothing(tmp_path):
+def test_workers_stopped_at_random_moments_lose_no_job(tmp_path):
     """Fifty times. A job that a worker left behind without a word is requeued by localpod, which counts that."""
     draw = random.Random(4)
     local = LocalEndpoint(
@@ -253,7 +253,7 @@ def local(start, *arguments):
     return process.returncode, out, err
 
 
-def test_a_local_try_prints_the_result_alone_on_stdout(start):
+def test_local_job_prints_only_the_result_on_stdout(start):
     code, out, err = local(start, "--test_input", '{"input": {"task": "timed", "seconds": 0.1}}')
     assert code == 0
     assert json.loads(out)["batch_size"] == 1
@@ -261,13 +261,13 @@ def test_a_local_try_prints_the_result_alone_on_stdout(start):
 
 
 @pytest.mark.parametrize("given", ["{not json", '"a string"', "[1]", "7", ""])
-def test_a_local_try_of_what_is_no_job_is_one_line_and_1(start, given):
+def test_invalid_local_job_prints_one_line_and_exits_with_1(start, given):
     code, out, err = local(start, "--test_input", given)
     assert (code, out) == (1, "")
     assert err == '--test_input must hold a job as JSON: {"input": {"task": …}}.\n'
 
 
-def test_a_local_try_that_fails_is_one_typed_error_and_1(start):
+def test_failed_local_job_prints_one_typed_error_and_exits_with_1(start):
     code, out, err = local(start, "--test_input", '{"task": "timed", "outcome": "refuse"}')
     assert (code, out) == (1, "")
     assert json.loads(err.splitlines()[-1])["code"] == "invalid_request"

@@ -54,12 +54,12 @@ async def until(holds):
             await asyncio.sleep(0.001)
 
 
-async def test_a_lone_job_gets_its_result(model):
+async def test_single_job_gets_its_result(model):
     done = await device(model).run("a")
     assert (done.result, done.batch_size) == ("a", 1)
 
 
-async def test_a_member_that_is_refused_leaves_the_others_their_results(model):
+async def test_refused_member_does_not_affect_the_others(model):
     model.gate.clear()
     on = device(model, max_batch=3)
     first = asyncio.create_task(on.run("first"))
@@ -103,7 +103,7 @@ async def test_jobs_that_arrive_together_run_together_from_the_first_on(model):
     assert [len(batch) for batch in model.batches] == [8]
 
 
-async def test_a_crowd_that_comes_back_one_by_one_is_one_batch_again(model):
+async def test_callers_that_return_one_by_one_share_a_batch_again(model):
     on = device(model, max_batch=8, window_s=1)
 
     async def again(delay_s):
@@ -115,7 +115,7 @@ async def test_a_crowd_that_comes_back_one_by_one_is_one_batch_again(model):
     assert [len(batch) for batch in model.batches] == [4, 4]
 
 
-async def test_a_lone_caller_does_not_wait_for_the_window(model):
+async def test_single_caller_does_not_wait_for_the_window(model):
     on = device(model, max_batch=8, window_s=3)
     started = time.monotonic()
     for _ in range(5):
@@ -124,7 +124,7 @@ async def test_a_lone_caller_does_not_wait_for_the_window(model):
     assert [len(batch) for batch in model.batches] == [1] * 5
 
 
-async def test_two_callers_out_of_step_find_together(model):
+async def test_two_callers_with_different_timing_come_to_share_batches(model):
     on = device(model, max_batch=8, window_s=0.5)
     model.gate.clear()
     first = asyncio.create_task(on.run("a"))
@@ -137,7 +137,7 @@ async def test_two_callers_out_of_step_find_together(model):
     assert [sorted(batch) for batch in model.batches] == [["a"], ["a", "b"]]
 
 
-async def test_a_crowd_that_has_gone_is_waited_for_once_and_no_longer_than_the_window(model):
+async def test_former_callers_are_waited_for_once_and_at_most_the_window(model):
     on = device(model, max_batch=8, window_s=1.0)
     await asyncio.gather(*(on.run(str(number)) for number in range(4)))
     started = time.monotonic()
@@ -152,7 +152,7 @@ async def test_a_crowd_that_has_gone_is_waited_for_once_and_no_longer_than_the_w
 # ── cancelling ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_cancelled_job_is_let_go_at_once_and_the_device_stops():
+async def test_cancelled_job_returns_at_once_and_the_device_stops():
     model = Model(gate=False)
     on = device(model)
     job = asyncio.create_task(on.run("a"))
@@ -163,7 +163,7 @@ async def test_a_cancelled_job_is_let_go_at_once_and_the_device_stops():
     await until(lambda: not model.busy)
 
 
-async def test_a_job_cancelled_while_it_waits_never_reaches_the_device():
+async def test_job_cancelled_while_waiting_never_reaches_the_device():
     model = Model(gate=False)
     on = device(model)
     first = asyncio.create_task(on.run("first"))
@@ -178,7 +178,7 @@ async def test_a_job_cancelled_while_it_waits_never_reaches_the_device():
     assert model.batches == [["first"], ["third"]]
 
 
-async def test_the_device_goes_on_while_one_member_of_its_batch_wants_it():
+async def test_device_continues_while_one_member_of_the_batch_is_not_cancelled():
     model = Model(gate=False)
     on = device(model, max_batch=2, window_s=0.5)
     a, b = asyncio.create_task(on.run("a")), asyncio.create_task(on.run("b"))
@@ -190,7 +190,7 @@ async def test_the_device_goes_on_while_one_member_of_its_batch_wants_it():
     assert (await b).result == "b"
 
 
-async def test_no_work_begins_before_the_cancelled_one_has_really_ended():
+async def test_no_work_begins_before_the_cancelled_one_has_ended():
     model = Model(gate=False)
     on = device(model)
     for _ in range(5):
@@ -205,7 +205,7 @@ async def test_no_work_begins_before_the_cancelled_one_has_really_ended():
 # ── failing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_member_that_crashes_leaves_the_others_their_results(model):
+async def test_crash_of_one_member_does_not_affect_the_others(model):
     model.raises = {"b": RuntimeError("the words of a prompt")}
     on = device(model, max_batch=3, window_s=0.5)
     ended = await asyncio.gather(*(on.run(request) for request in "abc"), return_exceptions=True)
@@ -215,7 +215,7 @@ async def test_a_member_that_crashes_leaves_the_others_their_results(model):
 
 
 @pytest.mark.parametrize("crash", [SystemExit(3), KeyboardInterrupt(), MemoryError()])
-async def test_the_thread_outlives_whatever_the_backend_raises(model, crash):
+async def test_device_thread_survives_any_exception_of_the_backend(model, crash):
     model.raises = {"a": crash}
     on = device(model)
     with pytest.raises(Internal):
@@ -223,7 +223,7 @@ async def test_the_thread_outlives_whatever_the_backend_raises(model, crash):
     assert (await asyncio.wait_for(on.run("b"), 2)).result == "b"
 
 
-async def test_a_backend_with_too_few_outcomes_fails_its_jobs_and_not_the_worker():
+async def test_too_few_outcomes_fail_the_jobs_and_not_the_worker():
     on = Device(lambda requests, watch: ["only one"] if len(requests) > 1 else list(requests), max_batch=2, window_s=1)
     ended = await asyncio.wait_for(asyncio.gather(on.run("a"), on.run("b")), 2)
     assert [done.result for done in ended] == ["a", "b"]
@@ -236,7 +236,7 @@ async def test_out_of_memory_fails_the_batch_as_retryable(model):
     assert all(isinstance(error, OutOfDeviceMemory) for error in ended)
 
 
-async def test_a_lost_device_is_not_asked_again(model):
+async def test_lost_device_is_not_used_again(model):
     model.raises = {"a": DeviceLost("The device is gone.")}
     on = device(model)
     for request in ("a", "b"):
@@ -245,7 +245,7 @@ async def test_a_lost_device_is_not_asked_again(model):
     assert model.batches == [["a"]]
 
 
-async def test_a_closed_device_lets_nobody_wait():
+async def test_closed_device_fails_waiting_jobs():
     model = Model(gate=False)
     on = device(model)
     running = asyncio.create_task(on.run("running"))
@@ -262,13 +262,13 @@ async def test_a_closed_device_lets_nobody_wait():
             await asyncio.wait_for(late, 2)
 
 
-async def test_steps_are_told_in_the_event_loop(model):
+async def test_steps_are_reported_in_the_event_loop(model):
     told = []
     await device(model).run("a", lambda step, of: told.append((step, of, threading.current_thread().name)))
     assert told == [(1, 1, threading.main_thread().name)]
 
 
-async def test_a_member_that_is_finished_hears_of_it_while_the_others_run(model):
+async def test_finished_member_gets_its_result_while_the_others_run(model):
     model.gate.clear()
 
     def generate(requests, watch):

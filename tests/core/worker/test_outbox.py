@@ -29,7 +29,7 @@ def _no_pauses(monkeypatch):
     monkeypatch.setattr("core.worker.outbox._FIRST_WAIT_S", 0.001)
 
 
-async def test_a_reply_is_posted_until_the_platform_takes_it():
+async def test_reply_is_posted_until_the_platform_accepts_it():
     post = Post(None, 500, 503, 429, 408, None, 502)
     await asyncio.wait_for(Outbox(post, wait_max_s=0.01).send("j", Reply(b"{}")), 5)
     assert post.taken == [("j", b"{}")]
@@ -37,7 +37,7 @@ async def test_a_reply_is_posted_until_the_platform_takes_it():
 
 
 @pytest.mark.parametrize("status", [401, 404, 409, 410])
-async def test_a_reply_the_platform_never_takes_is_not_posted_again(status):
+async def test_reply_that_the_platform_refuses_is_not_posted_again(status):
     post = Post(status)
     await asyncio.wait_for(Outbox(post).send("j", Reply(b"{}")), 5)
     assert post.tries == 1
@@ -57,7 +57,7 @@ async def test_a_refused_error_is_not_replaced_by_another():
     assert post.tries == 1
 
 
-async def test_a_slow_delivery_holds_up_no_other():
+async def test_slow_delivery_does_not_delay_another():
     async def post(job_id, body):
         if job_id == "slow":
             await asyncio.Event().wait()
@@ -69,14 +69,14 @@ async def test_a_slow_delivery_holds_up_no_other():
     slow.cancel()
 
 
-async def test_a_worker_in_a_hurry_does_not_sit_out_a_long_pause(monkeypatch):
+async def test_stopping_worker_shortens_the_pause_between_attempts(monkeypatch):
     monkeypatch.setattr("core.worker.outbox._FIRST_WAIT_S", 60)
-    monkeypatch.setattr("core.worker.outbox._HURRIED_WAIT_S", 0.01)
+    monkeypatch.setattr("core.worker.outbox._SHORT_WAIT_S", 0.01)
     post = Post(503, 503, 503)
     outbox = Outbox(post, wait_max_s=60)
     sending = outbox.send("j", Reply(b"{}"))
     await asyncio.sleep(0.01)
     assert post.tries == 1
-    outbox.hurry()
+    outbox.shorten_pauses()
     await asyncio.wait_for(sending, 5)
     assert post.taken

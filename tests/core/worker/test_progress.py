@@ -38,7 +38,7 @@ async def test_reports_arrive_in_order_one_at_a_time_and_the_newest_wins():
     await progress.close()
 
 
-async def test_no_more_reports_than_one_an_interval():
+async def test_at_most_one_report_per_interval():
     wire = Wire()
     progress = Progress(wire, interval_s=60)
     for step in range(1, 51):
@@ -48,7 +48,7 @@ async def test_no_more_reports_than_one_an_interval():
     assert wire.started == 1
 
 
-async def test_nothing_is_under_way_after_close():
+async def test_no_report_is_sent_after_close():
     wire = Wire(seconds=0.02)
     progress = Progress(wire, interval_s=0)
     progress.report("paint", 1, 2)
@@ -60,7 +60,7 @@ async def test_nothing_is_under_way_after_close():
     assert wire.arrived == [1]
 
 
-async def test_a_report_that_hangs_holds_the_result_up_only_briefly(monkeypatch):
+async def test_hanging_report_delays_the_result_only_briefly(monkeypatch):
     monkeypatch.setattr("core.worker.progress._LAST_SEND_S", 0.05)
     wire = Wire(seconds=600)
     progress = Progress(wire, interval_s=0)
@@ -70,7 +70,7 @@ async def test_a_report_that_hangs_holds_the_result_up_only_briefly(monkeypatch)
     assert not wire.busy
 
 
-async def test_a_report_that_fails_harms_neither_the_next_one_nor_the_result():
+async def test_failed_report_affects_neither_the_next_one_nor_the_result():
     wire = Wire(error=RuntimeError("Session is closed"))
     progress = Progress(wire, interval_s=0)
     progress.report("paint", 1, 2)
@@ -82,11 +82,11 @@ async def test_a_report_that_fails_harms_neither_the_next_one_nor_the_result():
     assert wire.arrived == [2]
 
 
-async def test_closing_what_never_reported_is_nothing():
+async def test_close_without_a_report_does_nothing():
     await Progress(Wire(), interval_s=0).close()
 
 
-async def test_the_last_step_is_told_at_once():
+async def test_last_step_is_reported_at_once():
     told = []
     progress = Progress(Wire(), interval_s=60, on_last_step=lambda: told.append(progress.last_step_at))
     progress.report("paint", 7, 8)

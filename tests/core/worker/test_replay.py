@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import Internal
 from core.worker.job import Reply
-from core.worker.replay import Replay
+from core.worker.replay import ReplayCache
 
 
 class Runs:
@@ -24,23 +24,23 @@ def reply(size):
 
 
 def replay(keep_s=60, max_bytes=100):
-    return Replay(keep_s=keep_s, max_bytes=max_bytes)
+    return ReplayCache(keep_s=keep_s, max_bytes=max_bytes)
 
 
-async def test_the_second_of_two_gets_the_first_ones_reply():
+async def test_second_delivery_gets_the_reply_of_the_first():
     runs, cache = Runs(reply(1), reply(2)), replay()
     first, second = await asyncio.gather(cache.answer("k", runs), cache.answer("k", runs))
     assert first is second
     assert runs.count == 1
 
 
-async def test_what_another_try_could_mend_is_tried_again():
+async def test_temporary_failure_runs_again():
     runs, cache = Runs(Reply.of_error(Internal("x")), reply(1)), replay()
     assert (await cache.answer("k", runs)).error is not None
     assert (await cache.answer("k", runs)).error is None
 
 
-async def test_the_oldest_goes_when_the_bytes_run_out():
+async def test_oldest_reply_is_evicted_when_the_cache_is_full():
     cache = replay(max_bytes=100)
     for key in "abc":
         await cache.answer(key, Runs(reply(40)))
@@ -53,7 +53,7 @@ async def test_the_oldest_goes_when_the_bytes_run_out():
     assert cache._bytes <= 100
 
 
-async def test_a_reply_larger_than_the_whole_cache_pushes_nothing_out():
+async def test_reply_larger_than_the_cache_evicts_nothing():
     cache = replay(max_bytes=100)
     await cache.answer("small", Runs(reply(40)))
     await cache.answer("large", Runs(reply(101)))
@@ -62,7 +62,7 @@ async def test_a_reply_larger_than_the_whole_cache_pushes_nothing_out():
     assert again.count == 0
 
 
-async def test_a_reply_is_forgotten_in_time():
+async def test_stored_reply_expires():
     cache = replay(keep_s=0.01)
     await cache.answer("k", Runs(reply(1)))
     await asyncio.sleep(0.02)
@@ -72,14 +72,14 @@ async def test_a_reply_is_forgotten_in_time():
     assert cache._bytes == 1
 
 
-async def test_nothing_is_kept_with_no_room():
+async def test_cache_without_room_stores_nothing():
     cache, runs = replay(max_bytes=0), Runs(reply(1), reply(1))
     await cache.answer("k", runs)
     await cache.answer("k", runs)
     assert runs.count == 2
 
 
-async def test_a_run_that_raises_leaves_nothing_behind():
+async def test_run_that_raises_stores_nothing():
     async def broken():
         raise RuntimeError
 
@@ -90,7 +90,7 @@ async def test_a_run_that_raises_leaves_nothing_behind():
     assert runs.count == 1
 
 
-async def test_a_waiter_that_is_cancelled_takes_nobody_with_it():
+async def test_cancelling_a_waiting_caller_affects_no_other():
     cache, runs = replay(), Runs(reply(1))
     first = asyncio.create_task(cache.answer("k", runs))
     second = asyncio.create_task(cache.answer("k", runs))

@@ -22,7 +22,7 @@ from core.errors import (
     PolicyBlocked,
     TooLarge,
 )
-from core.worker.job import Reply, Worker, answer, plain
+from core.worker.job import Reply, Worker, answer, to_jsonable
 from core.worker.progress import Progress
 
 LIMIT = 10_000
@@ -91,9 +91,9 @@ def test_a_result_is_the_output():
         (object(), "object"),
     ],
 )
-def test_what_json_cannot_hold_is_carried_all_the_same(value, carried):
-    assert plain(value) == carried
-    json.dumps(plain(value), allow_nan=False).encode()
+def test_values_that_json_lacks_are_converted(value, carried):
+    assert to_jsonable(value) == carried
+    json.dumps(to_jsonable(value), allow_nan=False).encode()
 
 
 ODD = st.recursive(
@@ -130,7 +130,7 @@ def test_a_result_over_the_limit_is_a_typed_error():
 
 
 @pytest.mark.parametrize("cls", BY_CODE.values())
-def test_each_error_travels_as_a_string_and_asks_for_a_new_worker_only_where_the_device_failed(cls):
+def test_error_is_a_string_and_only_a_device_error_asks_for_a_new_worker(cls):
     body = json.loads(answer_of(raising(cls("What to do."))).body)
     assert isinstance(body["error"], str)
     assert json.loads(body["error"])["code"] == cls.code
@@ -140,14 +140,14 @@ def test_each_error_travels_as_a_string_and_asks_for_a_new_worker_only_where_the
 @pytest.mark.parametrize(
     "crash", [RuntimeError("the words of a prompt"), SystemExit(3), RecursionError(), KeyError("k")]
 )
-def test_an_unforeseen_error_is_internal_and_tells_nothing_of_itself(crash):
+def test_unexpected_error_is_internal_and_reveals_nothing(crash):
     reply = answer_of(raising(crash))
     assert error_of(reply)["code"] == "internal"
     assert b"prompt" not in reply.body
     assert b"Traceback" not in reply.body
 
 
-def test_a_handler_that_leaks_a_cancellation_of_its_own_still_answers():
+def test_cancellation_raised_by_a_handler_is_answered():
     assert error_of(answer_of(raising(asyncio.CancelledError())))["code"] == "cancelled"
 
 
@@ -166,7 +166,7 @@ def test_a_bad_s3_config_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("error", "settled"),
+    ("error", "final"),
     [
         (None, True),
         (InvalidRequest("x"), True),
@@ -175,5 +175,5 @@ def test_a_bad_s3_config_is_refused():
         (OutOfDeviceMemory("x"), False),
     ],
 )
-def test_only_an_end_that_would_come_again_is_kept_for_a_redelivery(error, settled):
-    assert Reply(b"", error).settled is settled
+def test_only_final_replies_are_stored_for_a_redelivery(error, final):
+    assert Reply(b"", error).final is final
