@@ -1,4 +1,4 @@
-"""`python -m localpod`: `up` until Ctrl-C, `run -- CMD` around one command, `fault` and `state` of a running one."""
+"""`python -m localpod`: `up` and `run -- CMD` start a platform, `fault` and `state` control a running one."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from rich.table import Table
 
 from core.errors import Misconfigured
 from core.settings import ROOT, EndpointSpec, load_endpoints
-from localpod.client import Control, Unreachable
+from localpod.client import AdminClient, Unreachable
 from localpod.faults import MEANING, Fault, FaultKind
-from localpod.pod import Localpod, LocalpodThread, Options, PortInUse
+from localpod.options import Options
+from localpod.pod import Localpod, PortInUse
+from localpod.thread import LocalpodThread
 from localpod.workers import WorkerTimes
 
 app = typer.Typer(
@@ -32,23 +34,29 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 EndpointsFile = Annotated[Path, typer.Option("--endpoints", help="The list of endpoints.")]
-Only = Annotated[str | None, typer.Option(help="Start these endpoints only: names with commas between.")]
+Only = Annotated[str | None, typer.Option(help="Start these endpoints only, separated by commas.")]
 ColdStart = Annotated[float, typer.Option(min=0, help="Delay each worker's start, s.")]
-Key = Annotated[str | None, typer.Option(help="Take this API key only. Unset, any key passes.")]
-Warm = Annotated[bool, typer.Option("--warm", help="Keep at least one worker of each endpoint running.")]
-Idle = Annotated[float | None, typer.Option(min=0.1, help="Idle time-out of every endpoint, s.")]
-Logs = Annotated[bool, typer.Option("--logs", help="Show the workers' own output.")]
-NoLimits = Annotated[bool, typer.Option("--no-limits", help="Leave the platform's rate limits away.")]
-ShareEnv = Annotated[list[str] | None, typer.Option(help="Hand this variable on to workers though it is BUCKET_…")]
-Attach = Annotated[
-    str | None, typer.Option(help="Endpoints whose workers you start yourself, in containers say: names with commas.")
+Key = Annotated[str | None, typer.Option(help="Accept this API key only. Unset: any key.")]
+WorkerKey = Annotated[
+    str | None,
+    typer.Option(envvar="LOCALPOD_WORKER_KEY", help="The key of attached workers. Unset: a new one, which is printed."),
 ]
-StateDir = Annotated[Path | None, typer.Option(help="Where workers' logs go. Unset, a new temporary folder.")]
+AllowHost = Annotated[list[str] | None, typer.Option(help="Accept this name in the Host header, beside loopback.")]
+Warm = Annotated[bool, typer.Option("--warm", help="Keep at least one worker of each endpoint running.")]
+Idle = Annotated[float | None, typer.Option(min=0.1, help="Idle timeout of every endpoint, s.")]
+Logs = Annotated[bool, typer.Option("--logs", help="Show the workers' own output.")]
+NoLimits = Annotated[bool, typer.Option("--no-limits", help="Don't apply the platform's rate limits.")]
+ShareEnv = Annotated[list[str] | None, typer.Option(help="Let workers inherit this BUCKET_… or RUNPOD_… variable.")]
+Attach = Annotated[
+    str | None,
+    typer.Option(help="Endpoints whose workers you start yourself, separated by commas."),
+]
+StateDir = Annotated[Path | None, typer.Option(help="Folder for the workers' logs. Unset: a new temporary folder.")]
+JOB_COUNTS = ("inQueue", "inProgress", "completed", "failed")
 DEFAULT_URL = "http://127.0.0.1:8000"
 Url = Annotated[str, typer.Option(help="A running localpod.", envvar="LOCALPOD_URL")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -63,6 +71,8 @@ def up(  # noqa: PLR0913, PLR0917  # each is an option of the command
     only: Only = None,
     cold_start_s: ColdStart = 0.0,
     key: Key = None,
+    worker_key: WorkerKey = None,
+    allow_host: AllowHost = None,
     warm: Warm = False,  # noqa: FBT002  # an option, not an argument
     idle_timeout_s: Idle = None,
     logs: Logs = False,  # noqa: FBT002  # an option, not an argument
@@ -72,17 +82,19 @@ def up(  # noqa: PLR0913, PLR0917  # each is an option of the command
     state_dir: StateDir = None,
 ) -> None:
     """Run the platform until Ctrl-C."""
-    chosen = _chosen(endpoints, only)
+    chosen = _load(endpoints, only)
     options = Options(
         host=host,
         port=port,
         key=key,
+        worker_key=worker_key,
+        allow_hosts=tuple(allow_host or ()),
         warm=warm,
         limits=not no_limits,
         idle_timeout_s=idle_timeout_s,
         times=WorkerTimes(cold_start_s=cold_start_s),
         share_env=tuple(share_env or ()),
-        attach=_named(chosen, attach or "", endpoints.name),
+        attach=_parse_names(chosen, attach or "", endpoints.name),
         state_dir=state_dir,
         echo=_echo if logs else None,
     )
@@ -105,9 +117,9 @@ def run(  # noqa: PLR0913, PLR0917  # each is an option of the command
     share_env: ShareEnv = None,
     state_dir: StateDir = None,
 ) -> None:
-    """Run one command against a platform of its own, with the environment set: `python -m localpod run -- CMD …`."""
+    """Run a command against a new platform, with the environment set: `python -m localpod run -- CMD …`."""
     if not context.args:
-        _fail("nothing to run; write the command after `--`, such as: python -m localpod run -- python -m orchestrator")
+        _fail("no command given; write it after `--`, for example: python -m localpod run -- python -m orchestrator")
     options = Options(
         warm=warm,
         idle_timeout_s=idle_timeout_s,
@@ -116,7 +128,7 @@ def run(  # noqa: PLR0913, PLR0917  # each is an option of the command
         state_dir=state_dir,
         echo=_echo if logs else None,
     )
-    with LocalpodThread(_chosen(endpoints, only), options) as pod:
+    with LocalpodThread(_load(endpoints, only), options) as pod:
         for name, reason in pod.wait_ready().items():
             err.print(f"[red]{name}:[/] {escape(reason)}", soft_wrap=True)
         code = _call(context.args, {**os.environ, **pod.environment()})
@@ -125,31 +137,31 @@ def run(  # noqa: PLR0913, PLR0917  # each is an option of the command
 
 @app.command()
 def fault(  # noqa: PLR0913, PLR0917  # each is an option of the command
-    kind: Annotated[FaultKind | None, typer.Argument(help="What goes wrong; see --kinds.")] = None,
-    endpoint: Annotated[str, typer.Option(help="Where; * is everywhere.")] = "*",
+    kind: Annotated[FaultKind | None, typer.Argument(help="The kind of fault; see --kinds.")] = None,
+    endpoint: Annotated[str, typer.Option(help="Its endpoint; * for every one.")] = "*",
     operation: Annotated[
         str, typer.Option(help="client (all of a client's), run, status, job-take, job-done, …")
     ] = "client",
     task: Annotated[str | None, typer.Option(help="Only jobs with this task.")] = None,
-    times: Annotated[int, typer.Option(min=0, help="How often; 0 is always.")] = 1,
-    skip: Annotated[int, typer.Option(min=0, help="Let this many pass first.")] = 0,
+    times: Annotated[int, typer.Option(min=0, help="How often; 0 for always.")] = 1,
+    skip: Annotated[int, typer.Option(min=0, help="Requests that pass first.")] = 0,
     delay_s: Annotated[float, typer.Option(help="Seconds, where the kind has a duration.")] = 1.0,
     status: Annotated[int, typer.Option(min=500, max=599, help="For server_error.")] = 503,
     retry_after_s: Annotated[float | None, typer.Option(min=0, help="For throttle.")] = None,
-    list_: Annotated[bool, typer.Option("--list", help="Show the faults and how often each has fired.")] = False,  # noqa: FBT002  # an option
+    list_: Annotated[bool, typer.Option("--list", help="List the faults and how often each has fired.")] = False,  # noqa: FBT002  # an option
     clear: Annotated[bool, typer.Option("--clear", help="End all faults.")] = False,  # noqa: FBT002  # an option
-    kinds: Annotated[bool, typer.Option("--kinds", help="Say what each kind does.")] = False,  # noqa: FBT002  # an option
+    kinds: Annotated[bool, typer.Option("--kinds", help="Describe each kind.")] = False,  # noqa: FBT002  # an option
     url: Url = DEFAULT_URL,
     key: CallKey = "localpod",
     as_json: AsJson = False,  # noqa: FBT002  # an option, not an argument
 ) -> None:
-    """Make something go wrong in a running localpod, or list and end what does."""
+    """Add a fault to a running localpod, or list or end its faults."""
     if kinds:
-        _print_table(["kind", "what happens"], [[name.value, text] for name, text in MEANING.items()])
+        _print_table(["kind", "effect"], [[name.value, text] for name, text in MEANING.items()])
         return
     if kind is None and not (list_ or clear):
-        _fail("name a kind of fault (--kinds lists them), or ask for --list or --clear")
-    wanted = (
+        _fail("name a kind of fault (--kinds lists them), or use --list or --clear")
+    new_fault = (
         None
         if kind is None
         else Fault(
@@ -164,24 +176,28 @@ def fault(  # noqa: PLR0913, PLR0917  # each is an option of the command
             retry_after_s=retry_after_s,
         )
     )
-    _print_faults(_asked(url, key, lambda control: control.change_faults(wanted, clear=clear)), as_json=as_json)
+    _print_faults(_query(url, key, lambda client: client.change_faults(new_fault, clear=clear)), as_json=as_json)
 
 
 @app.command()
 def state(url: Url = DEFAULT_URL, key: CallKey = "localpod", as_json: AsJson = False) -> None:  # noqa: FBT002  # an option
-    """Show a running localpod's endpoints, workers and faults."""
-    seen = _asked(url, key, lambda control: control.state())
+    """Show the endpoints, workers and faults of a running localpod."""
+    current = _query(url, key, lambda client: client.state())
     if as_json:
-        out.print_json(data=seen)
+        out.print_json(data=current)
         return
     _print_table(
         ["endpoint", "queued", "running", "completed", "failed", "workers"],
         [
-            [name, *(str(one["jobs"][count]) for count in ("inQueue", "inProgress", "completed", "failed")), _crew(one)]
-            for name, one in seen["endpoints"].items()
+            [
+                name,
+                *(str(one["jobs"][count]) for count in ("inQueue", "inProgress", "completed", "failed")),
+                _workers_cell(one),
+            ]
+            for name, one in current["endpoints"].items()
         ],
     )
-    _print_faults(seen["faults"], as_json=False)
+    _print_faults(current["faults"], as_json=False)
 
 
 # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -192,12 +208,12 @@ async def _serve(endpoints: dict[str, EndpointSpec], options: Options) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
     async with Localpod(endpoints, options) as pod:
-        _welcome(pod, options)
+        _print_startup(pod, options)
         await stopping.wait()
         err.print("stopping the workers …")
 
 
-def _welcome(pod: Localpod, options: Options) -> None:
+def _print_startup(pod: Localpod, options: Options) -> None:
     _print_table(
         ["endpoint", "POST", "workers"],
         [
@@ -207,10 +223,10 @@ def _welcome(pod: Localpod, options: Options) -> None:
     )
     body = json.dumps(_example_body())
     first = "orchestrator" if "orchestrator" in pod.endpoints else next(iter(pod.endpoints))
-    if options.host not in LOOPBACK:
-        err.print(f"[red]Listening on {options.host}: whoever reaches this machine can run jobs on it.[/]")
+    if not options.on_loopback:
+        err.print(f"[red]Listening on {options.host}: everyone who can reach this machine can run jobs on it.[/]")
     out.print(
-        "\nA development tool with no real security: any program on this machine can use it.",
+        "\nA development tool without real security: every program on this machine can use it.",
         style="dim",
         soft_wrap=True,
     )
@@ -218,8 +234,11 @@ def _welcome(pod: Localpod, options: Options) -> None:
     out.print(f"export RUNPOD_ENDPOINT_BASE_URL={pod.base_url}", soft_wrap=True)
     if pod.url != DEFAULT_URL:
         out.print(f"export LOCALPOD_URL={pod.url}  # for `python -m localpod state` and `fault`", soft_wrap=True)
+    if options.attach:
+        out.print(f"export RUNPOD_AI_API_KEY={pod.worker_key}  # for the attached workers", soft_wrap=True)
     out.print(
-        f"curl {pod.base_url}/{first}/runsync -H 'Authorization: Bearer {pod.key}' -d {escape(repr(body))}",
+        f"curl {pod.base_url}/{first}/runsync -H 'Authorization: Bearer {pod.key}' "
+        f"-H 'Content-Type: application/json' -d {escape(repr(body))}",
         soft_wrap=True,
     )
 
@@ -228,15 +247,15 @@ def _example_body() -> dict[str, Any]:
     return {"input": {"task": "imagegen", "prompt": "a lighthouse at dusk"}}
 
 
-def _chosen(path: Path, only: str | None) -> dict[str, EndpointSpec]:
+def _load(path: Path, only: str | None) -> dict[str, EndpointSpec]:
     try:
         known = load_endpoints(path).endpoints
     except Misconfigured as error:
         _fail(error.message)
-    return known if only is None else {name: known[name] for name in _named(known, only, path.name)}
+    return known if only is None else {name: known[name] for name in _parse_names(known, only, path.name)}
 
 
-def _named(known: Mapping[str, EndpointSpec], names: str, where: str) -> tuple[str, ...]:
+def _parse_names(known: Mapping[str, EndpointSpec], names: str, where: str) -> tuple[str, ...]:
     listed = tuple(name.strip() for name in names.split(",") if name.strip())
     if unknown := [name for name in listed if name not in known]:
         _fail(f"{where} has no endpoint {', '.join(unknown)}; it has {', '.join(known)}")
@@ -244,12 +263,12 @@ def _named(known: Mapping[str, EndpointSpec], names: str, where: str) -> tuple[s
 
 
 def _call(command: list[str], env: dict[str, str]) -> int:
-    """The command's exit code, or 128 + N as a shell says it when signal N ended it."""
+    """Run a command and return its exit code, or 128 + N when signal N ended it, as a shell does."""
     try:
         process = subprocess.Popen(command, env=env)  # noqa: S603  # the user's own command
     except OSError as error:
         _fail(f"{command[0]} can't be run: {error.strerror}")
-    # Ctrl-C reaches the command by itself, and its end is then ours; a kill of localpod is handed on.
+    # Ctrl-C reaches the command by itself, and its end is then ours; a kill of localpod is assigned on.
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     code = process.wait()
@@ -260,10 +279,10 @@ def _echo(endpoint: str, line: str) -> None:
     err.print(f"[cyan]{endpoint:>12}[/] {escape(line)}", soft_wrap=True)
 
 
-def _asked(url: str, key: str, question: Callable[[Control], Any]) -> Any:
+def _query(url: str, key: str, question: Callable[[AdminClient], Any]) -> Any:
     try:
-        with Control(url, key) as control:
-            return question(control)
+        with AdminClient(url, key) as client:
+            return question(client)
     except Unreachable as error:
         _fail(str(error))
 
@@ -276,17 +295,17 @@ def _print_faults(faults: list[dict[str, Any]], *, as_json: bool) -> None:
         out.print("no faults")
         return
     rows = [
-        [str(one["id"]), one["kind"], one["endpoint"], one["operation"], one["task"] or "*", _how_often(one)]
+        [str(one["id"]), one["kind"], one["endpoint"], one["operation"], one["task"] or "*", _fired_cell(one)]
         for one in faults
     ]
     _print_table(["id", "kind", "endpoint", "operation", "task", "fired"], rows)
 
 
-def _how_often(fault: dict[str, Any]) -> str:
+def _fired_cell(fault: dict[str, Any]) -> str:
     return f"{fault['fired']} of {fault['times'] or 'always'}"
 
 
-def _crew(endpoint: dict[str, Any]) -> str:
+def _workers_cell(endpoint: dict[str, Any]) -> str:
     return (
         ", ".join(f"{count} {name}" for name, count in endpoint["workers"].items() if count and name != "ready") or "–"
     )

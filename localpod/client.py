@@ -1,4 +1,4 @@
-"""How the command line talks to a running localpod: its control resources, `/localpod/faults` and `/localpod/state`."""
+"""Client of a running localpod's own resources, `/localpod/faults` and `/localpod/state`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from localpod.faults import Fault
 
 
 class Unreachable(Exception):
-    """No localpod answered, or it refused; the message says what to do."""
+    """No localpod answered, or it refused the request."""
 
 
-class Control:
-    """A running localpod's own resources. Raises `Unreachable`."""
+class AdminClient:
+    """The client. Its methods raise `Unreachable`."""
 
     def __init__(self, url: str, key: str) -> None:
         self._url = url
@@ -30,23 +30,23 @@ class Control:
         self._http.close()
 
     def state(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self._ask("GET", "/localpod/state")
+        answer: dict[str, Any] = self._request("GET", "/localpod/state")
         return answer
 
     def change_faults(self, fault: Fault | None, *, clear: bool) -> list[dict[str, Any]]:
-        """Ends all faults if asked, then adds one if given; returns those there are now."""
+        """End all faults if `clear`, then add `fault` if given. Returns the present faults."""
         if clear:
-            self._ask("DELETE", "/localpod/faults")
+            self._request("DELETE", "/localpod/faults")
         if fault is not None:
-            self._ask("POST", "/localpod/faults", fault.model_dump(mode="json"))
-        faults: list[dict[str, Any]] = self._ask("GET", "/localpod/faults")["faults"]
+            self._request("POST", "/localpod/faults", fault.model_dump(mode="json"))
+        faults: list[dict[str, Any]] = self._request("GET", "/localpod/faults")["faults"]
         return faults
 
-    def _ask(self, method: str, path: str, body: object = None) -> Any:
+    def _request(self, method: str, path: str, body: object = None) -> Any:
         try:
             answer = self._http.request(method, path, json=body)
         except httpx.HTTPError:
-            raise Unreachable(f"no localpod answers at {self._url}; start one: python -m localpod up") from None
+            raise Unreachable(f"no localpod listens at {self._url}; start one: python -m localpod up") from None
         if answer.is_error:
             raise Unreachable(f"{self._url} answered {answer.status_code}: {answer.text[:200]}")
         return answer.json()

@@ -1,86 +1,42 @@
-"""One endpoint as the platform keeps it: its queue, its jobs and the seats of its workers.
+"""The state of one queue endpoint: its queue, its jobs and the slots of its workers.
 
-Pure: the clock is given, nothing sleeps and nothing is sent. Whoever waits leaves a function that is called the moment
-there is something for it, so a queued job meets a waiting worker in the same call. Deadlines lie in one heap:
-`next_due` tells when `advance` is wanted. No operation looks at every job, but for `purge` and `fail_queued`.
+Pure: the clock is an argument, nothing sleeps and nothing is sent. Waiting callers register a callback, so a queued job
+reaches a waiting worker within the same call. `next_deadline` says when `advance` must be called. No operation scans
+every job except `purge` and `fail_queued`.
 """
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from dataclasses import dataclass
 
 from localpod.jobs import Envelope, Job, Outcome, State, new_id
+from localpod.slots import PendingTake, WorkerSlot
+from localpod.timers import TimerKind, Timers
 
 RETENTION_S = 30 * 60.0
 SYNC_RETENTION_S = 60.0
-
-
-@dataclass(eq=False, slots=True)
-class WorkerSlot:
-    """A worker as the queue sees it. Being `ready` starts with its first question for a job."""
-
-    worker_id: str
-    idle_since: float
-    last_seen: float
-    ready: bool = False
-    closing: bool = False
-    pinged: bool = False
-    taken: int = 0
-    asking: int = 0
-    asked_at: float = 0.0
-    jobs: dict[str, Job] = field(default_factory=dict)
-    stops: list[str] = field(default_factory=list)
-    on_stop: Callable[[], None] | None = None
-    parked: list[PendingTake] = field(default_factory=list)
-
-    def push_stop(self, job_id: str) -> None:
-        self.stops.append(job_id)
-        self.wake_stop()
-
-    def wake_stop(self) -> None:
-        if self.on_stop is not None:
-            self.on_stop()
-
-
-@dataclass(eq=False, slots=True)
-class PendingTake:
-    """A worker's open question for jobs: `deliver` is called once, with at most `limit` of them, or none."""
-
-    seat: WorkerSlot
-    limit: int
-    deliver: Callable[[list[Job]], None]
-
-
-Line = deque[tuple[int, Job]]
-"""Places and jobs, in the order they are to be taken."""
-
-
-class _Due(Enum):
-    TTL = auto()
-    EXECUTION = auto()
-    RETENTION = auto()
+JobQueue = deque[tuple[int, Job]]
+"""Queue positions and jobs, in the order in which they are taken."""
 
 
 @dataclass(frozen=True)
 class RetentionPolicy:
-    """How long results are kept, and how often a job whose worker died is tried again."""
+    """How long results are kept, s, and how often the job of a dead worker is queued again."""
 
     retention_s: float = RETENTION_S
     sync_retention_s: float = SYNC_RETENTION_S
     max_requeues: int = 1
 
 
-def _nothing(*_: object) -> None:
+def _ignore(*_: object) -> None:
     return
 
 
 class Endpoint:
-    """`on_change` follows whatever matters to scaling, `on_final` each job's end, `on_due` an earlier `next_due`."""
+    """A queue endpoint. Callbacks: `on_change` after a change of load, `on_final` at a job's end."""
 
     def __init__(
         self,
@@ -88,46 +44,45 @@ class Endpoint:
         *,
         clock: Callable[[], float],
         execution_timeout_s: float = 600.0,
-        keeping: RetentionPolicy | None = None,
+        retention: RetentionPolicy | None = None,
     ) -> None:
         self.name = name
         self.clock = clock
         self.execution_timeout_s = execution_timeout_s
-        self.keeping = keeping or RetentionPolicy()
+        self.retention = retention or RetentionPolicy()
         self.jobs: dict[str, Job] = {}
-        self.seats: dict[str, WorkerSlot] = {}
+        self.slots: dict[str, WorkerSlot] = {}
         self.counts: Counter[str] = Counter()
+        self.timers = Timers()
         self.in_queue = 0
         self.in_queue_low = 0
         self.in_progress = 0
-        self.on_change: Callable[[], None] = _nothing
-        self.on_final: Callable[[Job], None] = _nothing
-        self.on_due: Callable[[float], None] = _nothing
-        self._normal: Line = deque()
-        self._low: Line = deque()
-        self._again: deque[Job] = deque()
-        self._takers: OrderedDict[PendingTake, None] = OrderedDict()
-        self._timers: list[tuple[float, int, _Due, Job, int]] = []
-        self._ticket = itertools.count()
+        self.on_change: Callable[[], None] = _ignore
+        self.on_final: Callable[[Job], None] = _ignore
+        self._normal: JobQueue = deque()
+        self._low: JobQueue = deque()
+        self._duplicates: deque[Job] = deque()
+        self._pending_takes: OrderedDict[PendingTake, None] = OrderedDict()
+        self._positions = itertools.count()
 
-    # ── the client's side ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── client operations ────────────────────────────────────────────────────────────────────────────────────────────
 
     def submit(self, envelope: Envelope, *, sync: bool) -> Job:
         now = self.clock()
         job = Job(new_id(sync=sync), envelope, sync, submitted_at=now, queued_at=now)
         self.jobs[job.id] = job
         self.counts["submitted"] += 1
-        self._arm(now + envelope.ttl_s, _Due.TTL, job)
+        self._set_timer(now + envelope.ttl_s, TimerKind.TTL, job)
         self._enqueue(job)
         return job
 
     def cancel(self, job: Job) -> None:
-        """A job that has ended stays as it is."""
+        """Cancel a job; one that has ended stays as it is."""
         if not job.state.final:
-            self._settle(job, State.CANCELLED, stop=True)
+            self._finalize(job, State.CANCELLED, stop=True)
 
     def retry(self, job: Job) -> bool:
-        """Only what failed or timed out can be tried again; its old result is gone at once."""
+        """Queue a failed or timed-out job again and drop its result. False for any other state."""
         if job.state not in (State.FAILED, State.TIMED_OUT):
             return False
         job.output, job.has_output, job.error = None, False, None
@@ -139,77 +94,80 @@ class Endpoint:
         return True
 
     def purge(self) -> int:
-        """Cancels what waits; what runs is left alone. Returns how many."""
-        waiting = list(self._waiting())
-        for job in waiting:
-            self._settle(job, State.CANCELLED)
-        return len(waiting)
+        """Cancel the queued jobs, not the running ones. Returns their number."""
+        queued = list(self._queued())
+        for job in queued:
+            self._finalize(job, State.CANCELLED)
+        return len(queued)
 
     def fail_queued(self, reason: str) -> None:
-        for job in list(self._waiting()):
+        for job in list(self._queued()):
             job.error = reason
-            self._settle(job, State.FAILED)
+            self._finalize(job, State.FAILED)
 
     def set_result_ttl(self, job: Job, ttl_s: float) -> None:
-        """`/status?ttl=`: the job and its result are gone after this, if they would not be sooner."""
+        """Apply `/status?ttl=`: delete the job and its result after `ttl_s`, unless they expire earlier."""
         expires_at = self.clock() + ttl_s
         if job.expires_at is None or expires_at < job.expires_at:
             job.expires_at = expires_at
-            self._arm(expires_at, _Due.RETENTION, job)
+            self._set_timer(expires_at, TimerKind.RETENTION, job)
 
     def read_stream(self, job: Job) -> list[object]:
-        """The chunks nobody has read yet: each is told once, or a client could never see the stream's end."""
+        """Return and remove the unread chunks; a client recognises the end of a stream by an empty answer."""
         chunks, job.chunks = job.chunks, []
         return chunks
 
-    # ── the worker's side ────────────────────────────────────────────────────────────────────────────────────────────
+    def find(self, job_id: str) -> Job | None:
+        return self.jobs.get(job_id)
 
-    def seat(self, worker_id: str) -> WorkerSlot:
+    # ── worker operations ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def add_slot(self, worker_id: str) -> WorkerSlot:
         now = self.clock()
-        seat = self.seats[worker_id] = WorkerSlot(worker_id, idle_since=now, last_seen=now)
-        return seat
+        slot = self.slots[worker_id] = WorkerSlot(worker_id, idle_since=now, last_seen=now)
+        return slot
 
-    def take(self, seat: WorkerSlot, limit: int) -> list[Job]:
-        """What is there for a worker right now; the job counts as running from here."""
-        if seat.closing:
+    def take(self, slot: WorkerSlot, limit: int) -> list[Job]:
+        """Assign up to `limit` queued jobs to a worker and start their execution time."""
+        if slot.closing:
             return []
-        handed: list[Job] = []
-        while len(handed) < limit and (job := self._next()) is not None:
-            self._hand(job, seat)
-            handed.append(job)
-        if handed:
+        assigned: list[Job] = []
+        while len(assigned) < limit and (job := self._next()) is not None:
+            self._assign(job, slot)
+            assigned.append(job)
+        if assigned:
             self.on_change()
-        return handed
+        return assigned
 
-    def wait(self, taker: PendingTake) -> None:
-        self._takers[taker] = None
-        self._feed()
+    def add_take(self, take: PendingTake) -> None:
+        self._pending_takes[take] = None
+        self._dispatch()
 
-    def unwait(self, taker: PendingTake) -> None:
-        self._takers.pop(taker, None)
+    def remove_take(self, take: PendingTake) -> None:
+        self._pending_takes.pop(take, None)
 
-    def give_back(self, seat: WorkerSlot, jobs: list[Job]) -> None:
-        """Jobs that were handed into a connection nobody holds any more: as if they had never been taken."""
+    def return_jobs(self, slot: WorkerSlot, jobs: list[Job]) -> None:
+        """Queue jobs again whose answer went into a closed connection, as if they had never been taken."""
         for job in reversed(jobs):
-            if seat.jobs.pop(job.id, None) is not None and job.state is State.IN_PROGRESS:
+            if slot.jobs.pop(job.id, None) is not None and job.state is State.IN_PROGRESS:
                 self._requeue(job)
-        self._went_idle(seat)
+        self._mark_idle(slot)
 
     def finish(self, job: Job, worker_id: str, outcome: Outcome) -> bool:
-        """The first result wins, whoever posts it; a later one is told that it came too late (False)."""
-        seat = self.seats.get(worker_id)
-        if seat is not None and seat.jobs.pop(job.id, None) is not None:
-            self._went_idle(seat)
+        """Store the first result of a job, whichever worker posts it. False for a later one, which is dropped."""
+        slot = self.slots.get(worker_id)
+        if slot is not None and slot.jobs.pop(job.id, None) is not None:
+            self._mark_idle(slot)
         if job.state.final:
             self.counts["late_results"] += 1
             return False
         job.worker_id = worker_id
         job.output, job.has_output, job.error = outcome.output, outcome.has_output, outcome.error
-        self._settle(job, State.FAILED if outcome.error else State.COMPLETED)
+        self._finalize(job, State.FAILED if outcome.error else State.COMPLETED)
         return True
 
     def progress(self, job: Job, worker_id: str, output: object) -> bool:
-        """Progress of a job that has ended, or that another worker has by now, is dropped (False)."""
+        """Store a progress update. False when the job has ended or belongs to another worker."""
         if job.state is not State.IN_PROGRESS or job.worker_id != worker_id:
             self.counts["late_progress"] += 1
             return False
@@ -222,101 +180,96 @@ class Endpoint:
         job.chunks.append(chunk)
         return True
 
-    def heard_of(self, seat: WorkerSlot, job_id: str) -> None:
-        """A heartbeat named a job as running. One that has been stopped is told so again: the stock SDK overhears a
-        stop that comes between a job's arrival and its start, and would work on to the end.
+    def report_running(self, slot: WorkerSlot, job_id: str) -> None:
+        """Process one job id of a heartbeat: repeat the stop signal of a job that has been stopped.
+
+        The stock SDK misses a stop that arrives between a job's arrival and its start.
         """
         job = self.jobs.get(job_id)
         if job is None or job.state in (State.CANCELLED, State.TIMED_OUT):
-            seat.push_stop(job_id)
+            slot.push_stop(job_id)
 
     def duplicate(self, job: Job) -> None:
-        """Hands the job out once more to whoever asks next, as an at-least-once queue may."""
-        self._again.append(job)
-        self._feed()
+        """Deliver a running job a second time, as an at-least-once queue may."""
+        self._duplicates.append(job)
+        self._dispatch()
 
-    def close(self, seat: WorkerSlot) -> None:
-        """No more jobs for this worker. Its open questions stay open until `dismiss`."""
-        seat.closing = True
-        seat.parked += [taker for taker in self._takers if taker.seat is seat]
-        for taker in seat.parked:
-            self.unwait(taker)
+    def close(self, slot: WorkerSlot) -> None:
+        """Stop assigning jobs to a worker. Its long polls stay open until `answer_open_takes`."""
+        slot.closing = True
+        slot.held_takes += [take for take in self._pending_takes if take.slot is slot]
+        for take in slot.held_takes:
+            self.remove_take(take)
 
-    def dismiss(self, seat: WorkerSlot) -> None:
-        """Answers what a closed seat still asks with nothing: a worker told to stop leaves when its polls return."""
-        parked, seat.parked = seat.parked, []
-        for taker in parked:
-            taker.deliver([])
-        seat.wake_stop()
+    def answer_open_takes(self, slot: WorkerSlot) -> None:
+        """Answer a closed slot's long polls with no job: a stopping SDK worker exits when its polls return."""
+        held, slot.held_takes = slot.held_takes, []
+        for take in held:
+            take.resolve([])
+        slot.wake_stop()
 
-    def leave(self, seat: WorkerSlot, reason: str) -> None:
-        """The worker is gone: what it had is queued again at the head, or failed with `reason` the second time."""
-        self.close(seat)
-        self.dismiss(seat)
-        self.seats.pop(seat.worker_id, None)
-        jobs, seat.jobs = list(seat.jobs.values()), {}
+    def remove_worker(self, slot: WorkerSlot, reason: str) -> None:
+        """Remove an exited worker; queue its jobs again at the head, or fail them with `reason` the second time."""
+        self.close(slot)
+        self.answer_open_takes(slot)
+        self.slots.pop(slot.worker_id, None)
+        jobs, slot.jobs = list(slot.jobs.values()), {}
         for job in reversed(jobs):
-            if job.state is not State.IN_PROGRESS or job.worker_id != seat.worker_id:
-                continue
-            if job.requeues >= self.keeping.max_requeues:
-                job.error = reason
-                self._settle(job, State.FAILED)
-                continue
-            job.requeues += 1
-            self.counts["requeued"] += 1
-            self._requeue(job)
+            if job.state is State.IN_PROGRESS and job.worker_id == slot.worker_id:
+                self._requeue_or_fail(job, reason)
         self.on_change()
 
-    # ── what scaling looks at ────────────────────────────────────────────────────────────────────────────────────────
+    def _requeue_or_fail(self, job: Job, reason: str) -> None:
+        if job.requeues >= self.retention.max_requeues:
+            job.error = reason
+            self._finalize(job, State.FAILED)
+            return
+        job.requeues += 1
+        self.counts["requeued"] += 1
+        self._requeue(job)
+
+    # ── input of the scaler ──────────────────────────────────────────────────────────────────────────────────────────
 
     def oldest_wait_s(self) -> float | None:
-        """How long the job at the head has waited; None when none waits that may start a worker."""
+        """Waiting time of the job at the queue's head, s. Low-priority jobs don't count; None without any other."""
         _drop_stale(self._normal)
         return self.clock() - self._normal[0][1].queued_at if self._normal else None
-
-    def find(self, job_id: str) -> Job | None:
-        return self.jobs.get(job_id)
 
     # ── deadlines ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
-    def next_due(self) -> float | None:
-        return self._timers[0][0] if self._timers else None
+    def next_deadline(self) -> float | None:
+        return self.timers.next_deadline
 
     def advance(self) -> None:
-        """Does what is due by now."""
+        """Apply every deadline that has passed."""
         now = self.clock()
-        while self._timers and self._timers[0][0] <= now:
-            _, _, due, job, attempt = heapq.heappop(self._timers)
+        for kind, job, attempt in self.timers.pop_due(now):
             if self.jobs.get(job.id) is job:
-                self._fall_due(due, job, attempt, now)
+                self._on_timer(kind, job, attempt, now)
 
-    def _fall_due(self, due: _Due, job: Job, attempt: int, now: float) -> None:
-        if due is _Due.TTL and not job.state.final:
+    def _on_timer(self, kind: TimerKind, job: Job, attempt: int, now: float) -> None:
+        if kind is TimerKind.TTL and not job.state.final:
             self.expire(job)
-        elif due is _Due.EXECUTION and job.state is State.IN_PROGRESS and job.attempts == attempt:
+        elif kind is TimerKind.EXECUTION and job.state is State.IN_PROGRESS and job.attempts == attempt:
             job.error = "the job ran longer than its execution timeout"
             job.output, job.has_output = None, False
-            self._settle(job, State.TIMED_OUT, stop=True)
-        elif due is _Due.RETENTION and job.expires_at is not None and job.expires_at <= now:
+            self._finalize(job, State.TIMED_OUT, stop=True)
+        elif kind is TimerKind.RETENTION and job.expires_at is not None and job.expires_at <= now:
             self.expire(job)
 
     def expire(self, job: Job) -> None:
-        """Forgets a job, even while it runs: `/status` answers 404 from here on."""
+        """Delete a job, even while it runs: `/status` answers 404 afterwards."""
         if not job.state.final:
             self.counts["expired"] += 1
             job.error = "the job outlived its ttl"
-            self._settle(job, State.TIMED_OUT, stop=True, keep=False)
+            self._finalize(job, State.TIMED_OUT, stop=True, keep=False)
         self.jobs.pop(job.id, None)
 
-    def _arm(self, due_at: float, due: _Due, job: Job) -> None:
-        if len(self._timers) > 4 * len(self.jobs) + 1024:
-            self._timers = [timer for timer in self._timers if self.jobs.get(timer[3].id) is timer[3]]
-            heapq.heapify(self._timers)
-        timer = (due_at, next(self._ticket), due, job, job.attempts)
-        heapq.heappush(self._timers, timer)
-        if self._timers[0] is timer:
-            self.on_due(due_at)
+    def _set_timer(self, deadline: float, kind: TimerKind, job: Job) -> None:
+        if len(self.timers) > 4 * len(self.jobs) + 1024:
+            self.timers.compact(self.jobs)
+        self.timers.add(deadline, kind, job)
 
     # ── queue and states ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -326,13 +279,13 @@ class Endpoint:
         job.queued_at = self.clock()
         self.in_queue += 1
         self.in_queue_low += low
-        line = self._low if low else self._normal
-        job.place = next(self._ticket)
+        queue = self._low if low else self._normal
+        job.position = next(self._positions)
         if head:
-            line.appendleft((job.place, job))
+            queue.appendleft((job.position, job))
         else:
-            line.append((job.place, job))
-        self._feed()
+            queue.append((job.position, job))
+        self._dispatch()
         self.on_change()
 
     def _requeue(self, job: Job) -> None:
@@ -343,79 +296,80 @@ class Endpoint:
         self._enqueue(job, head=True)
 
     def _next(self) -> Job | None:
-        while self._again:
-            job = self._again.popleft()
-            if job.state is not State.IN_QUEUE:  # else it is handed out again in any case
+        while self._duplicates:
+            job = self._duplicates.popleft()
+            if job.state is not State.IN_QUEUE:  # a queued job is delivered anyway
                 return job
-        for line in (self._normal, self._low):
-            _drop_stale(line)
-            if line:
-                return line.popleft()[1]
+        for queue in (self._normal, self._low):
+            _drop_stale(queue)
+            if queue:
+                return queue.popleft()[1]
         return None
 
-    def _feed(self) -> None:
-        while self._takers and (self._again or self.in_queue):
-            taker, _ = self._takers.popitem(last=False)
-            if jobs := self.take(taker.seat, taker.limit):
-                taker.deliver(jobs)
+    def _dispatch(self) -> None:
+        while self._pending_takes and (self._duplicates or self.in_queue):
+            take, _ = self._pending_takes.popitem(last=False)
+            if jobs := self.take(take.slot, take.limit):
+                take.resolve(jobs)
             else:
-                self._takers[taker] = None
+                self._pending_takes[take] = None
 
-    def _hand(self, job: Job, seat: WorkerSlot) -> None:
-        seat.jobs[job.id] = job
-        seat.taken += 1
+    def _assign(self, job: Job, slot: WorkerSlot) -> None:
+        slot.jobs[job.id] = job
+        slot.taken += 1
         if job.state is not State.IN_QUEUE:
             self.counts["duplicated"] += 1
             return
-        self._left_queue(job)
+        self._count_dequeued(job)
         self.in_progress += 1
         now = self.clock()
-        job.state, job.taken_at, job.worker_id = State.IN_PROGRESS, now, seat.worker_id
+        job.state, job.taken_at, job.worker_id = State.IN_PROGRESS, now, slot.worker_id
         job.attempts += 1
-        self._arm(now + (job.envelope.execution_timeout_s or self.execution_timeout_s), _Due.EXECUTION, job)
+        execution_timeout_s = job.envelope.execution_timeout_s or self.execution_timeout_s
+        self._set_timer(now + execution_timeout_s, TimerKind.EXECUTION, job)
 
-    def _left_queue(self, job: Job) -> None:
+    def _count_dequeued(self, job: Job) -> None:
         self.in_queue -= 1
         self.in_queue_low -= job.envelope.low_priority
 
-    def _settle(self, job: Job, state: State, *, stop: bool = False, keep: bool = True) -> None:
+    def _finalize(self, job: Job, state: State, *, stop: bool = False, keep: bool = True) -> None:
         if job.state is State.IN_QUEUE:
-            self._left_queue(job)
+            self._count_dequeued(job)
         else:
             self.in_progress -= 1
-            self._free_holder(job, stop=stop)
+            self._release_worker(job, stop=stop)
         job.state, job.done_at = state, self.clock()
         self.counts[state.value] += 1
         if keep:
-            kept_s = self.keeping.sync_retention_s if job.sync else self.keeping.retention_s
+            kept_s = self.retention.sync_retention_s if job.sync else self.retention.retention_s
             job.expires_at = min(job.expires_at or float("inf"), job.done_at + kept_s)
-            self._arm(job.expires_at, _Due.RETENTION, job)
+            self._set_timer(job.expires_at, TimerKind.RETENTION, job)
             self.on_final(job)
-        job.wake()
+        job.notify_watchers()
         self.on_change()
 
-    def _free_holder(self, job: Job, *, stop: bool) -> None:
-        seat = self.seats.get(job.worker_id or "")
-        if seat is None or seat.jobs.pop(job.id, None) is None:
+    def _release_worker(self, job: Job, *, stop: bool) -> None:
+        slot = self.slots.get(job.worker_id or "")
+        if slot is None or slot.jobs.pop(job.id, None) is None:
             return
-        self._went_idle(seat)
+        self._mark_idle(slot)
         if stop:
-            seat.push_stop(job.id)
+            slot.push_stop(job.id)
 
-    def _went_idle(self, seat: WorkerSlot) -> None:
-        if not seat.jobs:
-            seat.idle_since = self.clock()
+    def _mark_idle(self, slot: WorkerSlot) -> None:
+        if not slot.jobs:
+            slot.idle_since = self.clock()
 
-    def _waiting(self) -> Iterator[Job]:
-        return (job for line in (self._normal, self._low) for place, job in line if _waits(place, job))
-
-
-def _waits(place: int, job: Job) -> bool:
-    """A job that ended while it waited, and was retried, has another place now."""
-    return job.state is State.IN_QUEUE and job.place == place
+    def _queued(self) -> Iterator[Job]:
+        return (job for queue in (self._normal, self._low) for position, job in queue if _is_queued(position, job))
 
 
-def _drop_stale(line: Line) -> None:
-    """What was cancelled while it waited stays in the line until it is at the head: taking it out would be a scan."""
-    while line and not _waits(*line[0]):
-        line.popleft()
+def _is_queued(position: int, job: Job) -> bool:
+    """Whether the entry is current: a job that ended while queued and was retried has another position."""
+    return job.state is State.IN_QUEUE and job.position == position
+
+
+def _drop_stale(queue: JobQueue) -> None:
+    """Remove cancelled jobs from the head; removing them earlier would be a scan."""
+    while queue and not _is_queued(*queue[0]):
+        queue.popleft()

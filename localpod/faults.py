@@ -1,7 +1,7 @@
-"""Faults on demand: what the network, the platform or a worker may do to a job, once, N times or always.
+"""Fault injection: failures of the network, the platform or a worker, once, N times or always.
 
-An HTTP fault meets one operation of one endpoint; a job's fault meets the job where it happens. Both can be kept to one
-task, so that one stage of a chain fails while another on the same endpoint goes on.
+An HTTP fault applies to one operation of one endpoint; a job fault applies to a job at the matching point of its life.
+Both can be limited to one task, so that one stage of a chain fails while another on the same endpoint succeeds.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ MEANING = {
     FaultKind.SERVER_ERROR: "a 5xx (status) before anything is done",
     FaultKind.RESET_BEFORE: "connection reset, nothing done",
     FaultKind.RESET_AFTER: "done (a job is accepted), then connection reset instead of the answer",
-    FaultKind.STALL: "done, then the answer is held back for delay_s",
-    FaultKind.SLOW_DRIP: "the answer comes in small pieces over delay_s",
-    FaultKind.TRUNCATE: "the answer breaks off in its middle",
+    FaultKind.STALL: "done, then the answer is delayed by delay_s",
+    FaultKind.SLOW_DRIP: "the answer is sent in small pieces over delay_s",
+    FaultKind.TRUNCATE: "the connection ends in the middle of the answer",
     FaultKind.NOT_JSON: "200 with a page of HTML instead of the answer",
-    FaultKind.DUPLICATE_DELIVERY: "a job is handed out twice",
-    FaultKind.LOSE_RESULT: "a result is acknowledged and forgotten",
-    FaultKind.LATE_RESULT: "a result is acknowledged and counts only delay_s later",
+    FaultKind.DUPLICATE_DELIVERY: "a job is delivered twice",
+    FaultKind.LOSE_RESULT: "a result is acknowledged and dropped",
+    FaultKind.LATE_RESULT: "a result is acknowledged and stored delay_s later",
     FaultKind.KILL_WORKER: "kill -9 of the worker, delay_s after it took a job",
     FaultKind.SLOW_COLD_START: "a worker's start takes delay_s longer",
-    FaultKind.EXPIRE_RESULT: "a finished job is forgotten delay_s after its end",
-    FaultKind.CLOCK_SKEW: "delayTime and executionTime are off by delay_s, one up and one down",
+    FaultKind.EXPIRE_RESULT: "a finished job is deleted delay_s after its end",
+    FaultKind.CLOCK_SKEW: "delayTime is delay_s too long and executionTime delay_s too short",
 }
 
 BEFORE_KINDS = (FaultKind.THROTTLE, FaultKind.SERVER_ERROR, FaultKind.RESET_BEFORE)
@@ -63,7 +63,7 @@ WORKER_OPERATIONS = frozenset({"job-take", "job-take-batch", "job-stop", "job-do
 
 
 class Fault(BaseModel):
-    """What goes wrong, where, and how often. `operation` "client" is every operation a client may call."""
+    """A fault: its kind, where it applies, and how often. `operation` "client" means every client operation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,7 +72,7 @@ class Fault(BaseModel):
     operation: str = Field(default="client", description="`client`, `run`, `status`, `job-done`, …; HTTP faults only.")
     task: str | None = Field(default=None, description="Only jobs whose input names this task.")
     times: int | None = Field(default=1, ge=1, description="How often; none for always.")
-    skip: int = Field(default=0, ge=0, description="How many matching moments pass unharmed first.")
+    skip: int = Field(default=0, ge=0, description="How many matching requests pass first.")
     delay_s: float = Field(default=1.0, description="Seconds, where the kind has a duration.")
     status: int = Field(default=503, ge=500, le=599)
     retry_after_s: float | None = Field(default=None, ge=0)
@@ -82,7 +82,7 @@ class Fault(BaseModel):
 class ActiveFault:
     id: int
     fault: Fault
-    met: int = 0
+    matched: int = 0
     fired: int = 0
 
     @property
@@ -94,7 +94,7 @@ class ActiveFault:
 
 
 class Faults:
-    """Those that are active. With none, asking costs one comparison."""
+    """The registered faults. Without an active one, `any` costs one comparison."""
 
     def __init__(self) -> None:
         self._known: dict[int, ActiveFault] = {}
@@ -124,11 +124,11 @@ class Faults:
     def pick(
         self, kinds: Collection[FaultKind], endpoint: str, operation: str | None = None, task: str | None = None
     ) -> Fault | None:
-        """The first active fault that fits this moment, counted as fired."""
+        """The first active fault that matches, counted as fired."""
         for active in self._active:
-            if active.fault.kind in kinds and _fits(active.fault, endpoint, operation, task):
-                active.met += 1
-                if active.met > active.fault.skip:
+            if active.fault.kind in kinds and _matches(active.fault, endpoint, operation, task):
+                active.matched += 1
+                if active.matched > active.fault.skip:
                     return self._fire(active)
         return None
 
@@ -139,7 +139,7 @@ class Faults:
         return active.fault
 
 
-def _fits(fault: Fault, endpoint: str, operation: str | None, task: str | None) -> bool:
+def _matches(fault: Fault, endpoint: str, operation: str | None, task: str | None) -> bool:
     if fault.endpoint not in ("*", endpoint) or (fault.task is not None and fault.task != task):
         return False
     if operation is None or fault.operation == operation:

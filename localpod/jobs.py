@@ -10,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 DAY_S = 86_400.0
-LONGEST_S = 7 * DAY_S
+MAX_S = 7 * DAY_S
 TTL_S = DAY_S
-SHORTEST_TTL_S = 10.0
-SHORTEST_EXECUTION_S = 5.0
+MIN_TTL_S = 10.0
+MIN_EXECUTION_S = 5.0
+MAX_WEBHOOK_CHARS = 2048
 
 
 class State(StrEnum):
@@ -35,12 +37,12 @@ _OPEN = (State.IN_QUEUE, State.IN_PROGRESS)
 
 
 class BadEnvelope(ValueError):
-    """A submitted body is not what the platform takes; the message is the client's answer (HTTP 400)."""
+    """A submitted body is invalid; the message is the answer to the client (HTTP 400)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What surrounds a job's input. Times in seconds, though the wire has milliseconds."""
+    """A submitted job: its input and options. Times in s; the request has ms."""
 
     input: Any
     webhook: str | None = None
@@ -51,16 +53,16 @@ class Envelope:
 
     @classmethod
     def read(cls, body: object) -> Envelope:
-        """Raises `BadEnvelope`."""
+        """Parse a request body. Raises `BadEnvelope`."""
         if not isinstance(body, dict) or body.get("input") is None:
             raise BadEnvelope("the request body needs an `input`")
         policy = _optional(body, "policy", dict) or {}
         return cls(
             input=body["input"],
-            webhook=_optional(body, "webhook", str),
+            webhook=_webhook(body),
             s3_config=_optional(body, "s3Config", dict),
-            ttl_s=_policy_s(policy, "ttl", SHORTEST_TTL_S) or TTL_S,
-            execution_timeout_s=_policy_s(policy, "executionTimeout", SHORTEST_EXECUTION_S),
+            ttl_s=_policy_s(policy, "ttl", MIN_TTL_S) or TTL_S,
+            execution_timeout_s=_policy_s(policy, "executionTimeout", MIN_EXECUTION_S),
             low_priority=bool(policy.get("lowPriority", False)),
         )
 
@@ -72,20 +74,34 @@ def _optional(body: dict[str, Any], name: str, kind: type) -> Any:
     return value
 
 
-def _policy_s(policy: dict[str, Any], name: str, shortest_s: float) -> float | None:
+def _webhook(body: dict[str, Any]) -> str | None:
+    url: str | None = _optional(body, "webhook", str)
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that can't be parsed
+        valid = False
+    if not valid or len(url) > MAX_WEBHOOK_CHARS or any(char.isspace() or not char.isprintable() for char in url):
+        raise BadEnvelope("`webhook` must be an http or https URL, such as https://example.com/hook")
+    return url
+
+
+def _policy_s(policy: dict[str, Any], name: str, min_s: float) -> float | None:
     value = policy.get(name)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadEnvelope(f"`policy.{name}` must be a number of milliseconds")
-    if not shortest_s <= value / 1000 <= LONGEST_S:
-        raise BadEnvelope(f"`policy.{name}` must be {shortest_s * 1000:.0f} to {LONGEST_S * 1000:.0f} ms")
+    if not min_s <= value / 1000 <= MAX_S:
+        raise BadEnvelope(f"`policy.{name}` must be {min_s * 1000:.0f} to {MAX_S * 1000:.0f} ms")
     return float(value) / 1000
 
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """One job through its life. Times are the line's clock, in seconds; `None` until the moment has come."""
+    """One job. Times are in seconds of the endpoint's clock; `None` until the event has happened."""
 
     id: str
     envelope: Envelope
@@ -96,7 +112,7 @@ class Job:
     taken_at: float | None = None
     done_at: float | None = None
     worker_id: str | None = None
-    place: int = 0
+    position: int = 0
     attempts: int = 0
     requeues: int = 0
     output: Any = None
@@ -108,35 +124,35 @@ class Job:
 
     @property
     def task(self) -> str | None:
-        """The task its input names, by which a fault may choose it."""
+        """The `task` of its input; faults can be limited to one."""
         task = self.envelope.input.get("task") if isinstance(self.envelope.input, dict) else None
         return task if isinstance(task, str) else None
 
     def for_worker(self) -> dict[str, Any]:
-        """What a worker is handed. The policy stays behind, as on the platform."""
-        handed = {"id": self.id, "input": self.envelope.input}
+        """The job as a worker receives it. The policy is left out, as on the platform."""
+        payload = {"id": self.id, "input": self.envelope.input}
         if self.envelope.webhook is not None:
-            handed["webhook"] = self.envelope.webhook
+            payload["webhook"] = self.envelope.webhook
         if self.envelope.s3_config is not None:
-            handed["s3Config"] = self.envelope.s3_config
-        return handed
+            payload["s3Config"] = self.envelope.s3_config
+        return payload
 
     def for_client(self, skew_ms: int = 0) -> dict[str, Any]:
-        """What `/status` answers; `skew_ms` is what a fault puts the platform's clock off by."""
-        seen: dict[str, Any] = {"id": self.id, "status": self.state.value}
+        """The job as `/status` answers it; `skew_ms` is the error that a fault adds to the platform's clock."""
+        answer: dict[str, Any] = {"id": self.id, "status": self.state.value}
         if self.taken_at is not None:
-            seen["delayTime"] = _ms(self.taken_at - self.queued_at) + skew_ms
-            seen["workerId"] = self.worker_id
+            answer["delayTime"] = _ms(self.taken_at - self.queued_at) + skew_ms
+            answer["workerId"] = self.worker_id
             if self.done_at is not None:
-                seen["executionTime"] = _ms(self.done_at - self.taken_at) - skew_ms
+                answer["executionTime"] = _ms(self.done_at - self.taken_at) - skew_ms
         if self.has_output:
-            seen["output"] = self.output
+            answer["output"] = self.output
         if self.error is not None:
-            seen["error"] = self.error
-        return seen
+            answer["error"] = self.error
+        return answer
 
-    def wake(self) -> None:
-        """Calls whoever waits for the job's end, each once."""
+    def notify_watchers(self) -> None:
+        """Call each callback that waits for the end of the job, once."""
         watchers, self.watchers = self.watchers, []
         for watcher in watchers:
             watcher()
@@ -153,7 +169,7 @@ def new_id(*, sync: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a worker posted as a job's end. No output and no error is a completed job with nothing to show."""
+    """The final result of a job. Without output and error the job is completed without an output."""
 
     output: Any = None
     has_output: bool = False
@@ -161,7 +177,7 @@ class Outcome:
 
     @classmethod
     def read(cls, body: object) -> Outcome:
-        """An `error` that is no string is lost and the job counts as completed: runpod-python issue 299."""
+        """Parse a posted result. A non-string `error` is dropped and the job completes (runpod-python #299)."""
         if not isinstance(body, dict):
             return cls()
         error = body.get("error")

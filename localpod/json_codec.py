@@ -1,7 +1,7 @@
 """JSON as the platform reads and writes it.
 
-The platform is written in Go, whose decoder knows no `NaN` and no `Infinity`: a body with one is not JSON there, so it
-is not JSON here. Output is pure ASCII, because a lone surrogate has an escape but no bytes.
+The platform is written in Go, whose decoder rejects `NaN` and `Infinity`, so they are rejected here. Output is ASCII,
+because a lone surrogate can be escaped but not encoded.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class NotJson(ValueError):
-    """A body is no JSON at all, or no JSON outside of Python."""
+    """A body is not JSON by the standard."""
 
 
 def _refuse(constant: str) -> Any:
@@ -19,7 +19,7 @@ def _refuse(constant: str) -> Any:
 
 
 def loads(body: bytes) -> Any:
-    """Raises `NotJson`, also for bytes that are no UTF-8 and for nesting too deep to read."""
+    """Parse a body. Raises `NotJson`, also for invalid UTF-8 and for nesting that is too deep."""
     try:
         return json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""How much the platform takes: bytes per body, requests per ten seconds, requests at once.
+"""Limits of the platform: bytes per body, requests per ten seconds, concurrent requests.
 
 Figures: RunPod's operation reference, August 2026. Its "MB" is read as 10⁶ bytes, the stricter of the two readings.
 """
@@ -17,7 +17,7 @@ WINDOW_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Base limits; a fleet of running workers raises both to `running × requests_per_worker`."""
+    """Base limits of an operation; running workers raises both to `running × requests_per_worker`."""
 
     per_window: int
     concurrent: int | None
@@ -32,30 +32,30 @@ BASE_LIMITS = {
     "purge-queue": Limit(2, None),
 }
 REQUESTS_PER_WORKER = 500
-"""RunPod names the factor but not its figure today; an earlier edition of its reference had 500."""
+"""RunPod documents the factor but no longer its value; an earlier edition of its reference had 500."""
 
 
 class RateLimiter:
-    """Counts one operation of one endpoint. `enter` answers whether a request may pass, and then wants a `leave`."""
+    """Rate and concurrency limit of one operation of one endpoint. Each successful `acquire` needs a `release`."""
 
     def __init__(self, limit: Limit, clock: Callable[[], float], per_worker: int = REQUESTS_PER_WORKER) -> None:
         self._limit = limit
         self._clock = clock
         self._per_worker = per_worker
-        self._passed: deque[float] = deque()
-        self._inside = 0
+        self._accepted: deque[float] = deque()
+        self._concurrent = 0
 
-    def enter(self, running_workers: int) -> bool:
+    def acquire(self, running_workers: int) -> bool:
         now = self._clock()
-        while self._passed and self._passed[0] <= now - WINDOW_S:
-            self._passed.popleft()
+        while self._accepted and self._accepted[0] <= now - WINDOW_S:
+            self._accepted.popleft()
         scaled = running_workers * self._per_worker
-        crowded = self._limit.concurrent is not None and self._inside >= max(self._limit.concurrent, scaled)
-        if crowded or len(self._passed) >= max(self._limit.per_window, scaled):
+        full = self._limit.concurrent is not None and self._concurrent >= max(self._limit.concurrent, scaled)
+        if full or len(self._accepted) >= max(self._limit.per_window, scaled):
             return False
-        self._passed.append(now)
-        self._inside += 1
+        self._accepted.append(now)
+        self._concurrent += 1
         return True
 
-    def leave(self) -> None:
-        self._inside -= 1
+    def release(self) -> None:
+        self._concurrent -= 1

@@ -1,7 +1,7 @@
 """Kill the workers of a localpod that has ended in any way. Run as `python process_reaper.py MARK`, a pipe as stdin.
 
-localpod writes `+PGID` and `-PGID` lines; the pipe's end means that localpod is gone. A worker's heartbeat is a
-process of its own, so groups are killed, not processes; where /proc exists, whatever still carries MARK in its
+localpod writes `+PGID` and `-PGID` lines; the pipe's end means that localpod has ended. A worker's heartbeat is a
+process of its own, so groups are killed, not processes; where /proc exists, whatever still is_marked MARK in its
 environment follows. Standard library only: it starts in a few milliseconds and holds next to nothing.
 """
 
@@ -16,24 +16,24 @@ from pathlib import Path
 
 
 class ProcessReaper:
-    """localpod's end of the pipe. `watch` a process group once it is started, `forget` it once it is gone."""
+    """localpod's end of the pipe. `watch` a process group after its start, `forget` it after its exit."""
 
     def __init__(self, mark: str) -> None:
         command = [sys.executable, "-I", "-S", __file__, mark]
-        # A session of its own: Ctrl-C at the terminal must not end the one who cleans up.
+        # A separate session: Ctrl-C at the terminal must not end this process.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603  # our own file
 
     def watch(self, group: int) -> None:
-        self._tell(f"+{group}\n")
+        self._send(f"+{group}\n")
 
     def forget(self, group: int) -> None:
-        self._tell(f"-{group}\n")
+        self._send(f"-{group}\n")
 
     def close(self) -> None:
-        """Ends it; whatever is left of its groups ends too."""
+        """End the reaper process; it kills the remaining groups first."""
         self._process.communicate()
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._process.stdin is not None:
             self._process.stdin.write(line.encode())
             self._process.stdin.flush()
@@ -49,20 +49,20 @@ def watch(mark: str) -> None:
             groups.discard(group)
     for group in groups:
         _kill(os.killpg, group)
-    for pid in _carrying(mark.encode()):
+    for pid in _marked_processes(mark.encode()):
         _kill(os.kill, pid)
 
 
-def _carrying(mark: bytes) -> list[int]:
-    """Processes started between the pipe's last line and its end: the mark in their environment tells them."""
+def _marked_processes(mark: bytes) -> list[int]:
+    """Processes started between the pipe's last line and its end, found by the mark in their environment."""
     found = []
     for environ in Path("/proc").glob("[0-9]*/environ"):
         try:
-            carries = mark in environ.read_bytes()
-        except OSError:  # gone meanwhile, or another user's
+            is_marked = mark in environ.read_bytes()
+        except OSError:  # it has exited, or belongs to another user
             continue
         pid = int(environ.parent.name)
-        if carries and pid != os.getpid():
+        if is_marked and pid != os.getpid():
             found.append(pid)
     return found
 

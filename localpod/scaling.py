@@ -1,7 +1,7 @@
-"""How many workers an endpoint should have. Pure: numbers in, a number out.
+"""The number of workers an endpoint should have. Pure.
 
 `request_count` is RunPod's formula, ceil((inQueue + inProgress) / value). `queue_delay` adds a worker when the job at
-the head has waited longer than `value` seconds; the first one starts at once. Workers only ever leave by being idle.
+the head has waited longer than `value` seconds; the first worker starts at once. Only the idle timeout removes workers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Scaler:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`in_queue` without low-priority jobs, which start no worker; `workers` that live or are being started."""
+    """Input of the scaler. `in_queue` excludes low-priority jobs, `workers` includes starting ones."""
 
     in_queue: int
     in_progress: int
@@ -31,27 +31,27 @@ class Load:
     since_added_s: float = math.inf
 
 
-def wanted_workers(scaler: Scaler, load: Load) -> int:
-    """Between `min` and `max`, and never fewer than there are: shrinking is the idle time-out's business."""
+def desired_workers(scaler: Scaler, load: Load) -> int:
+    """The target between `min` and `max`, and at least the present number: only the idle timeout removes workers."""
     if scaler.type == "request_count":
-        wanted = math.ceil((load.in_queue + load.in_progress) / scaler.value)
+        target = math.ceil((load.in_queue + load.in_progress) / scaler.value)
     else:
-        wanted = load.workers + _one_more(scaler, load)
-    return max(scaler.min, min(wanted, scaler.max), load.workers)
+        target = load.workers + _one_more(scaler, load)
+    return max(scaler.min, min(target, scaler.max), load.workers)
 
 
 def _one_more(scaler: Scaler, load: Load) -> int:
     if load.workers == 0:
         return int(load.in_queue > 0)
     waited_s = load.oldest_wait_s
-    # Workers that are still starting will take a job each: no more are needed than jobs that wait.
+    # Each starting worker will take one job, so there are enough when as many start as jobs are queued.
     if waited_s is None or load.initializing >= load.in_queue:
         return 0
     return int(min(waited_s, load.since_added_s) >= scaler.value)
 
 
-def look_again_s(scaler: Scaler, load: Load) -> float | None:
-    """When waiting alone may change the answer, seconds from now; None when only an event can."""
+def next_check_s(scaler: Scaler, load: Load) -> float | None:
+    """Seconds until the target may change without an event; None when only an event can change it."""
     if scaler.type == "request_count" or load.oldest_wait_s is None or load.workers >= scaler.max:
         return None
     if load.initializing >= load.in_queue:

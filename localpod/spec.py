@@ -1,7 +1,7 @@
-"""An endpoint as localpod runs it, and the environment its workers are born into.
+"""An endpoint as localpod runs it, and the environment of its workers.
 
-The environment is RunPod's own (SDK 1.12.0: `rp_job.py`, `rp_http.py`, `rp_ping.py` read these names); the caller's
-`RUNPOD_*` and `BUCKET_*` stay outside, so that a laptop's production settings don't reach a local worker by accident.
+The variables are RunPod's (SDK 1.12.0: `rp_job.py`, `rp_http.py`, `rp_ping.py` read these names). The `RUNPOD_*` and
+`BUCKET_*` of the calling shell are excluded, so that production settings don't reach a local worker by accident.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from urllib.parse import quote_plus
 from core.settings import EndpointSpec, Pool
 from localpod.scaling import Scaler
 
-KEPT_OUTSIDE = ("RUNPOD_", "BUCKET_")
+EXCLUDED_PREFIXES = ("RUNPOD_", "BUCKET_")
 IDLE_TIMEOUT_S = 5.0
-"""RunPod's default; it also stands where `endpoints.yaml` may not name one (scaler `request_count`)."""
+"""RunPod's default; also used where `endpoints.yaml` may not set one (scaler `request_count`)."""
 
 
 @dataclass(frozen=True)
 class LocalEndpoint:
-    """`handler` is a module for `python -m`, or a whole command. `calls_others` gives its workers the key and pools.
+    """An endpoint. `handler` is a module for `python -m`, or a whole command.
 
-    Workers of an `attached` endpoint are started by somebody else, in containers say: whoever asks for jobs is one.
+    `calls_others` gives its workers the API key and the endpoint ids of the pools. Workers of an `attached` endpoint
+    are started elsewhere, for example in containers: every process with the worker key that requests jobs is one.
     """
 
     handler: str | tuple[str, ...]
@@ -39,7 +40,7 @@ class LocalEndpoint:
     env: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, spec: EndpointSpec) -> Self:
+    def from_spec(cls, spec: EndpointSpec) -> Self:
         workers = spec.workers
         return cls(
             handler=spec.handler,
@@ -60,7 +61,7 @@ class LocalEndpoint:
 
 @dataclass(frozen=True)
 class Platform:
-    """What every worker is told about the platform. `worker_key` is what its SDK sends, raw, as Authorization."""
+    """The platform's part of a worker's environment. The SDK sends `worker_key` as Authorization, without `Bearer`."""
 
     base_url: str
     key: str
@@ -70,27 +71,27 @@ class Platform:
     ping_interval_s: float
     share_env: Collection[str] = ()
 
-    def for_caller(self) -> dict[str, str]:
-        """What a program needs to call the endpoints: also what `localpod run -- CMD` sets."""
+    def caller_environment(self) -> dict[str, str]:
+        """Variables for a program that calls the endpoints; `localpod run -- CMD` sets them too."""
         return {"RUNPOD_ENDPOINT_BASE_URL": self.base_url, "RUNPOD_API_KEY": self.key, **self.pools}
 
 
 def pool_variables(endpoints: Mapping[str, LocalEndpoint]) -> dict[str, str]:
-    """`ORCHESTRATOR_<POOL>_ENDPOINT_IDS`: on localpod an endpoint's id is its name."""
+    """`ORCHESTRATOR_<POOL>_ENDPOINT_IDS`; on localpod the id of an endpoint is its name."""
     serving = {pool: [name for name, endpoint in endpoints.items() if pool in endpoint.pools] for pool in Pool}
     return {f"ORCHESTRATOR_{pool.upper()}_ENDPOINT_IDS": ",".join(names) for pool, names in serving.items() if names}
 
 
-def _kept_outside(name: str) -> bool:
-    return name.startswith(KEPT_OUTSIDE) or name.endswith("_ENDPOINT_IDS")
+def _excluded(name: str) -> bool:
+    return name.startswith(EXCLUDED_PREFIXES) or name.endswith("_ENDPOINT_IDS")
 
 
 def worker_environment(
     name: str, endpoint: LocalEndpoint, worker_id: str, platform: Platform, inherited: Mapping[str, str]
 ) -> dict[str, str]:
-    shared = {*platform.share_env, *endpoint.secrets} - {"RUNPOD_API_KEY"}  # the caller's own key stays outside
-    env = {key: value for key, value in inherited.items() if key in shared or not _kept_outside(key)}
-    at, gpu = f"{platform.base_url}/{name}", quote_plus(endpoint.gpu)
+    shared = {*platform.share_env, *endpoint.secrets} - {"RUNPOD_API_KEY"}  # never the key of the calling shell
+    env = {key: value for key, value in inherited.items() if key in shared or not _excluded(key)}
+    url, gpu = f"{platform.base_url}/{name}", quote_plus(endpoint.gpu)
     env |= {
         "PYTHONUNBUFFERED": "1",
         "LOCALPOD_MARK": platform.mark,
@@ -99,16 +100,16 @@ def worker_environment(
         "RUNPOD_POD_ID": worker_id,
         "RUNPOD_POD_HOSTNAME": f"{worker_id}-localpod",
         "RUNPOD_AI_API_KEY": platform.worker_key,
-        "RUNPOD_WEBHOOK_GET_JOB": f"{at}/job-take/$ID?gpu={gpu}",
-        "RUNPOD_WEBHOOK_POST_OUTPUT": f"{at}/job-done/$RUNPOD_POD_ID/$ID?gpu={gpu}",
-        "RUNPOD_WEBHOOK_POST_STREAM": f"{at}/job-stream/$RUNPOD_POD_ID/$ID?gpu={gpu}",
-        "RUNPOD_WEBHOOK_PING": f"{at}/ping/$RUNPOD_POD_ID",
-        # The SDK counts whole seconds, and pings without a pause where that makes none.
+        "RUNPOD_WEBHOOK_GET_JOB": f"{url}/job-take/$ID?gpu={gpu}",
+        "RUNPOD_WEBHOOK_POST_OUTPUT": f"{url}/job-done/$RUNPOD_POD_ID/$ID?gpu={gpu}",
+        "RUNPOD_WEBHOOK_POST_STREAM": f"{url}/job-stream/$RUNPOD_POD_ID/$ID?gpu={gpu}",
+        "RUNPOD_WEBHOOK_PING": f"{url}/ping/$RUNPOD_POD_ID",
+        # The SDK rounds down to whole seconds, and pings without a pause at 0.
         "RUNPOD_PING_INTERVAL": str(round(max(1.0, platform.ping_interval_s) * 1000)),
         "RUNPOD_LOG_LEVEL": "INFO",
         "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
         "RUNPOD_SKIP_GPU_CHECK": "true",
     }
     if endpoint.calls_others:
-        env |= platform.for_caller()
+        env |= platform.caller_environment()
     return env | dict(endpoint.env)

@@ -40,7 +40,7 @@ def test_created_ids_are_wired_into_the_orchestrator(api: Api, standin: StandIn,
     assert {env[f"ORCHESTRATOR_{pool.upper()}_ENDPOINT_IDS"] for pool in list(Pool)[2:]} == {zimage}
 
 
-def test_secrets_go_by_reference(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_secrets_are_sent_as_references(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
     applied(api, shipped)
 
     assert standin.named("img-pod-orchestrator")["env"]["RUNPOD_API_KEY"] == "{{ RUNPOD_SECRET_RUNPOD_API_KEY }}"
@@ -66,7 +66,7 @@ def test_only_what_differs_is_sent(api: Api, standin: StandIn, shipped: list[Wan
     assert all(set(patch or {}) == {"image"} for patch in patches)
 
 
-def test_what_somebody_changed_in_the_console_is_put_right(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_changes_made_in_the_console_are_reverted(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
     applied(api, shipped)
     live = standin.named("img-pod-zimage")
     live |= {"flashboot": "OFF", "timeout": 5000, "workers": {"min": 1, "max": 0, "idleTimeout": 3}}
@@ -80,7 +80,7 @@ def test_what_somebody_changed_in_the_console_is_put_right(api: Api, standin: St
 
 
 @pytest.mark.parametrize("made_before", [0, 1, 2, 3])
-def test_run_that_broke_off_goes_on_where_it_stopped(
+def test_an_interrupted_apply_continues_where_it_stopped(
     api: Api, standin: StandIn, shipped: list[Wanted], made_before: int
 ) -> None:
     standin.faults = [Fault("createEndpoint", 500, times=1, skip=made_before)]
@@ -96,7 +96,7 @@ def test_run_that_broke_off_goes_on_where_it_stopped(
 
 
 @pytest.mark.parametrize("status", [0, 500])
-def test_endpoint_whose_answer_got_lost_is_not_made_twice(
+def test_an_endpoint_whose_create_answer_was_lost_is_not_created_twice(
     api: Api, standin: StandIn, shipped: list[Wanted], status: int
 ) -> None:
     standin.faults = [Fault("createEndpoint", status, after=True)]
@@ -106,7 +106,7 @@ def test_endpoint_whose_answer_got_lost_is_not_made_twice(
     assert len(standin.endpoints) == 4
 
 
-def test_lost_connection_before_anything_was_made_is_told(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_a_connection_lost_before_the_create_is_reported(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
     standin.faults = [Fault("createEndpoint", 0)]
 
     with pytest.raises(Unreachable, match="Creating img-pod-selfie"):
@@ -115,21 +115,21 @@ def test_lost_connection_before_anything_was_made_is_told(api: Api, standin: Sta
     assert standin.endpoints == {}
 
 
-def test_reading_is_tried_again_after_a_429(api: Api, standin: StandIn) -> None:
+def test_a_read_is_retried_after_a_429(api: Api, standin: StandIn) -> None:
     standin.faults = [Fault("listEndpoints", 429, times=2)]
 
     assert api.endpoints() == ()
     assert [operation for operation, _ in standin.calls] == ["listEndpoints"] * 3
 
 
-def test_patience_ends(api: Api, standin: StandIn) -> None:
+def test_retries_end_after_the_last_attempt(api: Api, standin: StandIn) -> None:
     standin.faults = [Fault("listEndpoints", 429, times=99)]
 
     with pytest.raises(RateLimited):
         api.endpoints()
 
 
-def test_too_many_workers_stop_it_before_anything_is_made(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_too_many_workers_stop_apply_before_any_change(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
     per_pool = wanted(load_endpoints(ROOT / "endpoints-per-pool.yaml"), Images("ghcr.io/acme", "1.2.3"), "img-pod")
 
     with pytest.raises(Stopped, match="asks for 8 workers"):
@@ -146,7 +146,7 @@ def test_workers_of_other_endpoints_count_against_the_quota(api: Api, standin: S
         applied(api, shipped)
 
 
-def test_two_endpoints_of_one_name_stop_it(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_two_endpoints_of_one_name_stop_apply(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
     for _ in range(2):
         api.create(shipped[0].body)
 
@@ -171,7 +171,9 @@ def test_console_s_suffix_for_flashboot_does_not_hide_an_endpoint(
     assert {step.done for step in applied(api, shipped)} == {Kind.KEEP}
 
 
-def test_destroy_removes_callers_first_and_leaves_strangers(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_destroy_removes_callers_first_and_no_other_endpoints(
+    api: Api, standin: StandIn, shipped: list[Wanted]
+) -> None:
     applied(api, shipped)
     stranger = api.create({**shipped[0].body, "name": "somebody-elses"})
     removed: list[str] = []
@@ -182,7 +184,7 @@ def test_destroy_removes_callers_first_and_leaves_strangers(api: Api, standin: S
     assert list(standin.endpoints) == [stranger.id]
 
 
-def test_destroy_goes_on_where_something_is_gone_already(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_destroy_skips_endpoints_that_no_longer_exist(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
     applied(api, shipped)
     live = api.endpoints()
     standin.endpoints.clear()
@@ -215,7 +217,7 @@ def test_validation_errors_of_the_api_are_shown_one_by_one(api: Api, shipped: li
         api.create({**shipped[0].body, "timeout": "soon"})
 
 
-def test_wrong_key_is_told_without_repeating_it(standin: StandIn) -> None:
+def test_a_wrong_key_is_reported_without_the_key(standin: StandIn) -> None:
     with Api("rpa_WRONG", standin.url) as api, pytest.raises(ApiError) as caught:
         api.endpoints()
 

@@ -52,7 +52,7 @@ def test_second_file_does_not_fit_the_first_quota(standin: StandIn) -> None:
     assert (as_json(result)["workers"], as_json(result)["fits"]) == (8, False)
 
 
-def test_apply_asks_and_a_no_changes_nothing(standin: StandIn) -> None:
+def test_apply_without_confirmation_changes_nothing(standin: StandIn) -> None:
     result = deploy(standin, "apply", *RELEASE, answer="n\n")
 
     assert result.exit_code == 1
@@ -109,7 +109,7 @@ def test_failure_of_the_api_is_one_sentence_and_never_the_key(standin: StandIn, 
     assert KEY not in result.output + result.stderr
 
 
-def test_no_key_is_told_by_the_name_of_its_variable(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_reported_with_its_variable(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNPOD_API_KEY")
     monkeypatch.delenv("RUNPOD_AI_API_KEY", raising=False)
 

@@ -44,7 +44,7 @@ def test_missing_endpoint(api: Api, deployed: StandIn, shipped: list[Wanted]) ->
 
 
 @pytest.mark.parametrize(("left", "level"), [(0, Level.ERROR), (1, Level.WARNING)])
-def test_workers_taken_away_after_idle_days(
+def test_workers_removed_after_idle_days_are_a_finding(
     api: Api, deployed: StandIn, shipped: list[Wanted], left: int, level: Level
 ) -> None:
     deployed.named("img-pod-zimage")["workers"]["max"] = left
@@ -65,7 +65,7 @@ def test_workers_taken_away_after_idle_days(
         ({"env": {}}, "differs from the file in env"),
     ],
 )
-def test_settings_that_harm(
+def test_harmful_settings_are_findings(
     api: Api, deployed: StandIn, shipped: list[Wanted], changed: dict[str, Any], what: str
 ) -> None:
     deployed.named("img-pod-zimage").update(changed)
@@ -82,7 +82,7 @@ def test_settings_that_harm(
         (worker(gpuTypeId="NVIDIA L40S"), "runs on NVIDIA L40S"),
     ],
 )
-def test_workers_in_trouble(
+def test_unhealthy_throttled_and_stale_workers_are_findings(
     api: Api, deployed: StandIn, shipped: list[Wanted], state: dict[str, Any], what: str
 ) -> None:
     deployed.workers[deployed.named("img-pod-selfie")["id"]] = [state]
@@ -90,7 +90,9 @@ def test_workers_in_trouble(
     assert what in only(examine(api, shipped)).what
 
 
-def test_orchestrator_that_is_ended_before_its_requests(api: Api, deployed: StandIn, shipped: list[Wanted]) -> None:
+def test_an_execution_timeout_shorter_than_the_requests_is_a_finding(
+    api: Api, deployed: StandIn, shipped: list[Wanted]
+) -> None:
     deployed.named("img-pod-orchestrator")["timeout"] = 120_000
 
     assert "ends jobs after 120 s, where its stages may need 300 s" in only(examine(api, shipped)).what
@@ -102,7 +104,7 @@ def test_pool_without_an_endpoint(api: Api, deployed: StandIn, shipped: list[Wan
     assert "pool shorts has no endpoint" in " ".join(finding.what for finding in examine(api, shipped))
 
 
-def test_price_that_is_no_longer_true(
+def test_an_outdated_price_is_a_finding(
     api: Api, deployed: StandIn, shipped: list[Wanted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("standin").GPUS, "NVIDIA GeForce RTX 4090", ("ADA_24", 2.0))
@@ -117,7 +119,7 @@ def test_key_without_rights_is_a_finding(api: Api, deployed: StandIn, shipped: l
     assert "key" in only(examine(api, shipped)).do.lower()
 
 
-def test_api_that_fails_is_no_finding(api: Api, deployed: StandIn, shipped: list[Wanted]) -> None:
+def test_a_failing_api_is_an_error_and_no_finding(api: Api, deployed: StandIn, shipped: list[Wanted]) -> None:
     deployed.faults = [Fault("listEndpointWorkers", 500, times=9)]
 
     with pytest.raises(ServerFailed):

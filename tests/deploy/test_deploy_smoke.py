@@ -59,7 +59,7 @@ def test_finished_picture_is_a_pass(platform: respx.MockRouter) -> None:
         ({"status": "TIMED_OUT"}, "TIMED_OUT without a picture"),
     ],
 )
-def test_anything_else_is_a_failure_with_its_reason(
+def test_every_other_end_is_a_failure_with_its_reason(
     platform: respx.MockRouter, status: dict[str, Any], said: str
 ) -> None:
     one = tried(platform, status)
@@ -76,7 +76,7 @@ def test_job_that_nobody_takes_is_cancelled(platform: respx.MockRouter) -> None:
 
 
 @pytest.mark.usefixtures("selfie")
-def test_refused_request_is_told_by_its_status(platform: respx.MockRouter) -> None:
+def test_a_refused_request_is_reported_by_its_status(platform: respx.MockRouter) -> None:
     platform.post("/run").respond(401)
 
     [one] = smoke.try_routes(BASE, "key", "orch", poll_s=0)

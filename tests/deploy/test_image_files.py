@@ -96,7 +96,7 @@ def test_everything_that_is_copied_exists_and_gets_past_the_ignore_file(image: s
         assert any(source == name or fnmatch(source, f"{name}/*") for name in kept), source
 
 
-def test_ignore_file_lets_nothing_past_that_no_image_takes() -> None:
+def test_ignore_file_excludes_everything_that_no_image_copies() -> None:
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     taken = {source for image in IMAGES for source in copied(image)} | {"tools/sbom.py"}
 
@@ -127,7 +127,7 @@ def test_bake_builds_each_image_from_its_file() -> None:
     ("schema", "pattern"),
     [("vendor.compose-spec", "compose.yaml"), ("vendor.github-workflows", ".github/workflows/*.yml")],
 )
-def test_files_have_the_form_that_their_readers_want(schema: str, pattern: str) -> None:
+def test_workflow_files_match_their_schemas(schema: str, pattern: str) -> None:
     files = [str(file) for file in ROOT.glob(pattern)]
     command = [str(SCRIPTS / "check-jsonschema"), "--builtin-schema", schema, *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -145,13 +145,13 @@ def test_compose_starts_a_worker_for_every_endpoint() -> None:
     services = compose()
 
     assert set(services) == {"localpod", *endpoints}
-    assert services["localpod"]["command"][-1].split(",") == list(endpoints)
+    assert services["localpod"]["command"][-1] == f"--attach={','.join(endpoints)}"
     for name in endpoints:
         assert services[name]["build"]["dockerfile"] == f"Dockerfile.{name}"
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_compose_tells_a_worker_the_addresses_of_its_own_endpoint(image: str) -> None:
+def test_compose_gives_each_worker_the_urls_of_its_own_endpoint(image: str) -> None:
     env = compose()[image]["environment"]
 
     assert env["RUNPOD_ENDPOINT_ID"] == image

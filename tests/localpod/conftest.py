@@ -1,18 +1,24 @@
-"""A platform whose worker is the test itself: its process only sleeps, and the test speaks the protocol for it."""
+"""A platform whose worker processes only sleep, so that the test sends their requests itself."""
 
 import httpx
 import pytest
 import pytest_asyncio
 
 from localpod import Localpod, LocalpodThread, Options, WorkerTimes
-from tests.localpod.handworker import Hand, by_hand, pids, stock, until
+from tests.localpod.manual_worker import WORKER_KEY, ManualWorker, manual, pids, stock, until
 
 
 @pytest_asyncio.fixture
 async def pod(tmp_path):
-    """Endpoints `e` (one worker by hand), `pair` (two) and `none` (not one)."""
-    endpoints = {"e": by_hand(), "pair": by_hand(2), "none": by_hand(0)}
-    options = Options(state_dir=tmp_path, shutdown_grace_s=0, webhook_retry_s=0.05, times=WorkerTimes(grace_s=0.3))
+    """Endpoints `e` (one worker by worker), `pair` (two) and `none` (not one)."""
+    endpoints = {"e": manual(), "pair": manual(2), "none": manual(0)}
+    options = Options(
+        state_dir=tmp_path,
+        shutdown_grace_s=0,
+        webhook_retry_s=0.05,
+        times=WorkerTimes(grace_s=0.3),
+        worker_key=WORKER_KEY,
+    )
     async with Localpod(endpoints, options) as pod:
         await until(lambda: (len(pids(pod)), len(pids(pod, "pair"))) == (1, 2))
         yield pod
@@ -26,13 +32,13 @@ async def http(pod):
 
 
 @pytest.fixture
-def hand(pod, http):
-    return Hand(http, "e", pod.workers("e")[0]["id"])
+def worker(pod, http):
+    return ManualWorker(http, "e", pod.workers("e")[0]["id"])
 
 
 @pytest.fixture
 def pair(pod, http):
-    return [Hand(http, "pair", worker["id"]) for worker in pod.workers("pair")]
+    return [ManualWorker(http, "pair", worker["id"]) for worker in pod.workers("pair")]
 
 
 @pytest.fixture(scope="session")

@@ -7,23 +7,23 @@ from typer.testing import CliRunner
 
 from localpod import Localpod, Options
 from localpod.__main__ import app
-from tests.localpod.handworker import Hand, by_hand, status, submit
+from tests.localpod.manual_worker import AS_WORKER, WORKER_KEY, ManualWorker, manual, status, submit
 
 
 @pytest_asyncio.fixture
 async def http(tmp_path):
-    options = Options(state_dir=tmp_path, shutdown_grace_s=0, attach=("e",))
+    options = Options(state_dir=tmp_path, shutdown_grace_s=0, attach=("e",), worker_key=WORKER_KEY)
     headers = {"Authorization": "Bearer any"}
     async with (
-        Localpod({"e": by_hand(), "other": by_hand(0)}, options) as pod,
+        Localpod({"e": manual(), "other": manual(0)}, options) as pod,
         httpx.AsyncClient(base_url=pod.base_url, headers=headers, timeout=30) as client,
     ):
         yield client
 
 
-async def test_stranger_of_an_attached_endpoint_takes_and_answers_a_job(http):
+async def test_an_external_worker_of_an_attached_endpoint_serves_a_job(http):
     job_id = await submit(http)
-    stranger = Hand(http, "e", "from-a-container")
+    stranger = ManualWorker(http, "e", "from-a-container")
 
     assert (await stranger.take())["id"] == job_id
     await stranger.done(job_id, {"output": 7})
@@ -40,17 +40,17 @@ async def test_no_process_is_started_for_an_attached_endpoint(http):
 
 async def test_attached_worker_is_counted(http):
     await submit(http)
-    await Hand(http, "e", "from-a-container").take()
+    await ManualWorker(http, "e", "from-a-container").take()
 
     assert (await http.get("/e/health")).json()["workers"]["running"] == 1
 
 
 @pytest.mark.parametrize("operation", ["job-take", "job-stop"])
-async def test_stranger_of_another_endpoint_stays_one(http, operation):
-    assert (await http.get(f"/other/{operation}/from-a-container?gpu=CPU")).status_code == 404
+async def test_an_external_worker_of_another_endpoint_is_refused(http, operation):
+    assert (await http.get(f"/other/{operation}/from-a-container?gpu=CPU", headers=AS_WORKER)).status_code == 404
 
 
-def test_attaching_to_an_endpoint_that_is_not_there_is_told():
+def test_attaching_an_unknown_endpoint_is_refused_with_its_name():
     result = CliRunner().invoke(app, ["up", "--attach", "llm,nobody"])
 
     assert result.exit_code != 0

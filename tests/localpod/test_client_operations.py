@@ -6,31 +6,31 @@ import httpx
 import pytest
 
 from localpod import Localpod, Options
-from tests.localpod.handworker import by_hand, status, submit
+from tests.localpod.manual_worker import manual, status, submit
 
 
-async def test_run_answers_at_once_and_status_follows_the_job_to_its_end(http, hand):
+async def test_run_answers_at_once_and_status_follows_the_job_to_its_end(http, worker):
     answer = await http.post("/e/run", json={"input": {"n": 1}})
     job_id = answer.json()["id"]
     assert answer.json() == {"id": job_id, "status": "IN_QUEUE"}
     assert job_id.endswith("-u1")
     assert (await status(http, job_id)).json() == {"id": job_id, "status": "IN_QUEUE"}
-    assert await hand.take() == {"id": job_id, "input": {"n": 1}}
+    assert await worker.take() == {"id": job_id, "input": {"n": 1}}
     seen = (await status(http, job_id)).json()
     assert seen["status"] == "IN_PROGRESS"
-    assert seen["workerId"] == hand.id
-    await hand.done(job_id, {"output": {"text": "hello"}})
+    assert seen["workerId"] == worker.id
+    await worker.done(job_id, {"output": {"text": "hello"}})
     seen = (await status(http, job_id)).json()
     assert seen["status"] == "COMPLETED"
     assert seen["output"] == {"text": "hello"}
     assert {"delayTime", "executionTime"} <= seen.keys()
 
 
-async def test_runsync_waits_for_the_result(http, hand):
+async def test_runsync_waits_for_the_result(http, worker):
     waiting = asyncio.create_task(http.post("/e/runsync", json={"input": {"n": 1}}))
-    job = await hand.take()
+    job = await worker.take()
     assert job["id"].startswith("sync-")
-    await hand.done(job["id"], {"output": 7})
+    await worker.done(job["id"], {"output": 7})
     assert (await waiting).json()["output"] == 7
 
 
@@ -49,21 +49,21 @@ async def test_a_wait_outside_of_its_bounds_is_refused(http, wait):
 @pytest.mark.parametrize(
     "content", [b"", b"hello", b"[]", b"{}", b'{"input": null}', b'{"input": NaN}', b"\xff", b"[" * 100_000]
 )
-async def test_a_body_that_is_no_envelope_is_refused_and_the_next_job_is_taken(http, hand, content):
+async def test_a_body_that_is_no_envelope_is_refused_and_the_next_job_is_taken(http, worker, content):
     refused = await http.post("/e/run", content=content)
     assert refused.status_code == 400
     assert "error" in refused.json()
     job_id = await submit(http)
-    assert (await hand.take())["id"] == job_id
+    assert (await worker.take())["id"] == job_id
 
 
-async def test_a_lone_surrogate_reaches_the_worker_as_it_was_sent(http, hand):
+async def test_a_lone_surrogate_reaches_the_worker_as_it_was_sent(http, worker):
     await http.post("/e/run", content=b'{"input": {"text": "\\ud800"}}')
-    assert (await hand.take())["input"] == {"text": "\ud800"}
+    assert (await worker.take())["input"] == {"text": "\ud800"}
 
 
 @pytest.mark.parametrize(("operation", "limit"), [("run", 10_000_000), ("runsync", 20_000_000)])
-async def test_a_payload_at_the_limit_is_taken_and_one_byte_more_is_refused(http, operation, limit):
+async def test_a_payload_at_the_limit_is_accepted_and_one_byte_more_is_refused(http, operation, limit):
     frame = len(b'{"input":""}')
     wait = "?wait=1000" if operation == "runsync" else ""
     fits = await http.post(f"/none/{operation}{wait}", content=b'{"input":"' + b"x" * (limit - frame) + b'"}')
@@ -93,7 +93,7 @@ async def test_no_key_is_401_and_any_key_passes_when_none_is_configured(pod, htt
 
 async def test_only_the_configured_key_passes_bearer_or_raw():
     async with (
-        Localpod({"e": by_hand(0)}, Options(key="right")) as pod,
+        Localpod({"e": manual(0)}, Options(key="right")) as pod,
         httpx.AsyncClient(base_url=pod.base_url) as http,
     ):
         codes = [
@@ -104,50 +104,50 @@ async def test_only_the_configured_key_passes_bearer_or_raw():
         assert (await http.get(f"{pod.url}/localpod/state")).status_code == 401
 
 
-async def test_cancelling_a_running_job_reaches_its_worker_within_a_moment(http, hand):
+async def test_cancelling_a_running_job_reaches_its_worker_within_a_moment(http, worker):
     job_id = await submit(http)
-    await hand.take()
-    listening = asyncio.create_task(hand.stops())
+    await worker.take()
+    listening = asyncio.create_task(worker.stops())
     await asyncio.sleep(0.05)
     assert (await http.post(f"/e/cancel/{job_id}")).json() == {"id": job_id, "status": "CANCELLED"}
     assert (await asyncio.wait_for(listening, 1)).json() == {"jobsToStop": [job_id]}
     assert (await status(http, job_id)).json()["status"] == "CANCELLED"
 
 
-async def test_cancelling_a_finished_job_leaves_it_finished(http, hand):
+async def test_cancelling_a_finished_job_leaves_it_finished(http, worker):
     job_id = await submit(http)
-    await hand.take()
-    await hand.done(job_id, {"output": 1})
+    await worker.take()
+    await worker.done(job_id, {"output": 1})
     assert (await http.post(f"/e/cancel/{job_id}")).json()["status"] == "COMPLETED"
 
 
-async def test_retry_runs_a_failed_job_again_under_its_id(http, hand):
+async def test_retry_runs_a_failed_job_again_under_its_id(http, worker):
     job_id = await submit(http)
-    await hand.take()
-    await hand.done(job_id, {"error": "bad"})
+    await worker.take()
+    await worker.done(job_id, {"error": "bad"})
     seen = (await status(http, job_id)).json()
     assert (seen["status"], seen["error"]) == ("FAILED", "bad")
     assert (await http.post(f"/e/retry/{job_id}")).json() == {"id": job_id, "status": "IN_QUEUE"}
-    assert (await hand.take())["id"] == job_id
-    await hand.done(job_id, {"output": 1})
+    assert (await worker.take())["id"] == job_id
+    await worker.done(job_id, {"output": 1})
     assert (await http.post(f"/e/retry/{job_id}")).status_code == 400
 
 
-async def test_purge_removes_what_waits_and_says_how_many(http):
+async def test_purge_removes_queued_jobs_and_answers_their_number(http):
     jobs = [await submit(http, "none") for _ in range(3)]
     assert (await http.post("/none/purge-queue")).json() == {"removed": 3, "status": "completed"}
     assert (await status(http, jobs[0], "none")).json()["status"] == "CANCELLED"
 
 
-async def test_health_tells_true_numbers(http, hand):
+async def test_health_counts_jobs_and_workers(http, worker):
     first, _second = await submit(http), await submit(http)
     assert (await http.get("/e/health")).json()["workers"]["initializing"] == 1
-    await hand.take()
+    await worker.take()
     health = (await http.get("/e/health")).json()
     assert health["jobs"] == {"completed": 0, "failed": 0, "inProgress": 1, "inQueue": 1, "retried": 0}
     workers = {"idle": 0, "initializing": 0, "ready": 1, "running": 1, "throttled": 0, "unhealthy": 0}
     assert health["workers"] == workers
-    await hand.done(first, {"error": "bad"})
+    await worker.done(first, {"error": "bad"})
     health = (await http.get("/e/health")).json()
     assert health["jobs"]["failed"] == 1
     assert health["workers"]["idle"] == 1
@@ -158,40 +158,40 @@ async def test_more_submissions_than_the_rate_limit_get_429(http):
     assert codes == [200, 200, 429]
 
 
-async def test_more_cancels_at_once_than_allowed_get_429(pod, http):
-    gate = pod.served["none"].gates["cancel"]
+async def test_concurrent_cancels_above_the_limit_get_429(pod, http):
+    limiter = pod.served["none"].limiters["cancel"]
     job_id = await submit(http, "none")
     for _ in range(20):
-        assert gate.enter(0)
+        assert limiter.acquire(0)
     assert (await http.post(f"/none/cancel/{job_id}")).status_code == 429
-    gate.leave()
+    limiter.release()
     assert (await http.post(f"/none/cancel/{job_id}")).status_code == 200
 
 
-async def test_execution_timeout_ends_a_running_job_as_timed_out(pod, http, hand):
+async def test_execution_timeout_ends_a_running_job_as_timed_out(pod, http, worker):
     job_id = await submit(http, policy={"executionTimeout": 5000})
-    await hand.take()
+    await worker.take()
     job = pod.served["e"].endpoint.jobs[job_id]
     pod.served["e"].endpoint.clock = lambda: job.taken_at + 5.001
     pod.served["e"].endpoint.advance()
     seen = (await status(http, job_id)).json()
     assert seen["status"] == "TIMED_OUT"
     assert seen["executionTime"] == 5001
-    assert (await hand.stops()).json() == {"jobsToStop": [job_id]}
+    assert (await worker.stops()).json() == {"jobsToStop": [job_id]}
 
 
-async def test_status_with_ttl_forgets_the_result_by_itself(http, hand):
+async def test_status_with_ttl_deletes_the_result_after_it(http, worker):
     job_id = await submit(http)
-    await hand.take()
-    await hand.done(job_id, {"output": 1})
+    await worker.take()
+    await worker.done(job_id, {"output": 1})
     assert (await http.get(f"/e/status/{job_id}?ttl=100")).status_code == 200
     await asyncio.sleep(0.2)
     assert (await status(http, job_id)).status_code == 404
 
 
-async def test_a_client_that_leaves_its_runsync_leaves_the_job_to_run(http, hand):
+async def test_a_client_that_disconnects_from_runsync_doesnt_cancel_the_job(http, worker):
     with pytest.raises(httpx.ReadTimeout):
         await http.post("/e/runsync", json={"input": 1}, timeout=0.2)
-    job = await hand.take()
-    await hand.done(job["id"], {"output": 1})
+    job = await worker.take()
+    await worker.done(job["id"], {"output": 1})
     assert (await status(http, job["id"])).json()["status"] == "COMPLETED"

@@ -16,29 +16,29 @@ class Lifecycles(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.now = 0.0
-        keeping = RetentionPolicy(retention_s=100, sync_retention_s=20, max_requeues=1)
-        self.endpoint = Endpoint("e", clock=lambda: self.now, execution_timeout_s=30, keeping=keeping)
+        retention = RetentionPolicy(retention_s=100, sync_retention_s=20, max_requeues=1)
+        self.endpoint = Endpoint("e", clock=lambda: self.now, execution_timeout_s=30, retention=retention)
         self.ended = []
         self.endpoint.on_final = self.ended.append
-        self.endpoint.on_due = self._arm
+        self.endpoint.timers.on_earlier = self._set_timer
         self.armed = None
         self.woken = {}
         self.born = 0
-        self.seats = [self._seat() for _ in range(3)]
+        self.slots = [self._add_slot() for _ in range(3)]
 
-    def _seat(self):
+    def _add_slot(self):
         self.born += 1
-        return self.endpoint.seat(f"w{self.born}")
+        return self.endpoint.add_slot(f"w{self.born}")
 
-    def _arm(self, due_at):
-        self.armed = due_at
+    def _set_timer(self, deadline):
+        self.armed = deadline
 
     def _pass(self, seconds):
         until = self.now + seconds
-        while (due := self.endpoint.next_due) is not None and due <= until:
+        while (due := self.endpoint.next_deadline) is not None and due <= until:
             self.now = max(self.now, due)
             self.endpoint.advance()
-            self.armed = self.endpoint.next_due
+            self.armed = self.endpoint.next_deadline
         self.now = until
 
     @rule(target=jobs, sync=st.booleans(), low=st.booleans(), ttl_s=st.sampled_from([10, 50, 1000]))
@@ -58,21 +58,21 @@ class Lifecycles(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 2), limit=st.integers(1, 3))
     def take(self, which, limit):
-        assert len(self.endpoint.take(self.seats[which], limit)) <= limit
+        assert len(self.endpoint.take(self.slots[which], limit)) <= limit
 
     @rule(which=st.integers(0, 2))
     def ask(self, which):
-        self.endpoint.wait(PendingTake(self.seats[which], 1, lambda jobs: None))
+        self.endpoint.add_take(PendingTake(self.slots[which], 1, lambda jobs: None))
 
     @rule(which=st.integers(0, 2))
     def lose_the_connection(self, which):
-        seat = self.seats[which]
-        self.endpoint.give_back(seat, self.endpoint.take(seat, 2))
+        slot = self.slots[which]
+        self.endpoint.return_jobs(slot, self.endpoint.take(slot, 2))
 
     @rule(job=jobs, which=st.integers(0, 2), error=st.sampled_from([None, "bad"]))
     def post_a_result(self, job, which, error):
         before = job.state, job.output
-        counted = self.endpoint.finish(job, self.seats[which].worker_id, Outcome(which, has_output=True, error=error))
+        counted = self.endpoint.finish(job, self.slots[which].worker_id, Outcome(which, has_output=True, error=error))
         assert counted == (before[0] not in _FINAL)
         if not counted:
             assert (job.state, job.output) == before
@@ -80,7 +80,7 @@ class Lifecycles(RuleBasedStateMachine):
     @rule(job=jobs, which=st.integers(0, 2))
     def report_progress(self, job, which):
         was_final = job.state.final
-        assert not (self.endpoint.progress(job, self.seats[which].worker_id, "half") and was_final)
+        assert not (self.endpoint.progress(job, self.slots[which].worker_id, "half") and was_final)
 
     @rule(job=jobs)
     def cancel(self, job):
@@ -100,8 +100,8 @@ class Lifecycles(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 2))
     def kill_a_worker(self, which):
-        self.endpoint.leave(self.seats[which], "it was killed")
-        self.seats[which] = self._seat()
+        self.endpoint.remove_worker(self.slots[which], "it was killed")
+        self.slots[which] = self._add_slot()
 
     @rule()
     def purge(self):
@@ -130,7 +130,7 @@ class Lifecycles(RuleBasedStateMachine):
     def a_running_job_is_held_by_a_living_worker(self):
         for job in self.endpoint.jobs.values():
             if job.state is State.IN_PROGRESS:
-                assert self.endpoint.seats[job.worker_id].jobs[job.id] is job
+                assert self.endpoint.slots[job.worker_id].jobs[job.id] is job
 
     @invariant()
     def each_job_ends_once_and_wakes_whoever_waits_once(self):
@@ -140,12 +140,12 @@ class Lifecycles(RuleBasedStateMachine):
 
     @invariant()
     def the_next_deadline_is_never_slept_through(self):
-        due = self.endpoint.next_due
+        due = self.endpoint.next_deadline
         assert due is None or self.armed <= due
 
     @invariant()
     def no_job_waits_while_a_worker_does(self):
-        if self.endpoint._takers:
+        if self.endpoint._pending_takes:
             assert self.endpoint.in_queue == 0
 
     @invariant()

@@ -119,7 +119,7 @@ def test_up_prints_its_urls_and_ends_with_ctrl_c_and_so_do_its_workers(up):
     assert process.returncode == 0
     assert f"http://127.0.0.1:{port}/v2/echo/runsync" in printed
     assert "curl" in printed
-    assert "no real security" in printed
+    assert "without real security" in printed
     assert group_of(pid) == []
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from localpod.limits import Limit, RateLimiter
-from localpod.scaling import Load, Scaler, look_again_s, wanted_workers
+from localpod.scaling import Load, Scaler, desired_workers, next_check_s
 
 
 def load(in_queue=0, in_progress=0, workers=0, initializing=0, oldest_wait_s=None, since_added_s=math.inf):
@@ -23,7 +23,7 @@ def load(in_queue=0, in_progress=0, workers=0, initializing=0, oldest_wait_s=Non
     ],
 )
 def test_request_count_is_jobs_over_value_rounded_up_within_the_bounds(seen, wanted):
-    assert wanted_workers(Scaler("request_count", 2, 0, 5), seen) == wanted
+    assert desired_workers(Scaler("request_count", 2, 0, 5), seen) == wanted
 
 
 @pytest.mark.parametrize(
@@ -39,35 +39,35 @@ def test_request_count_is_jobs_over_value_rounded_up_within_the_bounds(seen, wan
     ],
 )
 def test_queue_delay_adds_a_worker_when_the_head_has_waited_too_long(seen, wanted):
-    assert wanted_workers(Scaler("queue_delay", 4, 0, 3), seen) == wanted
+    assert desired_workers(Scaler("queue_delay", 4, 0, 3), seen) == wanted
 
 
-def test_the_minimum_stands_without_any_load():
-    assert wanted_workers(Scaler("queue_delay", 4, 2, 3), load()) == 2
+def test_the_minimum_holds_without_load():
+    assert desired_workers(Scaler("queue_delay", 4, 2, 3), load()) == 2
 
 
-def test_queue_delay_looks_again_when_the_head_will_have_waited_long_enough():
+def test_queue_delay_checks_again_when_the_head_has_waited_long_enough():
     scaler = Scaler("queue_delay", 4, 0, 3)
-    assert look_again_s(scaler, load(in_queue=1, workers=1, oldest_wait_s=1.5)) == 2.5
-    assert look_again_s(scaler, load(in_queue=1, workers=3, oldest_wait_s=1.5)) is None
-    assert look_again_s(scaler, load(workers=1)) is None
+    assert next_check_s(scaler, load(in_queue=1, workers=1, oldest_wait_s=1.5)) == 2.5
+    assert next_check_s(scaler, load(in_queue=1, workers=3, oldest_wait_s=1.5)) is None
+    assert next_check_s(scaler, load(workers=1)) is None
 
 
 def test_the_rate_window_slides():
     now = [0.0]
-    gate = RateLimiter(Limit(2, None), lambda: now[0])
-    assert [gate.enter(0) for _ in range(3)] == [True, True, False]
+    limiter = RateLimiter(Limit(2, None), lambda: now[0])
+    assert [limiter.acquire(0) for _ in range(3)] == [True, True, False]
     now[0] = 10.0
-    assert gate.enter(0)
+    assert limiter.acquire(0)
 
 
-def test_requests_at_once_are_bounded_until_one_leaves():
-    gate = RateLimiter(Limit(100, 2), lambda: 0.0)
-    assert [gate.enter(0) for _ in range(3)] == [True, True, False]
-    gate.leave()
-    assert gate.enter(0)
+def test_concurrent_requests_are_bounded_until_one_is_released():
+    limiter = RateLimiter(Limit(100, 2), lambda: 0.0)
+    assert [limiter.acquire(0) for _ in range(3)] == [True, True, False]
+    limiter.release()
+    assert limiter.acquire(0)
 
 
 def test_running_workers_raise_both_limits():
-    gate = RateLimiter(Limit(2, 2), lambda: 0.0, per_worker=3)
-    assert [gate.enter(2) for _ in range(7)] == [True] * 6 + [False]
+    limiter = RateLimiter(Limit(2, 2), lambda: 0.0, per_worker=3)
+    assert [limiter.acquire(2) for _ in range(7)] == [True] * 6 + [False]

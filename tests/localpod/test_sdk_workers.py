@@ -175,11 +175,11 @@ def test_a_workers_environment_is_the_platforms_and_not_the_callers(stock_pod, h
 def test_the_heartbeat_reaches_the_platform_and_dies_with_its_worker(stock_pod, http):
     ask(http, "echo", say="hello")
     worker = stock_pod.workers("echo")[0]
-    seat = stock_pod.pod.served["echo"].endpoint.seats[worker["id"]]
+    slot = stock_pod.pod.served["echo"].endpoint.slots[worker["id"]]
     deadline = time.monotonic() + 10
-    while not seat.pinged and time.monotonic() < deadline:
+    while not slot.pinged and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert seat.pinged
+    assert slot.pinged
     children = subprocess.run(["pgrep", "-g", str(worker["pid"])], capture_output=True, text=True, check=True)
     group = [int(pid) for pid in children.stdout.split()]
     assert len(group) == 2

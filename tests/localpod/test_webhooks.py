@@ -3,7 +3,7 @@
 import pytest_asyncio
 from aiohttp import web
 
-from tests.localpod.handworker import submit, until
+from tests.localpod.manual_worker import submit, until
 
 
 @pytest_asyncio.fixture
@@ -27,30 +27,30 @@ async def receiver():
     await runner.cleanup()
 
 
-async def finish(http, hand, url):
+async def finish(http, worker, url):
     job_id = await submit(http, webhook=url)
-    job = await hand.take()
+    job = await worker.take()
     assert job["webhook"] == url
-    await hand.done(job_id, {"output": 1})
+    await worker.done(job_id, {"output": 1})
     return job_id
 
 
-async def test_a_webhook_gets_the_finished_job(http, hand, receiver):
-    job_id = await finish(http, hand, receiver.url)
+async def test_a_webhook_gets_the_finished_job(http, worker, receiver):
+    job_id = await finish(http, worker, receiver.url)
     await until(lambda: receiver.got)
     assert receiver.got[0]["id"] == job_id
     assert (receiver.got[0]["status"], receiver.got[0]["output"]) == ("COMPLETED", 1)
 
 
-async def test_a_refused_webhook_is_sent_twice_more(http, hand, receiver):
+async def test_a_refused_webhook_is_sent_twice_more(http, worker, receiver):
     receiver.codes = [500, 302]
-    await finish(http, hand, receiver.url)
+    await finish(http, worker, receiver.url)
     await until(lambda: len(receiver.got) == 3)
 
 
-async def test_a_webhook_that_is_always_refused_is_given_up_after_three(http, hand, receiver, pod, caplog):
+async def test_a_webhook_that_is_always_refused_is_given_up_after_three(http, worker, receiver, pod, caplog):
     receiver.codes = [500] * 9
-    await finish(http, hand, receiver.url)
+    await finish(http, worker, receiver.url)
     await until(lambda: "given up" in caplog.text)
     assert len(receiver.got) == 3
 

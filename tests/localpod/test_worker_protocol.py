@@ -7,65 +7,65 @@ import socket
 
 import pytest
 
-from tests.localpod.handworker import pids, status, submit, until
+from tests.localpod.manual_worker import AS_WORKER, WORKER_KEY, pids, status, submit, until
 
 
-async def test_a_batch_holds_what_waits_up_to_its_size(http, hand):
+async def test_a_batch_contains_the_queued_jobs_up_to_its_size(http, worker):
     jobs = [await submit(http) for _ in range(3)]
-    assert [job["id"] for job in (await hand.take_batch(2)).json()] == jobs[:2]
-    assert [job["id"] for job in (await hand.take_batch(5)).json()] == jobs[2:]
+    assert [job["id"] for job in (await worker.take_batch(2)).json()] == jobs[:2]
+    assert [job["id"] for job in (await worker.take_batch(5)).json()] == jobs[2:]
 
 
-async def test_an_open_question_is_answered_the_moment_a_job_comes(http, hand):
-    asking = asyncio.create_task(hand.take())
+async def test_an_open_poll_is_answered_as_soon_as_a_job_is_queued(http, worker):
+    asking = asyncio.create_task(worker.take())
     await asyncio.sleep(0.05)
     job_id = await submit(http)
     assert (await asyncio.wait_for(asking, 1))["id"] == job_id
 
 
-async def test_progress_shows_in_status_until_the_result_replaces_it(http, hand):
+async def test_progress_shows_in_status_until_the_result_replaces_it(http, worker):
     job_id = await submit(http)
-    await hand.take()
-    await hand.done(job_id, {"status": "IN_PROGRESS", "output": {"step": 3}})
+    await worker.take()
+    await worker.done(job_id, {"status": "IN_PROGRESS", "output": {"step": 3}})
     seen = (await status(http, job_id)).json()
     assert (seen["status"], seen["output"]) == ("IN_PROGRESS", {"step": 3})
-    await hand.done(job_id, {"output": "done"})
-    await hand.done(job_id, {"status": "IN_PROGRESS", "output": {"step": 4}})
+    await worker.done(job_id, {"output": "done"})
+    await worker.done(job_id, {"status": "IN_PROGRESS", "output": {"step": 4}})
     seen = (await status(http, job_id)).json()
     assert (seen["status"], seen["output"]) == ("COMPLETED", "done")
 
 
-async def test_a_result_over_the_limit_is_refused_and_the_job_completes_without_output(http, hand):
+async def test_a_result_over_the_limit_is_refused_and_the_job_completes_without_output(http, worker):
     job_id = await submit(http)
-    await hand.take()
-    refused = await hand.done(job_id, None, content=b'{"output":"' + b"x" * 10_000_000 + b'"}')
+    await worker.take()
+    refused = await worker.done(job_id, None, content=b'{"output":"' + b"x" * 10_000_000 + b'"}')
     assert refused.status_code == 400
     seen = (await status(http, job_id)).json()
     assert seen["status"] == "COMPLETED"
     assert "output" not in seen
 
 
-async def test_a_runsync_result_may_have_twice_the_size(http, hand):
+async def test_a_runsync_result_may_have_twice_the_size(http, worker):
     waiting = asyncio.create_task(http.post("/e/runsync", json={"input": 1}))
-    job = await hand.take()
-    await hand.done(job["id"], {"output": "x" * 15_000_000})
+    job = await worker.take()
+    await worker.done(job["id"], {"output": "x" * 15_000_000})
     assert len((await waiting).json()["output"]) == 15_000_000
 
 
-async def test_a_result_that_is_not_json_fails_the_job_with_a_reason(http, hand):
+async def test_a_result_that_is_not_json_fails_the_job_with_a_reason(http, worker):
     job_id = await submit(http)
-    await hand.take()
-    assert (await hand.done(job_id, None, content=b'{"output": {"score": NaN}}')).status_code == 400
+    await worker.take()
+    assert (await worker.done(job_id, None, content=b'{"output": {"score": NaN}}')).status_code == 400
     seen = (await status(http, job_id)).json()
     assert seen["status"] == "FAILED"
     assert "not JSON" in seen["error"]
 
 
-async def test_an_error_object_is_lost_and_an_error_string_is_told(http, hand):
+async def test_an_error_object_is_dropped_and_an_error_string_is_reported(http, worker):
     told, lost = await submit(http), await submit(http)
-    await hand.take_batch(2)
-    await hand.done(told, {"error": "bad", "output": {"partial": 1}})
-    await hand.done(lost, {"error": {"code": "bad"}})
+    await worker.take_batch(2)
+    await worker.done(told, {"error": "bad", "output": {"partial": 1}})
+    await worker.done(lost, {"error": {"code": "bad"}})
     seen = (await status(http, told)).json()
     assert (seen["status"], seen["error"], seen["output"]) == ("FAILED", "bad", {"partial": 1})
     seen = (await status(http, lost)).json()
@@ -74,23 +74,23 @@ async def test_an_error_object_is_lost_and_an_error_string_is_told(http, hand):
     assert "error" not in seen
 
 
-async def test_chunks_arrive_once_and_in_order_and_large_ones_are_refused(http, hand):
+async def test_chunks_arrive_once_and_in_order_and_large_ones_are_refused(http, worker):
     job_id = await submit(http)
-    await hand.take()
+    await worker.take()
     for number in range(3):
-        assert (await hand.chunk(job_id, {"output": number})).status_code == 200
-    assert (await hand.chunk(job_id, {"output": "x" * 1_000_000})).status_code == 400
+        assert (await worker.chunk(job_id, {"output": number})).status_code == 200
+    assert (await worker.chunk(job_id, {"output": "x" * 1_000_000})).status_code == 400
     seen = (await http.get(f"/e/stream/{job_id}")).json()
     assert seen["status"] == "IN_PROGRESS"
     assert seen["stream"] == [{"output": 0}, {"output": 1}, {"output": 2}]
     assert (await http.get(f"/e/stream/{job_id}")).json()["stream"] == []
 
 
-async def test_a_second_post_of_the_same_result_is_acknowledged_and_changes_nothing(pod, http, hand):
+async def test_a_second_post_of_the_same_result_is_acknowledged_and_changes_nothing(pod, http, worker):
     job_id = await submit(http)
-    await hand.take()
-    assert (await hand.done(job_id, {"output": 1})).status_code == 200
-    assert (await hand.done(job_id, {"output": 2})).status_code == 200
+    await worker.take()
+    assert (await worker.done(job_id, {"output": 1})).status_code == 200
+    assert (await worker.done(job_id, {"output": 2})).status_code == 200
     assert (await status(http, job_id)).json()["output"] == 1
     assert pod.counters("e")["late_results"] == 1
 
@@ -98,9 +98,10 @@ async def test_a_second_post_of_the_same_result_is_acknowledged_and_changes_noth
 async def test_a_job_for_a_connection_that_was_closed_goes_to_the_next_worker(pod, http, pair):
     gone, other = pair
     _, writer = await asyncio.open_connection("127.0.0.1", pod.port)
-    writer.write(f"GET /v2/pair/job-take/{gone.id}?gpu=CPU HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    await until(lambda: pod.served["pair"].endpoint._takers)
-    # The job's hand-over and the closing race here as closely as one process can make them.
+    headers = f"Host: 127.0.0.1\r\nAuthorization: {WORKER_KEY}"
+    writer.write(f"GET /v2/pair/job-take/{gone.id}?gpu=CPU HTTP/1.1\r\n{headers}\r\n\r\n".encode())
+    await until(lambda: pod.served["pair"].endpoint._pending_takes)
+    # The job's worker-over and the closing race here as closely as one process can make them.
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     writer.transport.abort()
     job_id = await submit(http, "pair")
@@ -108,15 +109,15 @@ async def test_a_job_for_a_connection_that_was_closed_goes_to_the_next_worker(po
     assert job["id"] == job_id
 
 
-async def test_a_killed_workers_job_is_requeued_once_and_then_fails_with_where_its_log_is(pod, http, hand):
+async def test_a_killed_workers_job_is_requeued_once_and_then_fails_with_where_its_log_is(pod, http, worker):
     job_id = await submit(http)
-    await hand.take()
+    await worker.take()
     os.kill(pod.workers("e")[0]["pid"], signal.SIGKILL)
     await until(lambda: pod.counters("e").get("requeued") == 1)
     await until(lambda: pids(pod))
-    hand.id = pod.workers("e")[0]["id"]
-    assert (await hand.take())["id"] == job_id
-    assert pod.kill_worker(hand.id)
+    worker.id = pod.workers("e")[0]["id"]
+    assert (await worker.take())["id"] == job_id
+    assert pod.kill_worker(worker.id)
     await until(lambda: pod.counters("e").get("FAILED") == 1)
     seen = (await status(http, job_id)).json()
     assert seen["status"] == "FAILED"
@@ -134,52 +135,52 @@ async def test_stop_pod_stops_that_worker_after_the_result(pod, http, pair):
     assert pair[1].id in {worker["id"] for worker in pod.workers("pair")}
 
 
-async def test_a_worker_that_stops_pinging_is_replaced_and_its_job_requeued(pod, http, hand):
+async def test_a_worker_that_stops_pinging_is_replaced_and_its_job_requeued(pod, http, worker):
     job_id = await submit(http)
-    await hand.take()
-    await http.get(f"/e/ping/{hand.id}?job_id={job_id}&runpod_version=1.12.0")
-    fleet = pod.served["e"].fleet
-    worker = fleet.workers[hand.id]
-    worker.seat.last_seen -= fleet._times.ping_timeout_s
-    fleet._check_ping(worker)
+    await worker.take()
+    await worker.ping(job_id)
+    worker_pool = pod.served["e"].worker_pool
+    process = worker_pool.workers[worker.id]
+    process.slot.last_seen -= worker_pool._times.ping_timeout_s
+    worker_pool._check_ping(process)
     await until(lambda: pod.counters("e").get("requeued") == 1)
     assert (await status(http, job_id)).json()["status"] == "IN_QUEUE"
 
 
 @pytest.mark.parametrize("path", ["job-take/stranger", "job-stop/stranger", "ping/stranger", "job-take"])
-async def test_a_worker_nobody_started_is_not_served(http, path):
-    assert (await http.get(f"/e/{path}?gpu=CPU")).status_code == 404
+async def test_an_unknown_worker_is_refused(http, path):
+    assert (await http.get(f"/e/{path}?gpu=CPU", headers=AS_WORKER)).status_code == 404
 
 
-async def test_a_heartbeat_that_names_a_cancelled_job_brings_the_stop_again(http, hand):
+async def test_a_heartbeat_that_names_a_cancelled_job_repeats_the_stop(http, worker):
     job_id = await submit(http)
-    await hand.take()
+    await worker.take()
     await http.post(f"/e/cancel/{job_id}")
-    assert (await hand.stops()).json() == {"jobsToStop": [job_id]}
-    listening = asyncio.create_task(hand.stops())
-    await http.get(f"/e/ping/{hand.id}?job_id={job_id}&runpod_version=1.12.0")
+    assert (await worker.stops()).json() == {"jobsToStop": [job_id]}
+    listening = asyncio.create_task(worker.stops())
+    await worker.ping(job_id)
     assert (await asyncio.wait_for(listening, 1)).json() == {"jobsToStop": [job_id]}
 
 
-async def test_a_worker_that_asks_for_nothing_while_jobs_wait_is_replaced(pod, http, hand):
+async def test_a_worker_that_requests_no_job_while_some_wait_is_replaced(pod, http, worker):
     first, second = await submit(http), await submit(http)
-    await hand.take()
+    await worker.take()
     await http.post(f"/e/cancel/{first}")
-    fleet = pod.served["e"].fleet
-    worker = fleet.workers[hand.id]
-    worker.seat.asked_at = worker.seat.idle_since = worker.seat.idle_since - 100
-    fleet._check_idle(worker)
-    await until(worker.gone.done)
+    worker_pool = pod.served["e"].worker_pool
+    process = worker_pool.workers[worker.id]
+    process.slot.last_poll_at = process.slot.idle_since = process.slot.idle_since - 100
+    worker_pool._check_idle(process)
+    await until(process.exited.done)
     await until(lambda: pids(pod))
-    hand.id = pod.workers("e")[0]["id"]
-    assert (await hand.take())["id"] == second
+    worker.id = pod.workers("e")[0]["id"]
+    assert (await worker.take())["id"] == second
 
 
-async def test_a_worker_told_to_stop_gets_its_open_question_back_and_no_job(pod, http, hand):
-    asking = asyncio.create_task(hand.take())
-    await until(lambda: pod.served["e"].endpoint._takers)
-    fleet = pod.served["e"].fleet
-    fleet.retire(fleet.workers[hand.id])
+async def test_a_stopped_workers_open_poll_is_answered_without_a_job(pod, http, worker):
+    asking = asyncio.create_task(worker.take())
+    await until(lambda: pod.served["e"].endpoint._pending_takes)
+    worker_pool = pod.served["e"].worker_pool
+    worker_pool.retire(worker_pool.workers[worker.id])
     job_id = await submit(http)
     assert await asyncio.wait_for(asking, 2) is None
     assert (await status(http, job_id)).json()["status"] == "IN_QUEUE"

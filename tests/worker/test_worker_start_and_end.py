@@ -210,7 +210,7 @@ def test_workers_stopped_at_random_moments_lose_no_job(tmp_path):
     local = LocalEndpoint(
         handler=TIMED, scaler=Scaler("request_count", 1, 3, 3), idle_timeout_s=600, env={"WORKER_GRACE_S": "2"}
     )
-    options = Options(limits=False, state_dir=tmp_path, hold_s=1)
+    options = Options(limits=False, state_dir=tmp_path, poll_timeout_s=1)
     with (
         LocalpodThread({"timed": local}, options) as pod,
         httpx.Client(base_url=pod.base_url, headers={"Authorization": "any"}, timeout=60) as http,

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from localpod import LocalEndpoint, Localpod, Options, Scaler, WorkerTimes
-from tests.localpod.handworker import SLEEPER, Hand, pids, status, stock, submit, until
+from tests.localpod.manual_worker import SLEEPER, WORKER_KEY, ManualWorker, pids, status, stock, submit, until
 
 
 @pytest_asyncio.fixture
@@ -19,7 +19,10 @@ async def start(tmp_path):
     pods, clients = [], []
 
     async def start(endpoint, **options):
-        pod = Localpod({"e": endpoint}, Options(**{"shutdown_grace_s": 0, "state_dir": tmp_path, **options}))
+        pod = Localpod(
+            {"e": endpoint},
+            Options(**{"shutdown_grace_s": 0, "state_dir": tmp_path, "worker_key": WORKER_KEY, **options}),
+        )
         await pod.start()
         pods.append(pod)
         clients.append(httpx.AsyncClient(base_url=pod.base_url, headers={"Authorization": "x"}, timeout=30))
@@ -32,7 +35,7 @@ async def start(tmp_path):
         await pod.stop()
 
 
-async def test_request_count_scales_from_zero_to_its_maximum_and_idle_workers_leave(start):
+async def test_request_count_scales_from_zero_to_the_maximum_and_back(start):
     endpoint = stock("echo", scaler=Scaler("request_count", 1, 0, 2), idle_timeout_s=1)
     pod, http = await start(endpoint)
     assert pod.workers("e") == []
@@ -66,14 +69,14 @@ async def test_a_cold_start_delay_is_part_of_the_jobs_delay_time(start):
 async def test_warm_keeps_one_worker_without_any_job(start):
     pod, _ = await start(stock("echo", idle_timeout_s=0.1), warm=True)
     assert await pod.wait_ready() == {}
-    fleet = pod.served["e"].fleet
-    worker = next(iter(fleet.workers.values()))
-    worker.seat.idle_since -= 10
-    fleet._check_idle(worker)
-    assert not worker.seat.closing
-    fleet.local = dataclasses.replace(fleet.local, scaler=Scaler("request_count", 1, 0, 1))
-    fleet._check_idle(worker)
-    assert worker.seat.closing
+    worker_pool = pod.served["e"].worker_pool
+    worker = next(iter(worker_pool.workers.values()))
+    worker.slot.idle_since -= 10
+    worker_pool._check_idle(worker)
+    assert not worker.slot.closing
+    worker_pool.local = dataclasses.replace(worker_pool.local, scaler=Scaler("request_count", 1, 0, 1))
+    worker_pool._check_idle(worker)
+    assert worker.slot.closing
 
 
 async def test_waiting_for_workers_ends_with_the_reason_of_those_that_never_come(start):
@@ -121,21 +124,21 @@ async def test_a_worker_that_ignores_sigterm_is_killed_after_its_grace(start):
     pod, _ = await start(
         LocalEndpoint(handler=stubborn, scaler=Scaler("request_count", 1, 1, 1)), times=WorkerTimes(grace_s=0.3)
     )
-    fleet = pod.served["e"].fleet
+    worker_pool = pod.served["e"].worker_pool
     await until(lambda: pod.workers("e") and pod.workers("e")[0]["pid"])
-    worker = next(iter(fleet.workers.values()))
+    worker = next(iter(worker_pool.workers.values()))
     await until(lambda: _ignores_sigterm(worker.pid))
-    fleet.retire(worker)
-    await until(worker.gone.done)
-    assert worker.killed_for == "did not stop within the grace"
+    worker_pool.retire(worker)
+    await until(worker.exited.done)
+    assert worker.kill_reason == "did not stop within the grace"
 
 
-async def test_stopping_waits_for_a_stock_worker_to_leave_by_itself(start):
+async def test_stop_waits_for_a_stock_worker_to_exit(start):
     pod, http = await start(stock("echo"), shutdown_grace_s=10)
     await http.post("/e/runsync", json={"input": {}})
-    worker = next(iter(pod.served["e"].fleet.workers.values()))
+    worker = next(iter(pod.served["e"].worker_pool.workers.values()))
     started = time.monotonic()
-    await pod.served["e"].fleet.stop(10)
+    await pod.served["e"].worker_pool.stop(10)
     assert worker.process.returncode == 0
     assert time.monotonic() - started < 5
 
@@ -144,7 +147,7 @@ async def test_stopping_waits_for_a_stock_worker_to_leave_by_itself(start):
 async def test_a_low_priority_job_starts_no_worker(start, low):
     pod, http = await start(LocalEndpoint(handler=SLEEPER, scaler=Scaler("request_count", 1, 0, 1)))
     await submit(http, policy={"lowPriority": low})
-    pod.served["e"].fleet._look_now()
+    pod.served["e"].worker_pool._scale_now()
     assert len(pod.workers("e")) == (0 if low else 1)
 
 
@@ -162,13 +165,13 @@ async def test_a_job_that_runs_too_long_times_out_though_others_end_meanwhile(st
     endpoint = LocalEndpoint(handler=SLEEPER, scaler=Scaler("request_count", 9, 1, 1), execution_timeout_s=0.3)
     pod, http = await start(endpoint)
     await until(lambda: pids(pod))
-    hand = Hand(http, "e", pod.workers("e")[0]["id"])
+    worker = ManualWorker(http, "e", pod.workers("e")[0]["id"])
     quick, slow = await submit(http), await submit(http)
-    await hand.take_batch(2)
-    await hand.done(quick, {"output": 1})
+    await worker.take_batch(2)
+    await worker.done(quick, {"output": 1})
     await until(lambda: pod.counters("e").get("TIMED_OUT") == 1, timeout_s=5)
     assert (await status(http, slow)).json()["status"] == "TIMED_OUT"
-    assert (await hand.stops()).json() == {"jobsToStop": [slow]}
+    assert (await worker.stops()).json() == {"jobsToStop": [slow]}
 
 
 async def test_a_killed_worker_is_noticed_while_its_output_is_shown(start):
