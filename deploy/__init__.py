@@ -1,4 +1,4 @@
-"""Endpoints on RunPod: plan, apply and examine what `endpoints.yaml` lists.
+"""Deployment: create and update RunPod endpoints from `endpoints.yaml`, and check them.
 
 May import: core.settings, httpx, rich, typer.
 """

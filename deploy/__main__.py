@@ -1,9 +1,9 @@
-"""Endpoints on RunPod, from `endpoints.yaml`.
+"""`python -m deploy`: manage endpoints on RunPod from `endpoints.yaml`.
 
-    python -m deploy plan --registry ghcr.io/you     what would change, and what it may cost
-    python -m deploy apply --registry ghcr.io/you    make it so; the same command goes on after a failure
-    python -m deploy doctor --registry ghcr.io/you   what is wrong with it, and one request through each route
-    python -m deploy destroy                         remove it
+    python -m deploy plan --registry ghcr.io/you     show what would change and what it may cost
+    python -m deploy apply --registry ghcr.io/you    create and update; the same command continues after a failure
+    python -m deploy doctor --registry ghcr.io/you   check the endpoints, and send one request through each route
+    python -m deploy destroy                         delete them
 
 The key comes from RUNPOD_API_KEY and is never printed.
 """
@@ -26,10 +26,10 @@ from core.errors import Misconfigured
 from core.settings import ROOT, PlatformSettings, load_endpoints
 from deploy import apply as applying
 from deploy.api import BASE_URL, Api, ApiError
-from deploy.desired_state import Images, Wanted, wanted
-from deploy.doctor import Finding, Level, examine
-from deploy.plan import FIRST_QUOTA, Action, Change, Kind, Plan, make_plan, named
-from deploy.smoke import Smoke, try_routes
+from deploy.desired_state import DesiredEndpoint, Images, desired_endpoints
+from deploy.doctor import Finding, Level, diagnose
+from deploy.plan import FIRST_QUOTA, Action, Change, Kind, Plan, find_live, make_plan
+from deploy.smoke import Smoke, run_smoke_tests
 
 app = typer.Typer(
     help="Endpoints on RunPod, from `endpoints.yaml`. The key comes from RUNPOD_API_KEY.",
@@ -48,11 +48,12 @@ def _version() -> str:
 
 EndpointsFile = Annotated[Path, typer.Option("--endpoints", help="The list of endpoints.")]
 Registry = Annotated[
-    str, typer.Option(help="Where the images are, such as ghcr.io/you.", envvar="IMG_POD_REGISTRY", show_default=False)
+    str,
+    typer.Option(help="Registry of the images, such as ghcr.io/you.", envvar="IMG_POD_REGISTRY", show_default=False),
 ]
-Tag = Annotated[str, typer.Option(help="Which of them; not `latest`.", default_factory=_version)]
+Tag = Annotated[str, typer.Option(help="Tag of the images; not `latest`.", default_factory=_version)]
 Credential = Annotated[str | None, typer.Option(help="Id of RunPod's credential for a private registry.")]
-Prefix = Annotated[str, typer.Option(help="What the endpoints' names begin with, such as img-pod-staging.")]
+Prefix = Annotated[str, typer.Option(help="First part of the endpoints' names, such as img-pod-staging.")]
 Quota = Annotated[int, typer.Option(min=1, help="Workers the account may have, over all its endpoints.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ApiUrl = Annotated[str, typer.Option("--api", help="The management API.", hidden=True)]
@@ -64,7 +65,7 @@ DEFAULT_FILE = ROOT / "endpoints.yaml"
 @dataclass(frozen=True)
 class Session:
     api: Api
-    wanted: list[Wanted]
+    desired: list[DesiredEndpoint]
     key: str
 
 
@@ -72,13 +73,13 @@ class Session:
 def _session(
     url: str, file: Path, prefix: str, registry: str = "", tag: str = "none", credential: str | None = None
 ) -> Iterator[Session]:
-    """What every command starts from; a failure ends the command with one sentence on stderr."""
+    """The state every command needs; an error ends the command with one sentence on stderr."""
     try:
         key = PlatformSettings().key
         with Api(key, url) as api:
             images = Images(registry, tag, credential)
-            yield Session(api, wanted(load_endpoints(file), images, prefix), key)
-    except (Misconfigured, ApiError, applying.Stopped) as error:
+            yield Session(api, desired_endpoints(load_endpoints(file), images, prefix), key)
+    except (Misconfigured, ApiError, applying.ApplyBlocked) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
 
@@ -94,9 +95,9 @@ def plan(
     as_json: AsJson = False,
     api: ApiUrl = BASE_URL,
 ) -> None:
-    """Say what would change, what it may cost, and whether the worker quota allows it."""
+    """Show what would change, what it may cost, and whether the worker quota allows it."""
     with _session(api, endpoints, prefix, registry, tag, credential) as session:
-        made = make_plan(session.wanted, session.api.endpoints(), quota)
+        made = make_plan(session.desired, session.api.endpoints(), quota)
     _print_plan(made, as_json=as_json)
     if not made.fits or any(action.reason for action in made.actions):
         raise typer.Exit(1)
@@ -114,16 +115,16 @@ def apply(
     as_json: AsJson = False,
     api: ApiUrl = BASE_URL,
 ) -> None:
-    """Create and update endpoints until RunPod is as the file says. Run it again after a failure: it goes on."""
+    """Create and update the endpoints of the file. Run it again after a failure: it continues."""
     with _session(api, endpoints, prefix, registry, tag, credential) as session:
-        made = make_plan(session.wanted, session.api.endpoints(), quota)
+        made = make_plan(session.desired, session.api.endpoints(), quota)
         if not as_json:
             _print_plan(made, as_json=False)
         if made.changes_something and not yes:
-            typer.confirm("Make it so?", abort=True, err=True)
+            typer.confirm("Apply these changes?", abort=True, err=True)
         say: Callable[[str], None] = (lambda _: None) if as_json else lambda line: console.print(escape(line))
         steps = applying.apply(
-            session.api, session.wanted, made, lambda step: say(f"{step.name}: {step.done}, {step.endpoint_id}")
+            session.api, session.desired, made, lambda step: say(f"{step.name}: {step.done}, {step.endpoint_id}")
         )
     if as_json:
         typer.echo(json.dumps({"endpoints": [asdict(step) for step in steps]}, indent=2))
@@ -137,14 +138,14 @@ def destroy(
     as_json: AsJson = False,
     api: ApiUrl = BASE_URL,
 ) -> None:
-    """Remove the file's endpoints, with their queued and running jobs."""
+    """Delete the endpoints of the file, with their queued and running jobs."""
     with _session(api, endpoints, prefix) as session:
         live = session.api.endpoints()
-        names = [f"{endpoint.name} ({endpoint.id})" for endpoint in applying.doomed(session.wanted, live)]
+        names = [f"{endpoint.name} ({endpoint.id})" for endpoint in applying.to_delete(session.desired, live)]
         if names and not yes:
-            typer.confirm(f"Remove {', '.join(names)}, and their jobs?", abort=True, err=True)
+            typer.confirm(f"Delete {', '.join(names)}, and their jobs?", abort=True, err=True)
         removed: list[str] = []
-        applying.destroy(session.api, session.wanted, live, removed.append)
+        applying.destroy(session.api, session.desired, live, removed.append)
     typer.echo(json.dumps({"removed": removed}) if as_json else f"Removed {', '.join(removed) or 'nothing'}.")
 
 
@@ -159,10 +160,10 @@ def doctor(
     as_json: AsJson = False,
     api: ApiUrl = BASE_URL,
 ) -> None:
-    """Say what is wrong with the live endpoints and what to do about it."""
+    """Check the live endpoints, and say how to correct what is wrong."""
     with _session(api, endpoints, prefix, registry, tag, credential) as session:
-        findings = examine(session.api, session.wanted)
-        tried = _smoke(session, as_json=as_json) if smoke and not _hopeless(findings) else []
+        findings = diagnose(session.api, session.desired)
+        tried = _smoke(session, as_json=as_json) if smoke and not _no_endpoint_to_call(findings) else []
     if as_json:
         found = {"findings": [asdict(finding) for finding in findings], "smoke": [asdict(one) for one in tried]}
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
@@ -172,17 +173,19 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _hopeless(findings: list[Finding]) -> bool:
-    """Whether a request could only fail: the key is refused, or the front door doesn't exist."""
+def _no_endpoint_to_call(findings: list[Finding]) -> bool:
+    """Whether a request can only fail: the key is refused, or an endpoint doesn't exist."""
     return any(finding.endpoint is None or finding.what == "doesn't exist" for finding in findings)
 
 
 def _smoke(session: Session, *, as_json: bool) -> list[Smoke]:
     live = session.api.endpoints()
-    front = [found[0].id for one in session.wanted if one.wired_to and (found := named(one, live))]
+    callers = [found[0].id for one in session.desired if one.pool_endpoints and (found := find_live(one, live))]
     report: Callable[[Smoke], None] = (lambda _: None) if as_json else _print_smoke
     base_url = PlatformSettings().endpoint_base_url
-    return [one for endpoint_id in front for one in try_routes(base_url, session.key, endpoint_id, report=report)]
+    return [
+        one for endpoint_id in callers for one in run_smoke_tests(base_url, session.key, endpoint_id, report=report)
+    ]
 
 
 # ── printing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -199,17 +202,17 @@ def _print_plan(made: Plan, *, as_json: bool) -> None:
         f"Workers: {made.workers} here, {made.workers_elsewhere} in the account's other endpoints, quota {made.quota}"
         + ("" if made.fits else " [red](too many)[/]")
     )
-    console.print(f"Worst case {_dollars(worst)} an hour, with every worker busy; {_dollars(idle)} with no request.")
+    console.print(f"Worst case {_usd(worst)} an hour, with every worker busy; {_usd(idle)} with no request.")
 
 
 def _print_action(action: Action) -> None:
     where = f" ({action.live.id})" if action.live else ""
-    console.print(f"{_MARKS[action.kind]} {action.wanted.body['name']}{where}: {action.reason or action.kind}")
+    console.print(f"{_MARKS[action.kind]} {action.desired.body['name']}{where}: {action.reason or action.kind}")
     for change in action.changes:
-        console.print(f"    {change.field}: {escape(_shown(change))}")
+        console.print(f"    {change.field}: {escape(_change_text(change))}")
 
 
-def _shown(change: Change) -> str:
+def _change_text(change: Change) -> str:
     if change.field == "env":
         return ", ".join(change.new)
     return f"{change.old} → {change.new}" if change.old is not None else str(change.new)
@@ -218,7 +221,7 @@ def _shown(change: Change) -> str:
 def _plan_json(made: Plan) -> dict[str, Any]:
     actions = [
         {
-            "name": action.wanted.body["name"],
+            "name": action.desired.body["name"],
             "kind": action.kind,
             "endpoint_id": action.live.id if action.live else None,
             "changes": [asdict(change) for change in action.changes],
@@ -237,7 +240,7 @@ def _plan_json(made: Plan) -> dict[str, Any]:
     }
 
 
-def _dollars(figure: float | None) -> str:
+def _usd(figure: float | None) -> str:
     return "unknown (a `price_per_s` is missing)" if figure is None else f"${figure:.2f}"
 
 
@@ -245,12 +248,14 @@ def _print_findings(findings: list[Finding]) -> None:
     for finding in findings:
         colour = "red" if finding.level is Level.ERROR else "yellow"
         where = f"{finding.endpoint}: " if finding.endpoint else ""
-        console.print(f"[{colour}]{finding.level}[/] {escape(where + finding.what)}. {escape(_sentence(finding.do))}")
+        console.print(
+            f"[{colour}]{finding.level}[/] {escape(where + finding.what)}. {escape(_capitalised(finding.do))}"
+        )
     if not findings:
         console.print("[green]Nothing is wrong.[/]")
 
 
-def _sentence(words: str) -> str:
+def _capitalised(words: str) -> str:
     return words[:1].upper() + words[1:] + "."
 
 

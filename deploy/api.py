@@ -1,4 +1,4 @@
-"""RunPod's management API, version 2, as far as a deployment needs it: typed answers and typed failures.
+"""Client of RunPod's management API, version 2: typed answers and typed errors.
 
     ApiError
     ├── Unauthorized     401  the key is missing, wrong or expired
@@ -8,11 +8,11 @@
     ├── Conflict         409
     ├── RateLimited      429  after the retries; `retry_after_s` says how long to wait
     ├── ServerFailed     5xx
-    ├── Unreachable      no answer at all
-    └── Misunderstood    an answer that isn't what the API describes
+    ├── Unreachable      no answer
+    └── InvalidResponse    an answer that doesn't match the API description
 
-Failures arrive as RFC 9457 problem documents. Reading is tried again where that may help; creating isn't, because
-an endpoint whose answer got lost may exist: `deploy.apply` looks for it by name instead.
+Errors are RFC 9457 problem documents. Reads, updates and deletions are retried; a creation isn't, because an endpoint
+whose answer was lost may exist: `deploy.apply` looks for it by name instead.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ import stamina
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 BASE_URL = "https://api.runpod.io"
-_LONGEST_WAIT_S = 60.0
+_MAX_WAIT_S = 60.0
 
 
-# ── failures ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── errors ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class ApiError(Exception):
-    """`what` was attempted, the problem's `title` and `detail`, and what to `do` about it. Never holds the key."""
+    """An operation (`what`) failed, with the problem's detail and what to `do`. Never contains the key."""
 
     do: ClassVar[str] = ""
 
@@ -65,18 +65,18 @@ class Conflict(ApiError):
 
 
 class RateLimited(ApiError):
-    do = "Wait and run the command again: it goes on where it stopped"
+    do = "Wait and run the command again: it continues where it stopped"
 
 
 class ServerFailed(ApiError):
-    do = "Run the command again: it goes on where it stopped"
+    do = "Run the command again: it continues where it stopped"
 
 
 class Unreachable(ApiError):
-    do = "Check the network and run the command again: it goes on where it stopped"
+    do = "Check the network and run the command again: it continues where it stopped"
 
 
-class Misunderstood(ApiError):
+class InvalidResponse(ApiError):
     do = "This version may be too old for RunPod's API"
 
 
@@ -95,7 +95,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 
 class Answer(BaseModel):
-    """Fields that aren't used here are ignored, so that RunPod may add some."""
+    """Base of the answers. Unknown fields are ignored, so that RunPod can add some."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -120,7 +120,7 @@ class LiveWorkers(Answer):
 
 
 class LiveEndpoint(Answer):
-    """An endpoint as RunPod has it."""
+    """An endpoint that exists on RunPod."""
 
     id: str
     name: str
@@ -178,16 +178,16 @@ A = TypeVar("A", bound=Answer)
 
 
 class Api:
-    """A session with the API. `key` goes into the Authorization header and nowhere else.
+    """The client. `key` is sent as the Authorization header only.
 
-    `patience` is how often a call that may be repeated is tried.
+    `max_attempts` applies to calls that can be repeated.
     """
 
-    def __init__(self, key: str, base_url: str = BASE_URL, *, timeout_s: float = 30, patience: int = 4) -> None:
+    def __init__(self, key: str, base_url: str = BASE_URL, *, timeout_s: float = 30, max_attempts: int = 4) -> None:
         self._http = httpx.Client(
             base_url=base_url, headers={"Authorization": f"Bearer {key}"}, timeout=timeout_s, follow_redirects=False
         )
-        self._patience = patience
+        self._max_attempts = max_attempts
 
     def __enter__(self) -> Self:
         return self
@@ -205,13 +205,13 @@ class Api:
     def update(self, endpoint: LiveEndpoint, body: dict[str, Any]) -> LiveEndpoint:
         what = f"Updating {endpoint.name}"
         path = f"/v2/serverless/{endpoint.id}"
-        return _parsed(what, self._persistently(lambda: self._send(what, "PATCH", path, body)), LiveEndpoint)
+        return _parsed(what, self._with_retries(lambda: self._send(what, "PATCH", path, body)), LiveEndpoint)
 
     def delete(self, endpoint: LiveEndpoint) -> None:
-        """One that is gone already is what was wanted."""
+        """Delete an endpoint; one that no longer exists is no error."""
         what, path = f"Deleting {endpoint.name}", f"/v2/serverless/{endpoint.id}"
         with suppress(NotFound):
-            self._persistently(lambda: self._send(what, "DELETE", path))
+            self._with_retries(lambda: self._send(what, "DELETE", path))
 
     def workers(self, endpoint: LiveEndpoint) -> tuple[LiveWorker, ...]:
         what = f"Listing the workers of {endpoint.name}"
@@ -224,11 +224,11 @@ class Api:
         return self._read("Reading the CPU catalogue", "/v2/catalog/cpus", _Cpus).cpus
 
     def _read(self, what: str, path: str, answer: type[A]) -> A:
-        return _parsed(what, self._persistently(lambda: self._send(what, "GET", path)), answer)
+        return _parsed(what, self._with_retries(lambda: self._send(what, "GET", path)), answer)
 
-    def _persistently(self, call: Callable[[], httpx.Response]) -> httpx.Response:
-        retrying = stamina.RetryingCaller(attempts=self._patience, timeout=None, wait_max=_LONGEST_WAIT_S)
-        return retrying.on(_wait_before_another_try)(call)
+    def _with_retries(self, call: Callable[[], httpx.Response]) -> httpx.Response:
+        retrying = stamina.RetryingCaller(attempts=self._max_attempts, timeout=None, wait_max=_MAX_WAIT_S)
+        return retrying.on(_retry_delay)(call)
 
     def _send(self, what: str, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         try:
@@ -240,15 +240,15 @@ class Api:
         raise _failure(what, response)
 
 
-def _wait_before_another_try(error: Exception) -> bool | float:
-    """Whether trying again may help; a figure is the wait that the API asked for, s."""
+def _retry_delay(error: Exception) -> bool | float:
+    """Whether to retry; a number is the delay that the API asked for, s."""
     if isinstance(error, RateLimited) and error.retry_after_s is not None:
-        return min(error.retry_after_s, _LONGEST_WAIT_S)
+        return min(error.retry_after_s, _MAX_WAIT_S)
     return isinstance(error, RateLimited | ServerFailed | Unreachable)
 
 
 def _failure(what: str, response: httpx.Response) -> ApiError:
-    """The problem document as the failure it describes; an answer that isn't one is not repeated."""
+    """The error for an answer; its body is normally a problem document."""
     status = response.status_code
     try:
         problem = response.json()
@@ -256,7 +256,7 @@ def _failure(what: str, response: httpx.Response) -> ApiError:
         problem = None
     problem = problem if isinstance(problem, dict) else {}
     listed = problem.get("errors")
-    error = _BY_STATUS.get(status, ServerFailed if status >= 500 else Misunderstood)(
+    error = _BY_STATUS.get(status, ServerFailed if status >= 500 else InvalidResponse)(
         what,
         status=status,
         detail=str(problem.get("detail") or problem.get("title") or response.reason_phrase),
@@ -273,4 +273,4 @@ def _parsed(what: str, response: httpx.Response, answer: type[A]) -> A:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the answer"
-        raise Misunderstood(what, status=response.status_code, detail=f"{where}: {first['msg']}") from None
+        raise InvalidResponse(what, status=response.status_code, detail=f"{where}: {first['msg']}") from None

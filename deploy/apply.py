@@ -1,7 +1,7 @@
-"""Makes RunPod what the plan says, one endpoint after the other.
+"""Apply a plan, one endpoint after the other.
 
-Every step leaves a state from which the same command goes on: endpoints are found by name, so one that exists is never
-created again, and those that call others come last, when the others' ids are known.
+The command can be repeated after a failure at any step: endpoints are found by name, so an existing one is never
+created again, and those that call others come last, when the ids are known.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploy.api import Api, ApiError, LiveEndpoint, RateLimited, ServerFailed, Unreachable
-from deploy.desired_state import Wanted
-from deploy.plan import Action, Kind, Plan, known_ids, make_plan, named
+from deploy.desired_state import DesiredEndpoint
+from deploy.plan import Action, Kind, Plan, find_live, known_ids, make_plan
 
 
-class Stopped(Exception):
-    """Something has to be decided by a person first; nothing was changed."""
+class ApplyBlocked(Exception):
+    """The plan can't be applied; nothing was changed."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Step:
     done: Kind
 
 
-def apply(api: Api, wanted: list[Wanted], plan: Plan, report: Callable[[Step], None]) -> list[Step]:
-    """Raises `Stopped` before anything is changed, or the `ApiError` at which it ended."""
+def apply(api: Api, desired: list[DesiredEndpoint], plan: Plan, report: Callable[[Step], None]) -> list[Step]:
+    """Apply the plan. Raises `ApplyBlocked` before the first change, or the `ApiError` that ended it."""
     _check(plan)
-    ids = known_ids(wanted, tuple(action.live for action in plan.actions if action.live))
+    ids = known_ids(desired, tuple(action.live for action in plan.actions if action.live))
     steps = []
-    for one in wanted:
-        action = _again(one, plan, ids)
+    for one in desired:
+        action = _current_action(one, plan, ids)
         live = _perform(api, action, ids)
         ids[one.name] = live.id
         steps.append(Step(live.name, live.id, action.kind))
@@ -39,53 +39,57 @@ def apply(api: Api, wanted: list[Wanted], plan: Plan, report: Callable[[Step], N
     return steps
 
 
-def destroy(api: Api, wanted: list[Wanted], live: tuple[LiveEndpoint, ...], report: Callable[[str], None]) -> None:
-    """Callers of others go first, so that nothing calls an endpoint that is gone."""
-    for endpoint in doomed(wanted, live):
+def destroy(
+    api: Api, desired: list[DesiredEndpoint], live: tuple[LiveEndpoint, ...], report: Callable[[str], None]
+) -> None:
+    """Delete the endpoints; those that call others first, so that no deleted endpoint is called."""
+    for endpoint in to_delete(desired, live):
         api.delete(endpoint)
         report(endpoint.name)
 
 
-def doomed(wanted: list[Wanted], live: tuple[LiveEndpoint, ...]) -> list[LiveEndpoint]:
-    return [endpoint for one in reversed(wanted) for endpoint in named(one, live)]
+def to_delete(desired: list[DesiredEndpoint], live: tuple[LiveEndpoint, ...]) -> list[LiveEndpoint]:
+    return [endpoint for one in reversed(desired) for endpoint in find_live(one, live)]
 
 
 def _check(plan: Plan) -> None:
-    blocked = [f"{action.wanted.body['name']}: {action.reason}" for action in plan.actions if action.reason]
+    blocked = [f"{action.desired.body['name']}: {action.reason}" for action in plan.actions if action.reason]
     if blocked:
-        raise Stopped("; ".join(blocked) + ".")
+        raise ApplyBlocked("; ".join(blocked) + ".")
     if not plan.fits:
-        raise Stopped(
-            f"The file asks for {plan.workers} workers, other endpoints of the account have {plan.workers_elsewhere}, "
-            f"and the quota is {plan.quota}: lower `workers.max`, or give the account's own quota with --quota."
+        raise ApplyBlocked(
+            f"The file needs {plan.workers} workers, other endpoints of the account have {plan.workers_elsewhere}, "
+            f"and the quota is {plan.quota}: lower `workers.max`, or pass the account's quota with --quota."
         )
 
 
-def _again(one: Wanted, plan: Plan, ids: dict[str, str]) -> Action:
-    """The plan's action; of an endpoint that calls others, made again now that their ids are known."""
-    [action] = [action for action in plan.actions if action.wanted is one]
-    if not one.wired_to or action.live is None:
+def _current_action(one: DesiredEndpoint, plan: Plan, ids: dict[str, str]) -> Action:
+    """The action of the plan; for an endpoint that calls others, recomputed with the ids known by now."""
+    [action] = [action for action in plan.actions if action.desired is one]
+    if not one.pool_endpoints or action.live is None:
         return action
-    return make_plan([Wanted(one.name, one.spec, one.wired(ids))], (action.live,), plan.quota).actions[0]
+    return make_plan([DesiredEndpoint(one.name, one.spec, one.with_pool_ids(ids))], (action.live,), plan.quota).actions[
+        0
+    ]
 
 
 def _perform(api: Api, action: Action, ids: dict[str, str]) -> LiveEndpoint:
     if action.live is None:
-        return _create(api, action.wanted, ids)
+        return _create(api, action.desired, ids)
     return api.update(action.live, action.patch) if action.kind is Kind.UPDATE else action.live
 
 
-def _create(api: Api, wanted: Wanted, ids: dict[str, str]) -> LiveEndpoint:
-    body = {name: value for name, value in wanted.wired(ids).items() if value is not None}
+def _create(api: Api, desired: DesiredEndpoint, ids: dict[str, str]) -> LiveEndpoint:
+    body = {name: value for name, value in desired.with_pool_ids(ids).items() if value is not None}
     try:
         return api.create(body)
     except (Unreachable, ServerFailed, RateLimited) as error:
-        return _if_it_was_made(api, wanted, error)
+        return _find_created(api, desired, error)
 
 
-def _if_it_was_made(api: Api, wanted: Wanted, error: ApiError) -> LiveEndpoint:
-    """The answer got lost, the endpoint perhaps not."""
-    found = named(wanted, api.endpoints())
+def _find_created(api: Api, desired: DesiredEndpoint, error: ApiError) -> LiveEndpoint:
+    """Look for an endpoint whose creation was not confirmed."""
+    found = find_live(desired, api.endpoints())
     if len(found) == 1:
         return found[0]
     raise error

@@ -1,7 +1,6 @@
-"""What `endpoints.yaml` asks for, in the words of RunPod's API.
+"""The endpoints of `endpoints.yaml` as bodies for RunPod's API.
 
-Every field that is managed here is always named, also where it has the API's default: a field that is left out would
-keep whatever somebody set in the console.
+Every managed field is always sent, even with the API's default: an omitted field would keep its value of the console.
 """
 
 from __future__ import annotations
@@ -13,22 +12,22 @@ from core.errors import Misconfigured
 from core.settings import Endpoints, EndpointSpec, Pool
 
 DEFAULT_IDLE_TIMEOUT_S = 10
-"""The API's own idle time-out."""
+"""The API's default."""
 _FLASHBOOT = {"off": "OFF", "flashboot": "FLASHBOOT", "priority_flashboot": "PRIORITY_FLASHBOOT"}
 
 
 @dataclass(frozen=True)
 class Images:
-    """Where images come from: `registry/image:tag`. An image of the file that names its own registry stays as it is."""
+    """Image references, `registry/image:tag`. An image that names its own registry is used unchanged."""
 
     registry: str
     tag: str
     credential: str | None = None
-    """Id of the registry credential that RunPod has, for private images."""
+    """Id of RunPod's registry credential, for private images."""
 
     def __post_init__(self) -> None:
         if self.tag == "latest":
-            raise Misconfigured("The tag `latest` moves: workers would disagree about it. Name a version.")
+            raise Misconfigured("The tag `latest` moves, so workers could run different images. Name a version.")
 
     def reference(self, image: str) -> str:
         if "/" in image or ":" in image or "@" in image:
@@ -37,34 +36,34 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One endpoint as it should be. `wired_to` names the endpoints whose ids go into its environment, by pool."""
+class DesiredEndpoint:
+    """One endpoint as it should be. `pool_endpoints` names, by pool, the endpoints whose ids its environment gets."""
 
     name: str
     spec: EndpointSpec
     body: dict[str, Any]
-    """As `POST /v2/serverless` takes it, but for the ids of the pools."""
-    wired_to: dict[Pool, tuple[str, ...]] = field(default_factory=dict)
+    """The body of `POST /v2/serverless`, without the endpoint ids of the pools."""
+    pool_endpoints: dict[Pool, tuple[str, ...]] = field(default_factory=dict)
 
-    def wired(self, ids: dict[str, str]) -> dict[str, Any]:
-        """The body with the pools' ids filled in. `ids`: endpoint's name in the file → its id on RunPod."""
+    def with_pool_ids(self, ids: dict[str, str]) -> dict[str, Any]:
+        """The body with the endpoint ids of the pools. `ids` maps names in the file to ids on RunPod."""
         pools = {
             f"ORCHESTRATOR_{pool.upper()}_ENDPOINT_IDS": ",".join(ids[name] for name in names if name in ids)
-            for pool, names in self.wired_to.items()
+            for pool, names in self.pool_endpoints.items()
         }
         return {**self.body, "env": {**self.body["env"], **pools}}
 
 
-def wanted(endpoints: Endpoints, images: Images, prefix: str) -> list[Wanted]:
-    """In the order in which they are made: those that call others come last, when the others' ids are known.
+def desired_endpoints(endpoints: Endpoints, images: Images, prefix: str) -> list[DesiredEndpoint]:
+    """All endpoints in the order of their creation: those that call others come last, when the ids are known.
 
-    Raises `Misconfigured` where a pool that is called has no endpoint.
+    Raises `Misconfigured` when a called pool has no endpoint.
     """
     made = [_one(name, spec, endpoints, images, prefix) for name, spec in endpoints.endpoints.items()]
-    return sorted(made, key=lambda one: bool(one.wired_to))
+    return sorted(made, key=lambda one: bool(one.pool_endpoints))
 
 
-def _one(name: str, spec: EndpointSpec, endpoints: Endpoints, images: Images, prefix: str) -> Wanted:
+def _one(name: str, spec: EndpointSpec, endpoints: Endpoints, images: Images, prefix: str) -> DesiredEndpoint:
     body = {
         "name": f"{prefix}-{name}",
         "type": "QUEUE",
@@ -79,7 +78,7 @@ def _one(name: str, spec: EndpointSpec, endpoints: Endpoints, images: Images, pr
     }
     if spec.container_disk_gb:
         body["disk"] = spec.container_disk_gb
-    return Wanted(name, spec, body, _wiring(endpoints) if spec.calls_others else {})
+    return DesiredEndpoint(name, spec, body, _pools_called(endpoints) if spec.calls_others else {})
 
 
 def _hardware(spec: EndpointSpec) -> dict[str, Any]:
@@ -88,16 +87,16 @@ def _hardware(spec: EndpointSpec) -> dict[str, Any]:
     gpu = spec.gpu
     if gpu is None:
         raise Misconfigured("An endpoint needs either `gpu` or `cpu`.")
-    wanted: dict[str, Any] = {"pools": list(gpu.pools), "excludedTypes": sorted(gpu.exclude), "count": gpu.count}
+    desired: dict[str, Any] = {"pools": list(gpu.pools), "excludedTypes": sorted(gpu.exclude), "count": gpu.count}
     if spec.min_cuda_version:
-        wanted["minCudaVersion"] = spec.min_cuda_version
-    return {"gpu": wanted}
+        desired["minCudaVersion"] = spec.min_cuda_version
+    return {"gpu": desired}
 
 
 def _workers(spec: EndpointSpec) -> dict[str, int]:
     workers = {"min": spec.workers.min, "max": spec.workers.max}
     if spec.scaler.type == "queue_delay":
-        # The API refuses an idle time-out beside a scaler that counts requests.
+        # The API rejects an idle timeout for queue endpoints that scale by request count.
         workers["idleTimeout"] = spec.workers.idle_timeout_s or DEFAULT_IDLE_TIMEOUT_S
     return workers
 
@@ -108,7 +107,7 @@ def _scaling(spec: EndpointSpec) -> dict[str, Any]:
     return {"type": "REQUEST_COUNT", "requestCount": round(spec.scaler.value)}
 
 
-def _wiring(endpoints: Endpoints) -> dict[Pool, tuple[str, ...]]:
+def _pools_called(endpoints: Endpoints) -> dict[Pool, tuple[str, ...]]:
     serving = {pool: tuple(endpoints.serving(pool)) for pool in Pool}
     missing = [pool for pool, names in serving.items() if not names]
     if missing:

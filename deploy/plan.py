@@ -1,4 +1,4 @@
-"""What has to change on RunPod, what it may cost, and whether the account may have that many workers."""
+"""Compare the desired endpoints with the live ones: changes, costs and worker quota."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from core.settings import EndpointSpec
 from deploy.api import LiveEndpoint
-from deploy.desired_state import Wanted
+from deploy.desired_state import DesiredEndpoint
 
 FIRST_QUOTA = 5
-"""Workers that a new RunPod account may have, over all its endpoints."""
+"""Workers of a new RunPod account, over all endpoints."""
 
 
 class Kind(StrEnum):
@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """One field. Of the environment it names the variables only: a value may be a secret."""
+    """A changed field. For the environment only the names of variables: a value may be a secret."""
 
     field: str
     old: Any
@@ -32,7 +32,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Action:
-    wanted: Wanted
+    desired: DesiredEndpoint
     kind: Kind
     live: LiveEndpoint | None = None
     changes: tuple[Change, ...] = ()
@@ -45,11 +45,11 @@ class Plan:
     actions: tuple[Action, ...]
     quota: int
     workers_elsewhere: int
-    """Of the account's endpoints that this deployment doesn't manage."""
+    """Of endpoints outside this deployment."""
 
     @property
     def workers(self) -> int:
-        return sum(action.wanted.spec.workers.max for action in self.actions)
+        return sum(action.desired.spec.workers.max for action in self.actions)
 
     @property
     def fits(self) -> bool:
@@ -60,12 +60,12 @@ class Plan:
         return any(action.kind is not Kind.KEEP for action in self.actions)
 
     def worst_case_usd_per_hour(self) -> float | None:
-        """With every worker busy all the time. None where an endpoint's price isn't set."""
-        return _usd_per_hour([(action.wanted.spec, action.wanted.spec.workers.max) for action in self.actions])
+        """Cost with every worker busy. None when a price isn't set."""
+        return _usd_per_hour([(action.desired.spec, action.desired.spec.workers.max) for action in self.actions])
 
     def idle_usd_per_hour(self) -> float | None:
-        """Of the workers that are kept running without a request."""
-        return _usd_per_hour([(action.wanted.spec, action.wanted.spec.workers.min) for action in self.actions])
+        """Cost of the workers that are always running."""
+        return _usd_per_hour([(action.desired.spec, action.desired.spec.workers.min) for action in self.actions])
 
 
 def _usd_per_hour(counted: list[tuple[EndpointSpec, int]]) -> float | None:
@@ -75,52 +75,52 @@ def _usd_per_hour(counted: list[tuple[EndpointSpec, int]]) -> float | None:
     return sum((price or 0) * workers * 3600 for price, workers in prices)
 
 
-def make_plan(wanted: list[Wanted], live: tuple[LiveEndpoint, ...], quota: int = FIRST_QUOTA) -> Plan:
-    ids = known_ids(wanted, live)
-    actions = tuple(_action(one, named(one, live), ids) for one in wanted)
-    ours = {endpoint.id for one in wanted for endpoint in named(one, live)}
+def make_plan(desired: list[DesiredEndpoint], live: tuple[LiveEndpoint, ...], quota: int = FIRST_QUOTA) -> Plan:
+    ids = known_ids(desired, live)
+    actions = tuple(_action(one, find_live(one, live), ids) for one in desired)
+    ours = {endpoint.id for one in desired for endpoint in find_live(one, live)}
     elsewhere = sum(endpoint.workers.max for endpoint in live if endpoint.id not in ours)
     return Plan(actions, quota, elsewhere)
 
 
-def named(wanted: Wanted, live: tuple[LiveEndpoint, ...]) -> list[LiveEndpoint]:
-    """RunPod's console has appended ` -fb` to the names of endpoints with FlashBoot; they are the same endpoints."""
-    return [endpoint for endpoint in live if endpoint.name.removesuffix(" -fb") == wanted.body["name"]]
+def find_live(desired: DesiredEndpoint, live: tuple[LiveEndpoint, ...]) -> list[LiveEndpoint]:
+    """The live endpoints of that name. RunPod's console appends ` -fb` to the names of endpoints with FlashBoot."""
+    return [endpoint for endpoint in live if endpoint.name.removesuffix(" -fb") == desired.body["name"]]
 
 
-def known_ids(wanted: list[Wanted], live: tuple[LiveEndpoint, ...]) -> dict[str, str]:
-    """Name in the file → id, of those that exist."""
-    return {one.name: found[0].id for one in wanted if (found := named(one, live))}
+def known_ids(desired: list[DesiredEndpoint], live: tuple[LiveEndpoint, ...]) -> dict[str, str]:
+    """The ids of the existing endpoints, by name in the file."""
+    return {one.name: found[0].id for one in desired if (found := find_live(one, live))}
 
 
-def _action(wanted: Wanted, found: list[LiveEndpoint], ids: dict[str, str]) -> Action:
+def _action(desired: DesiredEndpoint, found: list[LiveEndpoint], ids: dict[str, str]) -> Action:
     if not found:
-        return Action(wanted, Kind.CREATE)
+        return Action(desired, Kind.CREATE)
     if len(found) > 1:
         listed = ", ".join(endpoint.id for endpoint in found)
-        return Action(wanted, Kind.BLOCKED, found[0], reason=f"{len(found)} endpoints have this name ({listed})")
+        return Action(desired, Kind.BLOCKED, found[0], reason=f"{len(found)} endpoints have this name ({listed})")
     [live] = found
-    if live.type not in (None, "QUEUE") or (live.cpu is None) != (wanted.spec.cpu is None):
-        return Action(wanted, Kind.BLOCKED, live, reason="its type, or GPU against CPU, can't be changed: delete it")
-    body = wanted.wired(ids)
+    if live.type not in (None, "QUEUE") or (live.cpu is None) != (desired.spec.cpu is None):
+        return Action(desired, Kind.BLOCKED, live, reason="its type, or GPU against CPU, can't be changed: delete it")
+    body = desired.with_pool_ids(ids)
     changes = tuple(_differences(body, live))
     patch = {change.field: body[change.field] for change in changes if change.field != "gpu"}
     if any(change.field == "gpu" for change in changes):
         patch["gpu"] = _gpu_patch(body["gpu"], live)
-    return Action(wanted, Kind.UPDATE if changes else Kind.KEEP, live, tuple(map(_readable, changes)), patch)
+    return Action(desired, Kind.UPDATE if changes else Kind.KEEP, live, tuple(map(_readable, changes)), patch)
 
 
 def _differences(body: dict[str, Any], live: LiveEndpoint) -> list[Change]:
     has = _as_body(live)
     return [
-        Change(name, has.get(name), wanted)
-        for name, wanted in body.items()
-        if name not in ("name", "type") and has.get(name) != _canonical(name, wanted)
+        Change(name, has.get(name), desired)
+        for name, desired in body.items()
+        if name not in ("name", "type") and has.get(name) != _canonical(name, desired)
     ]
 
 
 def _as_body(live: LiveEndpoint) -> dict[str, Any]:
-    """The endpoint in the words in which one is asked for, so that the two can be compared field by field."""
+    """A live endpoint in the form of a create body, for comparison field by field."""
     has: dict[str, Any] = {
         "image": live.image,
         "registry": live.registry,
@@ -150,9 +150,9 @@ def _canonical(name: str, value: Any) -> Any:
     }
 
 
-def _gpu_patch(wanted: dict[str, Any], live: LiveEndpoint) -> dict[str, Any]:
-    """A patch keeps what it leaves out, and a floor may not stand beside a set: both are said, or cleared."""
-    patch = {**wanted, "minCudaVersion": wanted.get("minCudaVersion") or ""}
+def _gpu_patch(desired: dict[str, Any], live: LiveEndpoint) -> dict[str, Any]:
+    """The patch of `gpu`. Omitted fields keep their value, and the two CUDA fields exclude each other."""
+    patch = {**desired, "minCudaVersion": desired.get("minCudaVersion") or ""}
     if live.gpu and live.gpu.allowed_cuda_versions:
         patch["allowedCudaVersions"] = []
     return patch

@@ -1,4 +1,4 @@
-"""One small request through each route of a live deployment: six pictures, at the price of six pictures."""
+"""Send one small request through each route of a live deployment: six pictures, at their normal cost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Smoke:
 
 
 def requests(selfie: Path = ROOT / "test_inputs" / "selfie.json") -> dict[Route, dict[str, Any]]:
-    """A harmless request for each route. Raises `Misconfigured` where the selfie's file is missing."""
+    """A harmless request for each route. Raises `Misconfigured` when the selfie's file is missing."""
     try:
         picture = json.loads(selfie.read_text(encoding="utf-8"))["input"]["selfie"]
     except (OSError, ValueError, KeyError):
@@ -47,7 +47,7 @@ def requests(selfie: Path = ROOT / "test_inputs" / "selfie.json") -> dict[Route,
     }
 
 
-def try_routes(
+def run_smoke_tests(
     base_url: str,
     key: str,
     endpoint_id: str,
@@ -56,30 +56,30 @@ def try_routes(
     poll_s: float = _POLL_S,
     report: Callable[[Smoke], None] = lambda _: None,
 ) -> list[Smoke]:
-    """`base_url` is the job API's (https://api.runpod.ai/v2); `limit_s` is each route's, cold start included."""
+    """Send the requests. `base_url` is the job API's; `limit_s` is per route, cold start included."""
     tried = []
     headers = {"Authorization": f"Bearer {key}"}
     with httpx.Client(base_url=f"{base_url.rstrip('/')}/{endpoint_id}/", headers=headers, timeout=30) as http:
         for route, request in requests().items():
-            tried.append(_try(http, route, request, limit_s, poll_s))
+            tried.append(_run_one(http, route, request, limit_s, poll_s))
             report(tried[-1])
     return tried
 
 
-def _try(http: httpx.Client, route: Route, request: dict[str, Any], limit_s: float, poll_s: float) -> Smoke:
+def _run_one(http: httpx.Client, route: Route, request: dict[str, Any], limit_s: float, poll_s: float) -> Smoke:
     started = time.monotonic()
     try:
-        status = _finished(http, request, started + limit_s, poll_s)
+        status = _wait_until_final(http, request, started + limit_s, poll_s)
     except httpx.HTTPStatusError as error:
         return Smoke(route, ok=False, seconds=time.monotonic() - started, said=f"HTTP {error.response.status_code}")
     except (httpx.HTTPError, ValueError, KeyError) as error:
         return Smoke(route, ok=False, seconds=time.monotonic() - started, said=type(error).__name__)
-    ok, said = _judged(status)
+    ok, said = _evaluate(status)
     return Smoke(route, ok, time.monotonic() - started, said)
 
 
-def _finished(http: httpx.Client, request: dict[str, Any], until: float, poll_s: float) -> dict[str, Any]:
-    """The job's last status: a final one, or the one it had when the time was up."""
+def _wait_until_final(http: httpx.Client, request: dict[str, Any], until: float, poll_s: float) -> dict[str, Any]:
+    """The last status of the job: a final one, or the one at the deadline."""
     answer = http.post("run", json={"input": request})
     answer.raise_for_status()
     status: dict[str, Any] = answer.json()
@@ -94,7 +94,7 @@ def _finished(http: httpx.Client, request: dict[str, Any], until: float, poll_s:
     return status
 
 
-def _judged(status: dict[str, Any]) -> tuple[bool, str]:
+def _evaluate(status: dict[str, Any]) -> tuple[bool, str]:
     output = status.get("output")
     if status["status"] == "COMPLETED" and isinstance(output, dict) and "width" in output:
         return True, f"{output['width']}×{output['height']} {output.get('image_format', '')}".strip()

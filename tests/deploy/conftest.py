@@ -5,13 +5,13 @@ import stamina
 
 from core.settings import ROOT, load_endpoints
 from deploy.api import Api
-from deploy.desired_state import Images, Wanted, wanted
-from tests.deploy.standin import KEY, StandIn, running
+from deploy.desired_state import DesiredEndpoint, Images, desired_endpoints
+from tests.deploy.fake_api import KEY, FakeRunpodApi, running
 
 
 @pytest.fixture
-def standin() -> Iterator[StandIn]:
-    with running(StandIn()) as api:
+def fake_api() -> Iterator[FakeRunpodApi]:
+    with running(FakeRunpodApi()) as api:
         yield api
 
 
@@ -23,11 +23,11 @@ def _without_waiting() -> Iterator[None]:
 
 
 @pytest.fixture
-def api(standin: StandIn) -> Iterator[Api]:
-    with Api(KEY, standin.url) as api:
+def api(fake_api: FakeRunpodApi) -> Iterator[Api]:
+    with Api(KEY, fake_api.url) as api:
         yield api
 
 
 @pytest.fixture
-def shipped() -> list[Wanted]:
-    return wanted(load_endpoints(ROOT / "endpoints.yaml"), Images("ghcr.io/acme", "1.2.3"), "img-pod")
+def shipped() -> list[DesiredEndpoint]:
+    return desired_endpoints(load_endpoints(ROOT / "endpoints.yaml"), Images("ghcr.io/acme", "1.2.3"), "img-pod")

@@ -4,175 +4,193 @@ import pytest
 
 from core.settings import ROOT, Pool, load_endpoints
 from deploy.api import Api, ApiError, RateLimited, ServerFailed, Unreachable
-from deploy.apply import Step, Stopped, apply, destroy
-from deploy.desired_state import Images, Wanted, wanted
+from deploy.apply import ApplyBlocked, Step, apply, destroy
+from deploy.desired_state import DesiredEndpoint, Images, desired_endpoints
 from deploy.plan import Kind, make_plan
-from tests.deploy.standin import KEY, Fault, StandIn
+from tests.deploy.fake_api import KEY, FakeRunpodApi, Fault
 
 QUOTA = 5
 
 
-def applied(api: Api, asked: list[Wanted], quota: int = QUOTA) -> list[Step]:
+def applied(api: Api, asked: list[DesiredEndpoint], quota: int = QUOTA) -> list[Step]:
     return apply(api, asked, make_plan(asked, api.endpoints(), quota), lambda _: None)
 
 
-def test_fresh_account_gets_every_endpoint_of_the_file(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_fresh_account_gets_every_endpoint_of_the_file(
+    api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]
+) -> None:
     steps = applied(api, shipped)
 
     assert {step.done for step in steps} == {Kind.CREATE}
-    assert sorted(endpoint["name"] for endpoint in standin.endpoints.values()) == [
+    assert sorted(endpoint["name"] for endpoint in fake_api.endpoints.values()) == [
         "img-pod-llm",
         "img-pod-orchestrator",
         "img-pod-selfie",
         "img-pod-zimage",
     ]
-    assert standin.named("img-pod-zimage")["image"] == "ghcr.io/acme/img-pod-zimage:1.2.3"
-    assert standin.named("img-pod-selfie")["gpu"]["excludedTypes"] == ["NVIDIA L40", "NVIDIA L40S"]
+    assert fake_api.find_live("img-pod-zimage")["image"] == "ghcr.io/acme/img-pod-zimage:1.2.3"
+    assert fake_api.find_live("img-pod-selfie")["gpu"]["excludedTypes"] == ["NVIDIA L40", "NVIDIA L40S"]
 
 
-def test_created_ids_are_wired_into_the_orchestrator(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_created_ids_are_wired_into_the_orchestrator(
+    api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]
+) -> None:
     applied(api, shipped)
 
-    env = standin.named("img-pod-orchestrator")["env"]
-    zimage = standin.named("img-pod-zimage")["id"]
-    assert env["ORCHESTRATOR_SELFIE_ENDPOINT_IDS"] == standin.named("img-pod-selfie")["id"]
-    assert env["ORCHESTRATOR_LLM_ENDPOINT_IDS"] == standin.named("img-pod-llm")["id"]
+    env = fake_api.find_live("img-pod-orchestrator")["env"]
+    zimage = fake_api.find_live("img-pod-zimage")["id"]
+    assert env["ORCHESTRATOR_SELFIE_ENDPOINT_IDS"] == fake_api.find_live("img-pod-selfie")["id"]
+    assert env["ORCHESTRATOR_LLM_ENDPOINT_IDS"] == fake_api.find_live("img-pod-llm")["id"]
     assert {env[f"ORCHESTRATOR_{pool.upper()}_ENDPOINT_IDS"] for pool in list(Pool)[2:]} == {zimage}
 
 
-def test_secrets_are_sent_as_references(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_secrets_are_sent_as_references(api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]) -> None:
     applied(api, shipped)
 
-    assert standin.named("img-pod-orchestrator")["env"]["RUNPOD_API_KEY"] == "{{ RUNPOD_SECRET_RUNPOD_API_KEY }}"
-    assert KEY not in str([body for _, body in standin.calls])
+    assert fake_api.find_live("img-pod-orchestrator")["env"]["RUNPOD_API_KEY"] == "{{ RUNPOD_SECRET_RUNPOD_API_KEY }}"
+    assert KEY not in str([body for _, body in fake_api.calls])
 
 
-def test_second_run_changes_nothing(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_second_run_changes_nothing(api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]) -> None:
     applied(api, shipped)
-    before = len(standin.changing())
+    before = len(fake_api.changing())
 
     assert {step.done for step in applied(api, shipped)} == {Kind.KEEP}
-    assert len(standin.changing()) == before
+    assert len(fake_api.changing()) == before
 
 
-def test_only_what_differs_is_sent(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_only_what_differs_is_sent(api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]) -> None:
     applied(api, shipped)
-    newer = wanted(load_endpoints(), Images("ghcr.io/acme", "1.2.4"), "img-pod")
+    newer = desired_endpoints(load_endpoints(), Images("ghcr.io/acme", "1.2.4"), "img-pod")
 
     applied(api, newer)
 
-    patches = [body for operation, body in standin.calls if operation == "updateEndpoint"]
+    patches = [body for operation, body in fake_api.calls if operation == "updateEndpoint"]
     assert len(patches) == 4
     assert all(set(patch or {}) == {"image"} for patch in patches)
 
 
-def test_changes_made_in_the_console_are_reverted(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_changes_made_in_the_console_are_reverted(
+    api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]
+) -> None:
     applied(api, shipped)
-    live = standin.named("img-pod-zimage")
+    live = fake_api.find_live("img-pod-zimage")
     live |= {"flashboot": "OFF", "timeout": 5000, "workers": {"min": 1, "max": 0, "idleTimeout": 3}}
     live["gpu"] = {**live["gpu"], "allowedCudaVersions": ["12.4"], "minCudaVersion": None, "pools": ["ADA_48_PRO"]}
 
     applied(api, shipped)
 
     assert {step.done for step in applied(api, shipped)} == {Kind.KEEP}
-    assert standin.named("img-pod-zimage")["gpu"]["minCudaVersion"] == "12.8"
-    assert standin.named("img-pod-zimage")["workers"] == {"min": 0, "max": 2, "idleTimeout": 30}
+    assert fake_api.find_live("img-pod-zimage")["gpu"]["minCudaVersion"] == "12.8"
+    assert fake_api.find_live("img-pod-zimage")["workers"] == {"min": 0, "max": 2, "idleTimeout": 30}
 
 
 @pytest.mark.parametrize("made_before", [0, 1, 2, 3])
 def test_an_interrupted_apply_continues_where_it_stopped(
-    api: Api, standin: StandIn, shipped: list[Wanted], made_before: int
+    api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint], made_before: int
 ) -> None:
-    standin.faults = [Fault("createEndpoint", 500, times=1, skip=made_before)]
+    fake_api.faults = [Fault("createEndpoint", 500, times=1, skip=made_before)]
     with pytest.raises(ServerFailed):
         applied(api, shipped)
-    assert len(standin.endpoints) == made_before
+    assert len(fake_api.endpoints) == made_before
 
     steps = applied(api, shipped)
 
     assert [step.done for step in steps].count(Kind.KEEP) == made_before
-    assert len(standin.endpoints) == 4
-    assert "" not in standin.named("img-pod-orchestrator")["env"].values()
+    assert len(fake_api.endpoints) == 4
+    assert "" not in fake_api.find_live("img-pod-orchestrator")["env"].values()
 
 
 @pytest.mark.parametrize("status", [0, 500])
 def test_an_endpoint_whose_create_answer_was_lost_is_not_created_twice(
-    api: Api, standin: StandIn, shipped: list[Wanted], status: int
+    api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint], status: int
 ) -> None:
-    standin.faults = [Fault("createEndpoint", status, after=True)]
+    fake_api.faults = [Fault("createEndpoint", status, after=True)]
 
     applied(api, shipped)
 
-    assert len(standin.endpoints) == 4
+    assert len(fake_api.endpoints) == 4
 
 
-def test_a_connection_lost_before_the_create_is_reported(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
-    standin.faults = [Fault("createEndpoint", 0)]
+def test_a_connection_lost_before_the_create_is_reported(
+    api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]
+) -> None:
+    fake_api.faults = [Fault("createEndpoint", 0)]
 
     with pytest.raises(Unreachable, match="Creating img-pod-selfie"):
         applied(api, shipped)
 
-    assert standin.endpoints == {}
+    assert fake_api.endpoints == {}
 
 
-def test_a_read_is_retried_after_a_429(api: Api, standin: StandIn) -> None:
-    standin.faults = [Fault("listEndpoints", 429, times=2)]
+def test_a_read_is_retried_after_a_429(api: Api, fake_api: FakeRunpodApi) -> None:
+    fake_api.faults = [Fault("listEndpoints", 429, times=2)]
 
     assert api.endpoints() == ()
-    assert [operation for operation, _ in standin.calls] == ["listEndpoints"] * 3
+    assert [operation for operation, _ in fake_api.calls] == ["listEndpoints"] * 3
 
 
-def test_retries_end_after_the_last_attempt(api: Api, standin: StandIn) -> None:
-    standin.faults = [Fault("listEndpoints", 429, times=99)]
+def test_retries_end_after_the_last_attempt(api: Api, fake_api: FakeRunpodApi) -> None:
+    fake_api.faults = [Fault("listEndpoints", 429, times=99)]
 
     with pytest.raises(RateLimited):
         api.endpoints()
 
 
-def test_too_many_workers_stop_apply_before_any_change(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
-    per_pool = wanted(load_endpoints(ROOT / "endpoints-per-pool.yaml"), Images("ghcr.io/acme", "1.2.3"), "img-pod")
+def test_too_many_workers_stop_apply_before_any_change(
+    api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]
+) -> None:
+    per_pool = desired_endpoints(
+        load_endpoints(ROOT / "endpoints-per-pool.yaml"), Images("ghcr.io/acme", "1.2.3"), "img-pod"
+    )
 
-    with pytest.raises(Stopped, match="asks for 8 workers"):
+    with pytest.raises(ApplyBlocked, match="needs 8 workers"):
         applied(api, per_pool)
-    assert standin.changing() == []
+    assert fake_api.changing() == []
 
     assert len(applied(api, per_pool, quota=10)) == 8
 
 
-def test_workers_of_other_endpoints_count_against_the_quota(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_workers_of_other_endpoints_count_against_the_quota(
+    api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]
+) -> None:
     api.create({**shipped[0].body, "name": "somebody-elses", "registry": None})
 
-    with pytest.raises(Stopped, match="other endpoints of the account have 1"):
+    with pytest.raises(ApplyBlocked, match="other endpoints of the account have 1"):
         applied(api, shipped)
 
 
-def test_two_endpoints_of_one_name_stop_apply(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_two_endpoints_of_one_name_stop_apply(
+    api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]
+) -> None:
     for _ in range(2):
         api.create(shipped[0].body)
 
-    with pytest.raises(Stopped, match="2 endpoints have this name"):
+    with pytest.raises(ApplyBlocked, match="2 endpoints have this name"):
         applied(api, shipped)
 
 
-def test_gpu_endpoint_is_not_turned_into_a_cpu_one(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_gpu_endpoint_is_not_turned_into_a_cpu_one(
+    api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]
+) -> None:
     [orchestrator] = [one for one in shipped if one.name == "orchestrator"]
     api.create({**shipped[0].body, "name": orchestrator.body["name"]})
 
-    with pytest.raises(Stopped, match="delete it"):
+    with pytest.raises(ApplyBlocked, match="delete it"):
         applied(api, shipped)
 
 
 def test_console_s_suffix_for_flashboot_does_not_hide_an_endpoint(
-    api: Api, standin: StandIn, shipped: list[Wanted]
+    api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]
 ) -> None:
     applied(api, shipped)
-    standin.named("img-pod-llm")["name"] = "img-pod-llm -fb"
+    fake_api.find_live("img-pod-llm")["name"] = "img-pod-llm -fb"
 
     assert {step.done for step in applied(api, shipped)} == {Kind.KEEP}
 
 
 def test_destroy_removes_callers_first_and_no_other_endpoints(
-    api: Api, standin: StandIn, shipped: list[Wanted]
+    api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]
 ) -> None:
     applied(api, shipped)
     stranger = api.create({**shipped[0].body, "name": "somebody-elses"})
@@ -181,13 +199,15 @@ def test_destroy_removes_callers_first_and_no_other_endpoints(
     destroy(api, shipped, api.endpoints(), removed.append)
 
     assert removed[0] == "img-pod-orchestrator"
-    assert list(standin.endpoints) == [stranger.id]
+    assert list(fake_api.endpoints) == [stranger.id]
 
 
-def test_destroy_skips_endpoints_that_no_longer_exist(api: Api, standin: StandIn, shipped: list[Wanted]) -> None:
+def test_destroy_skips_endpoints_that_no_longer_exist(
+    api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]
+) -> None:
     applied(api, shipped)
     live = api.endpoints()
-    standin.endpoints.clear()
+    fake_api.endpoints.clear()
 
     destroy(api, shipped, live, lambda _: None)
 
@@ -200,9 +220,9 @@ def test_destroy_skips_endpoints_that_no_longer_exist(api: Api, standin: StandIn
     ],
 )  # fmt: skip
 def test_each_answer_of_the_api_is_a_failure_of_its_own_that_says_what_to_do(
-    api: Api, standin: StandIn, status: int, name: str
+    api: Api, fake_api: FakeRunpodApi, status: int, name: str
 ) -> None:
-    standin.faults = [Fault("listEndpoints", status, times=99)]
+    fake_api.faults = [Fault("listEndpoints", status, times=99)]
 
     with pytest.raises(ApiError) as caught:
         api.endpoints()
@@ -212,13 +232,13 @@ def test_each_answer_of_the_api_is_a_failure_of_its_own_that_says_what_to_do(
     assert KEY not in str(caught.value)
 
 
-def test_validation_errors_of_the_api_are_shown_one_by_one(api: Api, shipped: list[Wanted]) -> None:
+def test_validation_errors_of_the_api_are_shown_one_by_one(api: Api, shipped: list[DesiredEndpoint]) -> None:
     with pytest.raises(ApiError, match=r"\$\.timeout: 'soon' is not of type 'integer'"):
         api.create({**shipped[0].body, "timeout": "soon"})
 
 
-def test_a_wrong_key_is_reported_without_the_key(standin: StandIn) -> None:
-    with Api("rpa_WRONG", standin.url) as api, pytest.raises(ApiError) as caught:
+def test_a_wrong_key_is_reported_without_the_key(fake_api: FakeRunpodApi) -> None:
+    with Api("rpa_WRONG", fake_api.url) as api, pytest.raises(ApiError) as caught:
         api.endpoints()
 
     assert "RUNPOD_API_KEY" in str(caught.value)

@@ -6,16 +6,16 @@ import pytest
 
 from deploy.api import Api, ServerFailed
 from deploy.apply import apply
-from deploy.desired_state import Wanted
-from deploy.doctor import Finding, Level, examine
+from deploy.desired_state import DesiredEndpoint
+from deploy.doctor import Finding, Level, diagnose
 from deploy.plan import make_plan
-from tests.deploy.standin import Fault, StandIn
+from tests.deploy.fake_api import GPUS, FakeRunpodApi, Fault
 
 
 @pytest.fixture
-def deployed(api: Api, standin: StandIn, shipped: list[Wanted]) -> StandIn:
+def deployed(api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]) -> FakeRunpodApi:
     apply(api, shipped, make_plan(shipped, api.endpoints()), lambda _: None)
-    return standin
+    return fake_api
 
 
 def worker(status: str = "IDLE", **fields: Any) -> dict[str, Any]:
@@ -27,17 +27,17 @@ def only(findings: list[Finding]) -> Finding:
     return findings[0]
 
 
-def test_sound_deployment_has_no_findings(api: Api, deployed: StandIn, shipped: list[Wanted]) -> None:
-    llm = deployed.named("img-pod-llm")["id"]
+def test_sound_deployment_has_no_findings(api: Api, deployed: FakeRunpodApi, shipped: list[DesiredEndpoint]) -> None:
+    llm = deployed.find_live("img-pod-llm")["id"]
     deployed.workers[llm] = [worker(gpuTypeId="NVIDIA GeForce RTX 4090")]
 
-    assert examine(api, shipped) == []
+    assert diagnose(api, shipped) == []
 
 
-def test_missing_endpoint(api: Api, deployed: StandIn, shipped: list[Wanted]) -> None:
-    del deployed.endpoints[deployed.named("img-pod-selfie")["id"]]
+def test_missing_endpoint(api: Api, deployed: FakeRunpodApi, shipped: list[DesiredEndpoint]) -> None:
+    del deployed.endpoints[deployed.find_live("img-pod-selfie")["id"]]
 
-    missing, dangling = (finding for finding in examine(api, shipped) if finding.level is Level.ERROR)
+    missing, dangling = (finding for finding in diagnose(api, shipped) if finding.level is Level.ERROR)
 
     assert (missing.endpoint, missing.what) == ("img-pod-selfie", "doesn't exist")
     assert "pool selfie points to" in dangling.what
@@ -45,11 +45,11 @@ def test_missing_endpoint(api: Api, deployed: StandIn, shipped: list[Wanted]) ->
 
 @pytest.mark.parametrize(("left", "level"), [(0, Level.ERROR), (1, Level.WARNING)])
 def test_workers_removed_after_idle_days_are_a_finding(
-    api: Api, deployed: StandIn, shipped: list[Wanted], left: int, level: Level
+    api: Api, deployed: FakeRunpodApi, shipped: list[DesiredEndpoint], left: int, level: Level
 ) -> None:
-    deployed.named("img-pod-zimage")["workers"]["max"] = left
+    deployed.find_live("img-pod-zimage")["workers"]["max"] = left
 
-    finding = only(examine(api, shipped))
+    finding = only(diagnose(api, shipped))
 
     assert finding.level is level
     assert f"may have {left} workers, the file says 2" in finding.what
@@ -66,11 +66,11 @@ def test_workers_removed_after_idle_days_are_a_finding(
     ],
 )
 def test_harmful_settings_are_findings(
-    api: Api, deployed: StandIn, shipped: list[Wanted], changed: dict[str, Any], what: str
+    api: Api, deployed: FakeRunpodApi, shipped: list[DesiredEndpoint], changed: dict[str, Any], what: str
 ) -> None:
-    deployed.named("img-pod-zimage").update(changed)
+    deployed.find_live("img-pod-zimage").update(changed)
 
-    assert what in only(examine(api, shipped)).what
+    assert what in only(diagnose(api, shipped)).what
 
 
 @pytest.mark.parametrize(
@@ -83,44 +83,48 @@ def test_harmful_settings_are_findings(
     ],
 )
 def test_unhealthy_throttled_and_stale_workers_are_findings(
-    api: Api, deployed: StandIn, shipped: list[Wanted], state: dict[str, Any], what: str
+    api: Api, deployed: FakeRunpodApi, shipped: list[DesiredEndpoint], state: dict[str, Any], what: str
 ) -> None:
-    deployed.workers[deployed.named("img-pod-selfie")["id"]] = [state]
+    deployed.workers[deployed.find_live("img-pod-selfie")["id"]] = [state]
 
-    assert what in only(examine(api, shipped)).what
+    assert what in only(diagnose(api, shipped)).what
 
 
 def test_an_execution_timeout_shorter_than_the_requests_is_a_finding(
-    api: Api, deployed: StandIn, shipped: list[Wanted]
+    api: Api, deployed: FakeRunpodApi, shipped: list[DesiredEndpoint]
 ) -> None:
-    deployed.named("img-pod-orchestrator")["timeout"] = 120_000
+    deployed.find_live("img-pod-orchestrator")["timeout"] = 120_000
 
-    assert "ends jobs after 120 s, where its stages may need 300 s" in only(examine(api, shipped)).what
+    assert "ends jobs after 120 s, where its stages may need 300 s" in only(diagnose(api, shipped)).what
 
 
-def test_pool_without_an_endpoint(api: Api, deployed: StandIn, shipped: list[Wanted]) -> None:
-    deployed.named("img-pod-orchestrator")["env"]["ORCHESTRATOR_SHORTS_ENDPOINT_IDS"] = ""
+def test_pool_without_an_endpoint(api: Api, deployed: FakeRunpodApi, shipped: list[DesiredEndpoint]) -> None:
+    deployed.find_live("img-pod-orchestrator")["env"]["ORCHESTRATOR_SHORTS_ENDPOINT_IDS"] = ""
 
-    assert "pool shorts has no endpoint" in " ".join(finding.what for finding in examine(api, shipped))
+    assert "pool shorts has no endpoint" in " ".join(finding.what for finding in diagnose(api, shipped))
 
 
 def test_an_outdated_price_is_a_finding(
-    api: Api, deployed: StandIn, shipped: list[Wanted], monkeypatch: pytest.MonkeyPatch
+    api: Api, deployed: FakeRunpodApi, shipped: list[DesiredEndpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("standin").GPUS, "NVIDIA GeForce RTX 4090", ("ADA_24", 2.0))
+    monkeypatch.setitem(GPUS, "NVIDIA GeForce RTX 4090", ("ADA_24", 2.0))
 
-    assert [finding.endpoint for finding in examine(api, shipped)] == ["img-pod-llm", "img-pod-zimage"]
+    assert [finding.endpoint for finding in diagnose(api, shipped)] == ["img-pod-llm", "img-pod-zimage"]
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_key_without_rights_is_a_finding(api: Api, deployed: StandIn, shipped: list[Wanted], status: int) -> None:
+def test_key_without_rights_is_a_finding(
+    api: Api, deployed: FakeRunpodApi, shipped: list[DesiredEndpoint], status: int
+) -> None:
     deployed.faults = [Fault("listEndpoints", status, times=9)]
 
-    assert "key" in only(examine(api, shipped)).do.lower()
+    assert "key" in only(diagnose(api, shipped)).do.lower()
 
 
-def test_a_failing_api_is_an_error_and_no_finding(api: Api, deployed: StandIn, shipped: list[Wanted]) -> None:
+def test_a_failing_api_is_an_error_and_no_finding(
+    api: Api, deployed: FakeRunpodApi, shipped: list[DesiredEndpoint]
+) -> None:
     deployed.faults = [Fault("listEndpointWorkers", 500, times=9)]
 
     with pytest.raises(ServerFailed):
-        examine(api, shipped)
+        diagnose(api, shipped)

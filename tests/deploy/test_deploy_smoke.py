@@ -36,7 +36,7 @@ def platform() -> Iterator[respx.MockRouter]:
 def tried(platform: respx.MockRouter, *statuses: dict[str, Any], limit_s: float = 5) -> smoke.Smoke:
     platform.post("/run").respond(json={"id": "j1", "status": "IN_QUEUE"})
     platform.get("/status/j1").mock(side_effect=[httpx.Response(200, json={"id": "j1"} | one) for one in statuses])
-    [one] = smoke.try_routes(BASE, "key", "orch", limit_s=limit_s, poll_s=0)
+    [one] = smoke.run_smoke_tests(BASE, "key", "orch", limit_s=limit_s, poll_s=0)
     return one
 
 
@@ -79,7 +79,7 @@ def test_job_that_nobody_takes_is_cancelled(platform: respx.MockRouter) -> None:
 def test_a_refused_request_is_reported_by_its_status(platform: respx.MockRouter) -> None:
     platform.post("/run").respond(401)
 
-    [one] = smoke.try_routes(BASE, "key", "orch", poll_s=0)
+    [one] = smoke.run_smoke_tests(BASE, "key", "orch", poll_s=0)
 
     assert (one.ok, one.said) == (False, "HTTP 401")
 

@@ -30,7 +30,7 @@ TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not F
 TITLES |= {422: "Unprocessable Entity", 429: "Too Many Requests", 500: "Internal Server Error"}
 
 
-def complaints(schema: Any, body: Any) -> list[str]:
+def schema_errors(schema: Any, body: Any) -> list[str]:
     validator = Draft202012Validator({**schema, "$defs": SHAPE["$defs"]})
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(body)]
 
@@ -55,7 +55,7 @@ class Fault:
 
 
 @dataclass
-class StandIn:
+class FakeRunpodApi:
     endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     workers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any] | None]] = field(default_factory=list)
@@ -75,7 +75,7 @@ class StandIn:
             reply |= {"detail": problem.detail} | ({"errors": problem.errors} if problem.errors else {})
         answers = SHAPE["operations"][operation]["answers"]
         if described := answers.get(str(status), answers["default"]):
-            assert not complaints(described, reply), "the stand-in itself isn't true"
+            assert not schema_errors(described, reply), "the stand-in itself isn't true"
         return status, reply
 
     def _fail(self, operation: str, *, after: bool) -> None:
@@ -107,7 +107,7 @@ class StandIn:
             "id": endpoint_id,
             "createdAt": "2026-11-22T12:00:00Z",
         }
-        self.endpoints[endpoint_id] = _ruled(made)
+        self.endpoints[endpoint_id] = _apply_rules(made)
         return 201, self.endpoints[endpoint_id]
 
     def updateEndpoint(self, endpoint_id: str, body: dict[str, Any]) -> tuple[int, Any]:  # noqa: N802
@@ -120,7 +120,7 @@ class StandIn:
         if "workers" in body:
             kept = {} if body.get("scaling", {}).get("type") == "REQUEST_COUNT" else had["workers"]
             patched["workers"] = {**kept, **body["workers"]}
-        self.endpoints[endpoint_id] = _ruled(patched)
+        self.endpoints[endpoint_id] = _apply_rules(patched)
         return 200, self.endpoints[endpoint_id]
 
     def getEndpoint(self, endpoint_id: str) -> tuple[int, Any]:  # noqa: N802
@@ -168,7 +168,7 @@ class StandIn:
 
     # ── what tests ask ──
 
-    def named(self, name: str) -> dict[str, Any]:
+    def find_live(self, name: str) -> dict[str, Any]:
         [found] = [endpoint for endpoint in self.endpoints.values() if endpoint["name"] == name]
         return found
 
@@ -176,7 +176,7 @@ class StandIn:
         return [operation for operation, _ in self.calls if not operation.startswith(("list", "get"))]
 
 
-def _ruled(endpoint: dict[str, Any]) -> dict[str, Any]:
+def _apply_rules(endpoint: dict[str, Any]) -> dict[str, Any]:
     """The rules that the description tells in prose only. Gives the endpoint as the API shows it."""
     workers = {"min": 0, "max": 3, **endpoint.get("workers", {})}
     if endpoint["scaling"]["type"] == "REQUEST_COUNT":
@@ -208,7 +208,7 @@ def _authorized(authorization: str | None) -> None:
 def _validated(operation: str, body: Any) -> list[Any]:
     """The body as an argument, where the operation takes one."""
     schema = SHAPE["operations"][operation]["request"]
-    if schema and (errors := complaints(schema, body)):
+    if schema and (errors := schema_errors(schema, body)):
         raise Problem(422, "Request validation failed.", errors)
     return [body] if schema else []
 
@@ -222,13 +222,13 @@ def _matched(method: str, path: str) -> tuple[str, re.Match[str]]:
 
 
 @contextmanager
-def running(standin: StandIn) -> Iterator[StandIn]:
+def running(fake_api: FakeRunpodApi) -> Iterator[FakeRunpodApi]:
     class Handler(BaseHTTPRequestHandler):
         def _serve(self) -> None:
             raw = self.rfile.read(int(self.headers.get("content-length", 0)))
             body = json.loads(raw) if raw else None
             try:
-                status, reply = standin.answer(self.command, self.path, self.headers.get("authorization"), body)
+                status, reply = fake_api.answer(self.command, self.path, self.headers.get("authorization"), body)
             except ConnectionAbortedError:
                 self.close_connection = True
                 return
@@ -250,9 +250,9 @@ def running(standin: StandIn) -> Iterator[StandIn]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    standin.url = f"http://127.0.0.1:{server.server_port}"
+    fake_api.url = f"http://127.0.0.1:{server.server_port}"
     try:
-        yield standin
+        yield fake_api
     finally:
         server.shutdown()
         thread.join()
