@@ -11,7 +11,6 @@ The key comes from RUNPOD_API_KEY and is never printed.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from rich.markup import escape
 
 from core.errors import Misconfigured
 from core.settings import ROOT, PlatformSettings, load_endpoints
+from core.version import VERSION
 from deploy import apply as applying
 from deploy.api import BASE_URL, Api, ApiError
 from deploy.desired_state import DesiredEndpoint, Images, desired_endpoints
@@ -41,17 +41,12 @@ console = Console(highlight=False, soft_wrap=True)
 _MARKS = {Kind.CREATE: "[green]+[/]", Kind.UPDATE: "[yellow]~[/]", Kind.KEEP: " ", Kind.BLOCKED: "[red]![/]"}
 
 
-def _version() -> str:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return str(project["version"])
-
-
 EndpointsFile = Annotated[Path, typer.Option("--endpoints", help="The list of endpoints.")]
 Registry = Annotated[
     str,
     typer.Option(help="Registry of the images, such as ghcr.io/you.", envvar="IMG_POD_REGISTRY", show_default=False),
 ]
-Tag = Annotated[str, typer.Option(help="Tag of the images; not `latest`.", default_factory=_version)]
+Tag = Annotated[str, typer.Option(help="Tag of the images; not `latest`.")]
 Credential = Annotated[str | None, typer.Option(help="Id of RunPod's credential for a private registry.")]
 Prefix = Annotated[str, typer.Option(help="First part of the endpoints' names, such as img-pod-staging.")]
 Quota = Annotated[int, typer.Option(min=1, help="Workers the account may have, over all its endpoints.")]
@@ -86,8 +81,8 @@ def _session(
 
 @app.command()
 def plan(
-    tag: Tag,
     registry: Registry,
+    tag: Tag = VERSION,
     endpoints: EndpointsFile = DEFAULT_FILE,
     credential: Credential = None,
     prefix: Prefix = "img-pod",
@@ -105,8 +100,8 @@ def plan(
 
 @app.command()
 def apply(
-    tag: Tag,
     registry: Registry,
+    tag: Tag = VERSION,
     endpoints: EndpointsFile = DEFAULT_FILE,
     credential: Credential = None,
     prefix: Prefix = "img-pod",
@@ -151,8 +146,8 @@ def destroy(
 
 @app.command()
 def doctor(
-    tag: Tag,
     registry: Registry,
+    tag: Tag = VERSION,
     endpoints: EndpointsFile = DEFAULT_FILE,
     credential: Credential = None,
     prefix: Prefix = "img-pod",
