@@ -61,6 +61,8 @@ class ImgPodError(Exception):
         self.message = message
         self.stage = stage
         self.retry_after_ms = retry_after_ms
+        self.trace_id: str | None = None
+        """Set by the orchestrator's service: the request's id in every log line."""
 
     def body(self) -> dict[str, Any]:
         return {

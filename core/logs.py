@@ -24,6 +24,7 @@ ALLOWED = frozenset({
     "queue_ms", "execution_ms", "device_ms", "wall_ms", "wait_ms", "batch_size", "in_flight", "bytes", "limit_bytes",
     "where", "model", "revision", "profile", "device", "policy_version", "categories", "verdict", "reason", "signal",
     "jobs", "replayed", "gpu_s", "lost", "version", "url_host", "port", "pid", "exit_code", "dropped_facts",
+    "caller", "pictures",
 })  # fmt: skip
 
 

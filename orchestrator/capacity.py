@@ -37,6 +37,11 @@ class Capacity:
             self._running -= pictures
             self._ends.append(self._clock())
 
+    @property
+    def running(self) -> int:
+        """How many pictures are under way."""
+        return self._running
+
     def retry_after_ms(self) -> int:
         """Time between two ends, as measured over the last minute."""
         since = self._clock() - _RATE_WINDOW_S

@@ -125,6 +125,9 @@ class Endpoints:
         """How long such jobs have taken."""
         return self._history[pool, stage, size]
 
+    def pool_states(self) -> dict[str, dict[str, int]]:
+        return self._pools.states()
+
     # ── one stage ──
 
     async def call(self, call: Call, deadline: Deadline, on_progress: OnProgress | None = None) -> StageAnswer:

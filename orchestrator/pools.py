@@ -108,3 +108,13 @@ class Pools:
     def has_other(self, pool: Pool, tried: Collection[str]) -> bool:
         """Whether an endpoint is there that could be tried at once."""
         return any(one.id not in tried and one.circuit.opens_in_s() == 0 for one in self._pools[pool])
+
+    def states(self) -> dict[str, dict[str, int]]:
+        """Pool → how many endpoints it has, and how many of them are not called."""
+        return {
+            str(pool): {
+                "endpoints": len(endpoints),
+                "open_circuits": sum(one.circuit.opens_in_s() > 0 for one in endpoints),
+            }
+            for pool, endpoints in self._pools.items()
+        }

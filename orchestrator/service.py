@@ -115,6 +115,7 @@ class Service:
                 try:
                     result = await self._within_deadline(request, route, chain)
                 except ImgPodError as error:
+                    error.trace_id = chain.trace_id
                     self._ended(route, chain, error.code)
                     raise
                 except asyncio.CancelledError:

@@ -1,0 +1,68 @@
+"""The HTTP API as a process: `python -m http_api`.
+
+    python -m http_api                   serve on HTTP_HOST:HTTP_PORT
+    python -m http_api new-key NAME      make a caller's key and its entry for HTTP_KEYS_FILE
+    python -m http_api webhook-secret    make an ORCHESTRATOR_WEBHOOK_SECRET
+
+Where there is no platform around: `python -m localpod run -- python -m http_api`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import secrets
+import sys
+
+from core.errors import Misconfigured
+from core.logs import configure
+from core.settings import load_settings
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        if arguments.command == "new-key":
+            return _new_key(arguments.name)
+        if arguments.command == "webhook-secret":
+            print(f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}")
+            return 0
+        return _serve()
+    except Misconfigured as error:
+        print(error.message, file=sys.stderr)
+        return 1
+
+
+def _serve() -> int:
+    from http_api.server import serve
+    from orchestrator.__main__ import load
+
+    settings = load_settings()
+    configure(on_platform=settings.platform.endpoint_id is not None, level=settings.worker.log_level)
+    serve(lambda: load(settings), settings)
+    return 0
+
+
+def _new_key(name: str) -> int:
+    from http_api.callers import new_key
+
+    key, entry = new_key(name)
+    print(f"The key, which is stored nowhere: {key}", file=sys.stderr)
+    print(
+        "Add to the `keys:` of HTTP_KEYS_FILE, with max_in_flight, per_minute or daily_usd if wanted:", file=sys.stderr
+    )
+    print(entry, end="")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m http_api", description="The HTTP API of img-pod.")
+    commands = parser.add_subparsers(dest="command")
+    key = commands.add_parser("new-key", help="make a caller's key and its entry for HTTP_KEYS_FILE")
+    key.add_argument("name", help="the caller's name")
+    commands.add_parser("webhook-secret", help="make an ORCHESTRATOR_WEBHOOK_SECRET")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""A job's end as a response: JSON, the picture itself, or a stream of events.
+
+May import: core.contracts, core.errors, starlette.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from core.contracts import ImageFormat, Result
+from core.errors import DeadlineExceeded
+from core.worker.job import plain
+from http_api.jobs import Event, HttpJob
+from http_api.problems import error_response, problem
+
+KEEP_ALIVE_S = 15.0
+CONTENT_TYPES: dict[ImageFormat, str] = {"webp": "image/webp", "png": "image/png", "jpeg": "image/jpeg"}
+_HEADER_TEXT = " !#$&'()*+,-./:;=?@[]^_`{|}~"
+_STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Type": "text/event-stream"}
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    body = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return Response(body, status_code=status, headers=headers, media_type="application/json")
+
+
+def ended_response(job: HttpJob, *, as_image: bool) -> Response:
+    """The answer to a request whose job has ended."""
+    if job.result is None:
+        return error_response(job.error or DeadlineExceeded("The request did not end in time."))
+    return image_response(job.result) if as_image else json_response(job.result)
+
+
+def image_response(result: Result) -> Response:
+    """The picture's bytes, or a redirect to where they are stored; what belongs to it in headers."""
+    headers = {
+        "X-Seed": str(result.seed),
+        "X-Trace-Id": result.trace_id,
+        "X-Degraded": ",".join(one.stage for one in result.degraded),
+        **({} if result.caption is None else {"X-Caption": quote(result.caption, safe=_HEADER_TEXT)}),
+        **({} if result.picture_id is None else {"X-Picture-Id": result.picture_id}),
+    }
+    if result.image_base64 is None:
+        return Response(status_code=303, headers={**headers, "Location": result.image_url or ""})
+    data = base64.b64decode(result.image_base64)
+    return Response(data, headers=headers, media_type=CONTENT_TYPES[result.image_format])
+
+
+async def disconnected(request: Request) -> None:
+    """Returns when the caller's connection ends. Only after the body was read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def ends_before_disconnect(request: Request, job: HttpJob, seconds: float) -> bool | None:
+    """Whether the job ended within `seconds`; None where the caller went away first."""
+    ending = asyncio.ensure_future(job.wait())
+    leaving = asyncio.ensure_future(disconnected(request))
+    try:
+        await asyncio.wait({ending, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if job.ended:
+            return True
+        return None if leaving.done() else False
+    finally:
+        for waiting in (ending, leaving):
+            waiting.cancel()
+        await asyncio.gather(ending, leaving, return_exceptions=True)
+
+
+class EventStream(Response):
+    """The events of a job as server-sent events, with comments that keep the connection alive.
+
+    Where the stream's own time is over before the job, the last event is an `error` unless `resumable`. A job that is
+    not detached is cancelled when the stream ends before it.
+    """
+
+    def __init__(
+        self,
+        job: HttpJob,
+        *,
+        within_s: float,
+        detached: bool,
+        after: int = 0,
+        resumable: bool = False,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(headers={**(headers or {}), **_STREAM_HEADERS})
+        del self.headers["content-length"]
+        self._job = job
+        self._after = after
+        self._within_s = within_s
+        self._detached = detached
+        self._resumable = resumable
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        writing = asyncio.ensure_future(self._write(send))
+        leaving = asyncio.ensure_future(disconnected(Request(scope, receive)))
+        try:
+            await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not self._detached:
+                self._job.cancel()
+            for task in (writing, leaving):
+                task.cancel()
+            await asyncio.gather(writing, leaving, return_exceptions=True)
+
+    async def _write(self, send: Send) -> None:
+        async for chunk in self._chunks():
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        last = self._after
+        until = time.monotonic() + self._within_s
+        events = self._job.follow(self._after, KEEP_ALIVE_S)
+        while True:
+            try:
+                event = await asyncio.wait_for(anext(events), max(0.0, until - time.monotonic()))
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                break
+            if event is None:
+                yield b": keep-alive\n\n"
+            else:
+                last = event.id
+                yield event_bytes(event)
+        if not self._resumable:
+            yield event_bytes(Event(last + 1, "error", json.dumps(problem(self._late()))))
+
+    def _late(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"An event stream lasts {self._within_s:g} s at most; send `Prefer: respond-async` for longer requests."
+        )
+
+
+def event_bytes(event: Event) -> bytes:
+    """One event on the wire; `data` is JSON and has no line break."""
+    return f"id: {event.id}\nevent: {event.name}\ndata: {event.data}\n\n".encode()

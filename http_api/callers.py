@@ -1,0 +1,187 @@
+"""Callers of the HTTP API: keys, how many requests each may have in flight and per minute, and its daily budget.
+
+The file of `HTTP_KEYS_FILE` holds hashes, never keys. `python -m http_api new-key NAME` makes an entry:
+
+    keys:
+      - name: shop
+        sha256: 2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
+        max_in_flight: 8
+        per_minute: 120
+        daily_usd: 25.0
+
+Counts and spending are of this process; with several, each has its own. SHA-256 suffices because a key is 256 random
+bits: there is no dictionary to try.
+
+May import: core.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.errors import BudgetSpent, Misconfigured, RateLimited, Unauthorized
+from core.settings import read_yaml
+
+_MINUTE_S = 60.0
+_BUSY_MS = 500
+_LONGEST_KEY = 512
+
+
+class KeyEntry(BaseModel):
+    """One key of the file. An unset limit is none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    max_in_flight: Annotated[int, Field(ge=1)] | None = None
+    per_minute: Annotated[int, Field(ge=1)] | None = None
+    daily_usd: Annotated[float, Field(gt=0)] | None = None
+
+
+class _KeysFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    keys: Annotated[tuple[KeyEntry, ...], Field(min_length=1)]
+
+
+@dataclass(slots=True)
+class Caller:
+    """One caller's limits and what it has used. The nameless caller is everyone where there are no keys."""
+
+    entry: KeyEntry | None
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    in_flight: int = 0
+    spent_usd: float = 0.0
+    _recent: deque[float] = field(default_factory=deque)
+    _day: str = ""
+
+    @property
+    def name(self) -> str:
+        return "" if self.entry is None else self.entry.name
+
+    def admission(self) -> Callable[[], None]:
+        """Takes a place in flight; what it returns gives the place back. Raises `RateLimited` or `BudgetSpent`."""
+        if self.entry is not None:
+            self._check(self.entry)
+        self.in_flight += 1
+        return self._release
+
+    def _release(self) -> None:
+        self.in_flight -= 1
+
+    def spend(self, usd: float) -> None:
+        self._turn_day()
+        self.spent_usd += usd
+
+    def _check(self, entry: KeyEntry) -> None:
+        if entry.max_in_flight is not None and self.in_flight >= entry.max_in_flight:
+            raise RateLimited(
+                f"This key may have {entry.max_in_flight} requests in flight; wait for one to end.",
+                retry_after_ms=_BUSY_MS,
+            )
+        self._turn_day()
+        if entry.daily_usd is not None and self.spent_usd >= entry.daily_usd:
+            now = self.now()
+            midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
+            raise BudgetSpent(
+                f"This key's budget of {entry.daily_usd:g} USD for today (UTC) is spent.",
+                retry_after_ms=math.ceil(1000 * (midnight - now).total_seconds()),
+            )
+        if entry.per_minute is not None:
+            self._check_rate(entry.per_minute)
+
+    def _check_rate(self, per_minute: int) -> None:
+        now = self.clock()
+        while self._recent and self._recent[0] <= now - _MINUTE_S:
+            self._recent.popleft()
+        if len(self._recent) >= per_minute:
+            wait_ms = math.ceil(1000 * (self._recent[0] + _MINUTE_S - now))
+            raise RateLimited(f"This key may send {per_minute} requests a minute.", retry_after_ms=wait_ms)
+        self._recent.append(now)
+
+    def _turn_day(self) -> None:
+        today = self.now().date().isoformat()
+        if today != self._day:
+            self._day, self.spent_usd = today, 0.0
+
+
+class Callers:
+    """Everyone who may call. Without a file there are no keys, and everyone is the same caller."""
+
+    def __init__(self, entries: tuple[KeyEntry, ...] = ()) -> None:
+        self._callers = [Caller(entry) for entry in entries]
+        self._nobody = Caller(None)
+        self._by_name = {caller.name: caller for caller in self._callers}
+
+    @classmethod
+    def from_file(cls, path: Path | None) -> Callers:
+        """Raises `Misconfigured`, which names the file and the field, never a value."""
+        if path is None:
+            return cls()
+        try:
+            entries = _KeysFile.model_validate(read_yaml(path)).keys
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise Misconfigured(f"{path.name}: {where}: {first['msg']}; see docs/http.md.") from None
+        if len({entry.name for entry in entries}) < len(entries) or len({e.sha256 for e in entries}) < len(entries):
+            raise Misconfigured(f"{path.name} has a name or a hash twice.")
+        return cls(entries)
+
+    @property
+    def required(self) -> bool:
+        """Whether a request needs a key."""
+        return bool(self._callers)
+
+    def identify(self, headers: Mapping[str, str]) -> Caller:
+        """Whose key the request carries. Raises `Unauthorized`."""
+        if not self._callers:
+            return self._nobody
+        presented = hashlib.sha256(_key_of(headers).encode()).hexdigest()
+        # Every hash is compared, each in constant time: the time taken says nothing about which one is close.
+        matches = [caller for caller in self._callers if _equal(caller, presented)]
+        if not matches:
+            raise Unauthorized("Send a valid key as `X-API-Key`, or as `Authorization: Bearer`.")
+        return matches[0]
+
+    def spend(self, name: str, usd: float) -> None:
+        """Counts a request's cost against its caller's budget."""
+        if (caller := self._by_name.get(name)) is not None:
+            caller.spend(usd)
+
+
+def _equal(caller: Caller, presented: str) -> bool:
+    return caller.entry is not None and hmac.compare_digest(caller.entry.sha256, presented)
+
+
+def _key_of(headers: Mapping[str, str]) -> str:
+    """`X-API-Key` comes first: on a load-balancing endpoint `Authorization` holds the platform's key."""
+    key = headers.get("x-api-key", "")
+    if not key:
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        key = credentials.strip() if scheme.lower() == "bearer" else ""
+    return key[:_LONGEST_KEY]
+
+
+def new_key(name: str) -> tuple[str, str]:
+    """A new key, and its entry for the file. Raises `Misconfigured` for a name that can't be one."""
+    key = f"ip_{secrets.token_urlsafe(32)}"
+    try:
+        entry = KeyEntry(name=name, sha256=hashlib.sha256(key.encode()).hexdigest())
+    except ValidationError:
+        raise Misconfigured("A key's name has at most 64 letters, digits, dots, hyphens and underscores.") from None
+    return key, f"  - name: {entry.name}\n    sha256: {entry.sha256}\n"

@@ -1,0 +1,70 @@
+"""Errors as `application/problem+json` (RFC 9457).
+
+`type` is the address at which this server explains the code: `/errors/{code}`.
+
+May import: core.errors, starlette.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from typing import Any
+
+from starlette.responses import Response
+
+from core.errors import BY_CODE, ImgPodError, Unauthorized
+from core.worker.job import plain
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem(error: ImgPodError) -> dict[str, Any]:
+    """The error as a problem object."""
+    categories = getattr(error, "categories", None)
+    return {
+        "type": f"/errors/{error.code}",
+        "title": title(error.code),
+        "status": error.http_status,
+        "detail": error.message,
+        "code": error.code,
+        "retryable": error.retryable,
+        "stage": error.stage,
+        "retry_after_ms": error.retry_after_ms,
+        "trace_id": error.trace_id,
+        **({} if categories is None else {"categories": list(categories)}),
+    }
+
+
+def problem_response(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        json.dumps(plain(body)).encode(),
+        status_code=body["status"],
+        headers={**wait_headers(body["retry_after_ms"], body["status"]), **(headers or {})},
+        media_type=MEDIA_TYPE,
+    )
+
+
+def error_response(error: ImgPodError, headers: dict[str, str] | None = None) -> Response:
+    challenge = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else {}
+    return problem_response(problem(error), {**challenge, **(headers or {})})
+
+
+def wait_headers(retry_after_ms: int | None, status: int) -> dict[str, str]:
+    """`Retry-After` in whole seconds, which RFC 9110 asks for, and the exact figure beside it."""
+    if retry_after_ms is None:
+        if status not in {429, 503}:
+            return {}
+        retry_after_ms = 1_000
+    return {"Retry-After": str(math.ceil(retry_after_ms / 1000)), "retry-after-ms": str(retry_after_ms)}
+
+
+def title(code: str) -> str:
+    return code.replace("_", " ").capitalize()
+
+
+def explanation(code: str) -> str | None:
+    """When the error happens and what to do about it; None for a code that does not exist."""
+    cls = BY_CODE.get(code)
+    return None if cls is None else f"{title(code)} ({cls.http_status})\n\n{inspect.cleandoc(cls.__doc__ or '')}\n"

@@ -1,0 +1,154 @@
+"""The HTTP API over a chain of no time: a real service whose endpoints answer in-process."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from core.contracts import Features
+from core.settings import HttpSettings, Pool, Settings, load_settings
+from http_api.app import create_app
+from orchestrator.endpoints import Call, StageAnswer
+from orchestrator.polling import StageDurations
+from orchestrator.service import Service
+
+MODEL = {"name": "stand-in", "revision": "0", "profile": "none"}
+WORDS = "A lighthouse stands on a cliff at dusk while waves roll in below."
+
+
+def picture_bytes(side: int = 16) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), (200, 120, 40)).save(file, "png")
+    return file.getvalue()
+
+
+PNG = picture_bytes()
+
+
+class InstantEndpoints:
+    """Answers stages in-process. `hold` keeps the generate stage waiting; `fail(stage, error)` makes a stage fail."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.waiting = 0
+        self.held = asyncio.Event()
+        """Set while a generate stage waits."""
+        self.cancelled = 0
+        self.failures: dict[str, Exception] = {}
+
+    async def call(self, call: Call, deadline: Any, on_progress: Any = None) -> StageAnswer:
+        self.calls.append(call)
+        if call.stage == "generate":
+            await self._held()
+        if call.stage in self.failures:
+            raise self.failures[call.stage]
+        return StageAnswer(_output(call), "endpoint", "job", "worker", 1, 2, 1, 0)
+
+    async def _held(self) -> None:
+        self.waiting += 1
+        self.held.set()
+        try:
+            await self.hold.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.waiting -= 1
+
+    def expected(self, pool: Pool, stage: str, size: int = 0) -> StageDurations:
+        return StageDurations()
+
+    def wake(self, pool: Pool) -> None:
+        """Nothing sleeps here."""
+
+    def pool_states(self) -> dict[str, dict[str, int]]:
+        return {str(pool): {"endpoints": 1, "open_circuits": 0} for pool in Pool}
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _output(call: Call) -> dict[str, Any]:
+    common = {"model": MODEL, "device_ms": 1}
+    if call.stage == "analyze":
+        features = Features(age_band="25_34", confidence={"age_band": 0.99}).model_dump(mode="json")
+        face = {"detected": True, "box": [0, 0, 9, 9], "confidence": 1, "faces_in_picture": 1, "quality_score": 1}
+        return {**common, "features": features, "face": {**face, "components": {}}}
+    if call.stage == "expand":
+        return {**common, "prompt": "A lighthouse on a cliff at dusk, waves below, warm light."}
+    if call.stage == "caption":
+        return {**common, "caption": WORDS}
+    return {
+        **common,
+        "image_base64": base64.b64encode(PNG).decode(),
+        "image_format": "png",
+        "width": 16,
+        "height": 16,
+        "seed": call.payload.get("seed", 5),
+        "prompt_used": call.payload["prompt"],
+        "policy": {"version": "0", "verdict": "allowed", "treated_as": "moderated"},
+    }
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings()
+
+
+@pytest.fixture
+def endpoints() -> InstantEndpoints:
+    return InstantEndpoints()
+
+
+def with_http(settings: Settings, **changed: Any) -> Settings:
+    http = HttpSettings(**{**settings.http.model_dump(), **changed})
+    return settings.model_copy(update={"http": http})
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def make_service(endpoints: InstantEndpoints, monkeypatch: pytest.MonkeyPatch) -> Callable[[Settings], Service]:
+    for pool in Pool:
+        monkeypatch.setenv(f"ORCHESTRATOR_{pool.upper()}_ENDPOINT_IDS", "endpoint")
+    monkeypatch.setenv("RUNPOD_API_KEY", "a-key")
+
+    def make(settings: Settings) -> Service:
+        loaded = load_settings()
+        used = settings.model_copy(update={"orchestrator": loaded.orchestrator, "platform": loaded.platform})
+        service = Service.from_settings(used)
+        service.endpoints = endpoints  # type: ignore[assignment]
+        return service
+
+    return make
+
+
+@pytest.fixture
+def http(settings: Settings, make_service: Callable[[Settings], Service]) -> Callable[..., Any]:
+    """`async with http(**settings) as client:` is a client of a new application."""
+
+    @asynccontextmanager
+    async def opened(**changed: Any) -> AsyncIterator[httpx.AsyncClient]:
+        used = with_http(settings, **changed)
+        service = make_service(used)
+        app = create_app(service, used)
+        async with app.router.lifespan_context(app):
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                client.app = app  # type: ignore[attr-defined]
+                client.service = service  # type: ignore[attr-defined]
+                yield client
+        await service.shutdown()
+
+    return opened
