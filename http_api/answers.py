@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from core.contracts import ImageFormat, Result
 from core.errors import DeadlineExceeded
-from core.worker.job import plain
+from core.worker.job import to_jsonable
 from http_api.jobs import Event, HttpJob
 from http_api.problems import error_response, problem
 
@@ -30,7 +30,7 @@ _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Cont
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    body = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    body = json.dumps(to_jsonable(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     return Response(body, status_code=status, headers=headers, media_type="application/json")
 
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import ImgPodError, InvalidRequest, MethodNotAllowed, NotFound
 from core.settings import Settings
-from core.worker.job import unforeseen
+from core.worker.job import internal_error
 from http_api import docs_page, openapi, operations
 from http_api.answers import json_response
 from http_api.callers import Callers
@@ -143,7 +143,7 @@ async def _explain(request: Request) -> Response:
 
 async def _on_error(request: Request, error: Exception) -> Response:
     del request
-    return error_response(error if isinstance(error, ImgPodError) else unforeseen(error))
+    return error_response(error if isinstance(error, ImgPodError) else internal_error(error))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -157,7 +157,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         return error_response(MethodNotAllowed("This path is not for this method; see `Allow`."), headers)
     if status < 500:
         return error_response(InvalidRequest("The request can't be read."), headers)
-    return error_response(unforeseen(error), headers)
+    return error_response(internal_error(error), headers)
 
 
 class GuardMiddleware:
@@ -182,6 +182,6 @@ class GuardMiddleware:
         try:
             await self._app(scope, receive, guarded)
         except Exception as error:  # noqa: BLE001 - whatever it is, its words stay out of logs and answers
-            failure = error_response(unforeseen(error))
+            failure = error_response(internal_error(error))
             if not started:
                 await failure(scope, receive, guarded)

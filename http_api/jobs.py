@@ -24,7 +24,7 @@ from core.contracts import PictureRequest, Result, StageProgress
 from core.errors import Cancelled, ImgPodError, NotFound, WorkerStopping
 from core.logs import logger
 from core.settings import HttpSettings
-from core.worker.job import Job, plain, unforeseen
+from core.worker.job import Job, internal_error, to_jsonable
 from core.worker.progress import Progress
 from http_api.job_store import JobStore
 from http_api.problems import problem
@@ -69,7 +69,7 @@ class HttpJob:
         return self.status != "running"
 
     def publish(self, name: str, data: Any) -> None:
-        text = json.dumps(plain(data), ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(to_jsonable(data), ensure_ascii=False, separators=(",", ":"))
         self.bytes += len(text)
         self.events.append(Event(len(self.events) + 1, name, text))
         news, self._news = self._news, asyncio.Event()
@@ -110,7 +110,7 @@ class HttpJob:
             "request_id": self.request.request_id,
             "created_at": round(self.created_at, 3),
             "progress": None if self.progress is None else self.progress.model_dump(),
-            "result": None if self.result is None else plain(self.result),
+            "result": None if self.result is None else to_jsonable(self.result),
             "error": None if self.error is None else problem(self.error),
         }
 
@@ -209,7 +209,7 @@ class Jobs:
                 log.info("job failed", code=error.code, stage=error.stage, retryable=error.retryable)
                 job.error = error
             except Exception as error:  # noqa: BLE001 - a request without an answer is worse than any error
-                job.error = unforeseen(error)
+                job.error = internal_error(error)
             else:
                 job.result = result
             finally:

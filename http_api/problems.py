@@ -15,7 +15,7 @@ from typing import Any
 from starlette.responses import Response
 
 from core.errors import BY_CODE, ImgPodError, Unauthorized
-from core.worker.job import plain
+from core.worker.job import to_jsonable
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -39,7 +39,7 @@ def problem(error: ImgPodError) -> dict[str, Any]:
 
 def problem_response(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     return Response(
-        json.dumps(plain(body)).encode(),
+        json.dumps(to_jsonable(body)).encode(),
         status_code=body["status"],
         headers={**wait_headers(body["retry_after_ms"], body["status"]), **(headers or {})},
         media_type=MEDIA_TYPE,
