@@ -1,4 +1,9 @@
-"""Every rule over every text of a request; the worst that is met wins.
+"""Every rule over every text of a request; the most severe one that is met wins.
+
+**First principle.** Exceptions hold only where nothing sexual is said in the whole request. With sexual content, an
+ambiguous number, noun or name is read the dangerous way; without, the everyday way: `a 12 year old horse rider` is no
+horse beside nudity. `_meant` is the one place where this is decided. What a concept lists as `never` can't be read the
+dangerous way at all (`minor chord`, `15 minutes`, `no minors`).
 
 The time is linear in the text: a fixed number of streams, one walk over a trie of bounded depth for each, and rules
 over positions. A text over `MAX_TEXT_CHARS` is refused, not cut.
@@ -9,7 +14,8 @@ May import: core.contracts, core.errors, core.policy.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +24,7 @@ from core.errors import Misconfigured, PolicyBlocked
 from core.policy.audit import audit, keep_audit
 from core.policy.normalization import Stream, streams
 from core.policy.routes import ROUTES
-from core.policy.rules import Found, Lexicon, Rule, Span
+from core.policy.rules import POSSIBLE_AGE, Found, Lexicon, Rule, Span
 from core.policy.verdict import CLASSIFIER_FAILED, Action, Treatment, Verdict
 from core.policy.version import POLICY_VERSION, rule_files
 
@@ -35,8 +41,8 @@ def lexicon() -> Lexicon:
     compiled = Lexicon()
     for file in rule_files():
         try:
-            compiled.add(tomllib.loads(file.read_text(encoding="utf-8")))
-        except (tomllib.TOMLDecodeError, KeyError) as error:
+            compiled.add(tomllib.loads(file.read_text(encoding="utf-8")), file.stem)
+        except (tomllib.TOMLDecodeError, KeyError, OSError) as error:
             raise Misconfigured(f"The policy's rules in {file.name} can't be read: {error}.") from None
     return compiled.checked()
 
@@ -87,24 +93,39 @@ def _met_in_place(rule: Rule, found: Found, stream: Stream, linking: set[str]) -
     return _linked(rule, found, stream, linking) if rule.how == "linked" else _near(rule, found)
 
 
-def met_in(texts: Iterable[str], words: Lexicon) -> list[Rule]:
+def met_in(texts: Iterable[str], words: Lexicon, today: date | None = None) -> list[Rule]:
     """The rules of a lexicon that the texts meet: in one place where they ask for that, else anywhere in all texts."""
+    today = today or datetime.now(UTC).date()
     in_place = [rule for rule in words.rules if rule.how != "together"]
-    here: set[str] = set()
+    everyday: set[str] = set()
+    suspicious: set[str] = set()
     met: list[Rule] = []
     for text in texts:
         for stream in streams(text, words.spelling):
-            found = words.find(stream)
-            here |= found.keys()
-            met += [rule for rule in in_place if _met_in_place(rule, found, stream, words.linking)]
+            found = words.find(stream, today)
+            everyday |= found.everyday.keys()
+            suspicious |= found.suspicious.keys()
+            met += [rule for rule in in_place if _met_in_place(rule, found.everyday, stream, words.linking)]
+        if words.states_minor_by_punctuation(text):
+            suspicious.add(POSSIBLE_AGE)
+    meant = _meant(everyday, suspicious, words.sexual)
     together = (rule for rule in words.rules if rule.how == "together")
-    met += [rule for rule in together if all(not here.isdisjoint(group) for group in rule.groups)]
+    met += [rule for rule in together if all(not meant.isdisjoint(group) for group in rule.groups)]
     return list({rule.id: rule for rule in met}.values())
 
 
-def rules_met(texts: Iterable[str]) -> list[Rule]:
+def _meant(everyday: set[str], suspicious: set[str], sexual: Collection[str]) -> set[str]:
+    """The concepts of a whole request, by the first principle: exceptions hold only where nothing sexual is said.
+
+    What is sexual is decided by the everyday reading, so that `naked eye` and `chicken breast` raise no suspicion.
+    """
+    said = everyday.intersection(sexual)
+    return said | suspicious.difference(sexual) if said else everyday
+
+
+def rules_met(texts: Iterable[str], today: date | None = None) -> list[Rule]:
     """Every rule that the texts meet together, of whatever tier and route."""
-    return met_in(texts, lexicon())
+    return met_in(texts, lexicon(), today)
 
 
 # ── the decision ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,8 +149,10 @@ def treatment_of(route: Route, treated_as: Treatment | None) -> Treatment:
     return "adult_allowed" if ROUTES[route].adult_allowed and treated_as != "moderated" else "moderated"
 
 
-def judge(texts: Iterable[str], route: Route, *, treated_as: Treatment | None = None) -> Verdict:
-    """The worst verdict of all rules over all texts of one request, taken together. Never raises.
+def judge(
+    texts: Iterable[str], route: Route, *, treated_as: Treatment | None = None, today: date | None = None
+) -> Verdict:
+    """The most severe verdict of all rules over all texts of one request, taken together. Never raises.
 
     `categories` are those of the rules that ask for the worst; where all pass, those of what needs to be known still:
     that the text is explicit, or that its words leave open whether a person is grown (`AMBIGUOUS_YOUTH`).
@@ -138,7 +161,7 @@ def judge(texts: Iterable[str], route: Route, *, treated_as: Treatment | None = 
     if any(len(text) > MAX_TEXT_CHARS for text in texts):
         return Verdict(Action.REFUSE, (TOO_LONG,), POLICY_VERSION)
     treated = treatment_of(route, treated_as)
-    met = rules_met(texts)
+    met = rules_met(texts, today)
     asked = [(rule.category, _action(rule, route, treated)) for rule in met]
     worst = max((action for _, action in asked), key=_SEVERITY.index, default=Action.ALLOW)
     categories = {category for category, action in asked if action is worst}

@@ -1,10 +1,11 @@
-"""The rules as data: `rules/*.toml` read, checked and compiled into one trie that is walked once per stream.
+"""The rules as data: `lexicons/*.toml`, checked and compiled into one trie that is walked once per stream.
 
 A file holds concepts (sets of phrases) and rules over concepts. In a phrase, `(a|b|)` is a choice, `stem*` any word
-that begins so, `#` a number below 18. A language's file only adds phrases to concepts. A match that touches one of its
-concept's `except` phrases is none, so that `naked eye` is no nudity.
+with that beginning, `#` a number below 18. A language's file adds phrases to concepts and forms of stating an age. A
+match that overlaps a phrase of its concept's `never` list does not count; one that overlaps an `except` phrase does not
+count in the everyday reading (see `core.policy.engine`).
 
-May import: core.errors, core.policy.normalization.
+May import: core.errors, core.policy.ages, core.policy.normalization.
 """
 
 from __future__ import annotations
@@ -12,19 +13,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
+from enum import Enum
 from functools import cached_property
-from itertools import product
 from typing import Any, Literal, TypeAlias
 
 from core.errors import Misconfigured
-from core.policy.normalization import Spelling, Stream, folded, native
+from core.policy.ages import AgeReader, punctuated_ages
+from core.policy.normalization import ADULT_AGE, Spelling, Stream, folded, native
 
 Span: TypeAlias = tuple[int, int]
 """First token and the one after the last."""
 Found: TypeAlias = dict[str, list[Span]]
 How: TypeAlias = Literal["together", "linked", "near"]
 
+
+class Effect(Enum):
+    """What a phrase does for its concept."""
+
+    MATCH = "match"
+    EXCEPT = "except"
+    NEVER = "never"
+
+
+AGE = "minor_age"
+POSSIBLE_AGE = "possible_minor_age"
+"""Concepts of the age reader: certain statements of an age below 18, and those that need sexual context."""
+
 _LONGEST_STEM = 16
+_TENS = 20
+_SHORTEST_NUMBER = 3
 _SHORTEST_PIECED = 5
 """Letters that a word needs to be put together from pieces, unless its concept names it: `lol i` is chat."""
 
@@ -32,16 +50,20 @@ _SHORTEST_PIECED = 5
 
 _CHOICE = re.compile(r"\(([^()]*)\)")
 _UNSPACED = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
-_WORD = re.compile(r"#|\d+|(?:[^\W\d_]|[\u0900-\u0dff\u0e00-\u0eff])+\*?")
+_WORD = re.compile(r"[#&]|\d+|(?:[^\W\d_]|[\u0900-\u0dff\u0e00-\u0eff])+\*?")
 
 
 def phrases(pattern: str) -> Iterator[str]:
-    """The phrases that a pattern with choices stands for. Raises `Misconfigured` where choices are nested."""
-    parts = _CHOICE.split(pattern)
-    if any("(" in part or ")" in part for part in parts):
-        raise Misconfigured(f"The policy's phrase {pattern!r} nests its choices, or leaves one open.")
-    for chosen in product(*(part.split("|") if at % 2 else [part] for at, part in enumerate(parts))):
-        yield " ".join("".join(chosen).split())
+    """The phrases that a pattern with choices stands for. Raises `Misconfigured` where a choice is left open."""
+    choice = _CHOICE.search(pattern)
+    if choice:
+        before, after = pattern[: choice.start()], pattern[choice.end() :]
+        for option in dict.fromkeys(choice[1].split("|")):
+            yield from phrases(before + option + after)
+    elif "(" in pattern or ")" in pattern:
+        raise Misconfigured(f"The policy's phrase {pattern!r} leaves a choice open.")
+    else:
+        yield " ".join(pattern.split())
 
 
 def _spellings(pattern: str, *, exact: bool) -> Iterator[tuple[str, ...]]:
@@ -98,8 +120,8 @@ def _rule(raw: Mapping[str, Any]) -> Rule:
 class _Node:
     words: dict[str, _Node] = field(default_factory=dict)
     stems: dict[str, _Node] = field(default_factory=dict)
-    meets: set[tuple[str, bool]] = field(default_factory=set)
-    """Concepts whose phrase ends here; True where it is an exception."""
+    meets: set[tuple[str, Effect]] = field(default_factory=set)
+    """Concepts with a phrase that ends here, and what it does."""
 
     def child(self, token: str) -> _Node:
         branch, key = (self.stems, token[:-1]) if token.endswith("*") else (self.words, token)
@@ -114,12 +136,21 @@ class _Node:
                 yield from (self.stems[stem] for stem in stems if stem in self.stems)
 
 
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Where each concept is met in a stream, with all of its exceptions (`everyday`) and with the firm ones only."""
+
+    everyday: Found
+    suspicious: Found
+
+
 @dataclass
 class Lexicon:
     """All concepts and rules. `add` takes the content of one file; `find` is linear in the stream's tokens."""
 
     rules: list[Rule] = field(default_factory=list)
-    concepts: set[str] = field(default_factory=set)
+    concepts: set[str] = field(default_factory=lambda: {AGE, POSSIBLE_AGE})
+    sexual: set[str] = field(default_factory=set)
     linking: set[str] = field(default_factory=set)
     words: set[str] = field(default_factory=set)
     in_pieces: set[str] = field(default_factory=set)
@@ -127,27 +158,40 @@ class Lexicon:
     compounds: set[str] = field(default_factory=set)
     numbers: dict[str, int] = field(default_factory=dict)
     tens: set[str] = field(default_factory=set)
+    ages: AgeReader = field(default_factory=AgeReader)
     _root: _Node = field(default_factory=_Node)
 
-    def add(self, content: Mapping[str, Any]) -> None:
-        for word, value in content.get("numbers", {}).items():
-            self.numbers |= dict.fromkeys((native(word), folded(native(word))), value)
-        self.tens |= {native(word) for word in content.get("tens", ())}
+    def add(self, content: Mapping[str, Any], language: str = "en") -> None:
+        """Take the content of one file. Raises `Misconfigured`."""
         self.linking |= {native(word) for word in content.get("linking", ())}
         self.rules += map(_rule, content.get("rule", ()))
         for concept, entry in content.get("concept", {}).items():
             self._add_concept(concept, entry)
+        if "ages" in content:
+            self.ages.add(language, content["ages"], lambda pattern: set(_spellings(pattern, exact=False)))
+            self._add_numbers(content["ages"].get("numbers", {}))
+
+    def _add_numbers(self, numbers: Mapping[str, int]) -> None:
+        """Single number words, for the normalization: those below 18 may be put together from pieces."""
+        for word, value in numbers.items():
+            for spelled in dict.fromkeys((native(word), folded(native(word)))):
+                if value >= _TENS:
+                    self.tens.add(spelled)
+                elif value < ADULT_AGE and len(spelled) >= _SHORTEST_NUMBER and spelled.isalpha():
+                    self.numbers[spelled] = value
 
     def _add_concept(self, concept: str, entry: Mapping[str, Any]) -> None:
         self.concepts.add(concept)
+        if entry.get("sexual"):
+            self.sexual.add(concept)
         single = set()
-        for key, exact, exception in (("words", False, False), ("exact", True, False), ("except", False, True)):
+        for key, exact, effect in _PHRASE_LISTS:
             for pattern in entry.get(key, ()):
                 for tokens in _spellings(pattern, exact=exact):
-                    self._insert(tokens, concept, exception=exception)
+                    self._insert(tokens, concept, effect)
                     if entry.get("run_together"):
-                        self._insert(("".join(tokens),), concept, exception=exception)
-                    if len(tokens) == 1 and not exception:
+                        self._insert(("".join(tokens),), concept, effect)
+                    if len(tokens) == 1 and effect is Effect.MATCH:
                         single.add(tokens[0].rstrip("*"))
         self.words |= single
         if entry.get("hard_in_pieces"):
@@ -156,13 +200,13 @@ class Lexicon:
         self.whole_pieces |= set(entry.get("whole_pieces", ()))
         self.compounds |= single if entry.get("compounds") else set()
 
-    def _insert(self, tokens: tuple[str, ...], concept: str, *, exception: bool) -> None:
+    def _insert(self, tokens: tuple[str, ...], concept: str, effect: Effect) -> None:
         if not tokens:
             raise Misconfigured(f"The policy's concept {concept!r} holds an empty phrase.")
         node = self._root
         for token in tokens:
             node = node.child(token)
-        node.meets.add((concept, exception))
+        node.meets.add((concept, effect))
 
     @cached_property
     def spelling(self) -> Spelling:
@@ -173,26 +217,58 @@ class Lexicon:
         return Spelling(words, in_pieces, self.whole_pieces, self.compounds, beginnings, self.numbers, self.tens)
 
     def checked(self) -> Lexicon:
-        """Raises `Misconfigured` where a rule names a concept that no file holds."""
+        """Raises `Misconfigured` where there is no rule, or a rule names a concept that no file holds."""
+        if not self.rules:
+            raise Misconfigured("The policy has no rules: the lexicons folder is empty. Install the package again.")
         for rule in self.rules:
             for concept in (concept for group in rule.groups for concept in group):
                 if concept not in self.concepts:
                     raise Misconfigured(f"Policy rule {rule.id!r} names the concept {concept!r}, which no file holds.")
         return self
 
-    def find(self, stream: Stream) -> Found:
-        """Where each concept is met in the stream, its exceptions taken out."""
-        met: Found = {}
-        excepted: Found = {}
+    def find(self, stream: Stream, today: date) -> Readings:
+        """Where each concept is met in the stream."""
+        found: dict[Effect, Found] = {effect: {} for effect in Effect}
         for start in range(len(stream)):
             nodes, end = [self._root], start
             while nodes and end < len(stream):
                 nodes = [child for node in nodes for child in node.step(stream[end])]
                 end += 1
                 for node in nodes:
-                    for concept, exception in node.meets:
-                        (excepted if exception else met).setdefault(concept, []).append((start, end))
-        return {concept: spans for concept in met if (spans := _untouched(met[concept], excepted.get(concept, [])))}
+                    for concept, effect in node.meets:
+                        found[effect].setdefault(concept, []).append((start, end))
+        computed: Found = {}
+        for stated in self.ages.read(stream, today):
+            if stated.minor:
+                concept = AGE if stated.certain else POSSIBLE_AGE
+                spans = computed if stated.computed else found[Effect.MATCH]
+                spans.setdefault(concept, []).append((stated.start, stated.end))
+        suspicious = _without(found[Effect.MATCH], found[Effect.NEVER])
+        everyday = _without(suspicious, found[Effect.EXCEPT])
+        return Readings(everyday | computed, suspicious | computed)
+
+    def states_minor_by_punctuation(self, text: str) -> bool:
+        """Whether punctuation shows a possible age below 18: `(13)`, `14f`."""
+        return any(True for _ in punctuated_ages(native(text), self.ages.words, self.ages.fillers))
+
+
+_PHRASE_LISTS = (
+    ("words", False, Effect.MATCH),
+    ("exact", True, Effect.MATCH),
+    ("except", False, Effect.EXCEPT),
+    ("never", False, Effect.NEVER),
+)
+_EXCEPTIONS_OF = {POSSIBLE_AGE: AGE}
+"""A possible age has the exceptions of a certain one."""
+
+
+def _without(spans: Found, exceptions: Found) -> Found:
+    left: Found = {}
+    for concept in spans:
+        kept = _untouched(spans[concept], exceptions.get(_EXCEPTIONS_OF.get(concept, concept), []))
+        if kept:
+            left[concept] = kept
+    return left
 
 
 def _untouched(spans: list[Span], exceptions: list[Span]) -> list[Span]:

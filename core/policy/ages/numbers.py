@@ -1,0 +1,139 @@
+"""Numbers in a stream of tokens: digits, and number words of each language with their combinations.
+
+May import: core.policy.normalization.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from core.policy.normalization import MINOR_NUMBER, Stream, Token
+
+Phrase: TypeAlias = tuple[str, ...]
+
+MAX_VALUE = 10**9
+_MAX_PARTS = 6
+_SOME_MINOR = 15
+"""Stands for a number below 18 whose digits are written with letters (`l5`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number at tokens `start` to `end`; `language` is empty for digits."""
+
+    value: float
+    start: int
+    end: int
+    language: str = ""
+    ordinal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    phrase: Phrase
+    value: int
+    language: str
+    ordinal: bool
+
+
+@dataclass(slots=True)
+class NumberWords:
+    """Number words of all languages. `units_first` are languages that say the unit before the tens, as Arabic does."""
+
+    entries: dict[str, list[_Entry]] = field(default_factory=dict)
+    joiners: dict[str, set[str]] = field(default_factory=dict)
+    units_first: set[str] = field(default_factory=set)
+
+    def add(self, language: str, words: Mapping[Phrase, int], *, ordinal: bool = False) -> None:
+        for phrase, value in words.items():
+            found = self.entries.setdefault(phrase[0], [])
+            found.append(_Entry(phrase, value, language, ordinal))
+            found.sort(key=lambda entry: -len(entry.phrase))
+
+    def find(self, stream: Stream) -> dict[int, list[Number]]:
+        """First token → the numbers that begin there. The end of a longer number is none: `thirty five` is one."""
+        found: dict[int, list[Number]] = {}
+        taken: dict[str, int] = {}
+        for at, token in enumerate(stream):
+            numbers = [Number(value, at, at + 1) for value in _figures(token)]
+            for number in self._words_at(stream, at):
+                if at >= taken.get(number.language, 0):
+                    whole = self._combined(stream, number)
+                    taken[number.language] = whole.end
+                    numbers.append(whole)
+            if not numbers and MINOR_NUMBER in token and token[0] not in self.entries:
+                numbers.append(Number(_SOME_MINOR, at, at + 1))
+            if numbers:
+                found[at] = numbers
+        return found
+
+    def _words_at(self, stream: Stream, at: int) -> Iterator[Number]:
+        """The longest number of each language at a token, in its several readings."""
+        if at >= len(stream):
+            return
+        languages: set[str] = set()
+        for reading in stream[at]:
+            for entry in self.entries.get(reading, ()):
+                if entry.language not in languages and _follows(entry.phrase, stream, at):
+                    languages.add(entry.language)
+                    yield Number(entry.value, at, at + len(entry.phrase), entry.language, entry.ordinal)
+
+    def _combined(self, stream: Stream, number: Number) -> Number:
+        for _ in range(_MAX_PARTS):
+            part = self._next_part(stream, number)
+            value = _sum(number, part, units_first=number.language in self.units_first) if part else None
+            if part is None or value is None:
+                break
+            number = Number(value, number.start, part.end, number.language, part.ordinal)
+        return number
+
+    def _next_part(self, stream: Stream, number: Number) -> Number | None:
+        at = number.end
+        joins = self.joiners.get(number.language, set())
+        starts = (at, at + 1) if at < len(stream) and not joins.isdisjoint(stream[at]) else (at,)
+        parts = (part for start in starts for part in self._words_at(stream, start))
+        return next((part for part in parts if part.language == number.language), None)
+
+
+def _follows(phrase: Phrase, stream: Stream, at: int) -> bool:
+    ahead = stream[at : at + len(phrase)]
+    return len(ahead) == len(phrase) and all(word in token for word, token in zip(phrase, ahead, strict=True))
+
+
+def _sum(number: Number, part: Number, *, units_first: bool) -> float | None:
+    """The value of two parts of one number; None where they are two numbers."""
+    first, second = int(number.value), int(part.value)
+    if first >= 20 and first % 10 == 0 and 0 < second < (20 if first in {60, 80} else 10):
+        return first + second
+    if first >= 100 and first % 100 == 0 and second < 100:
+        return first + second
+    if units_first and first < 10 and second % 10 == 0 and 10 <= second < 100:
+        return first + second
+    if 0 < first < 10 and (second in {100, 1000} or (second == 10 and number.language in _POSITIONAL)):
+        return first * second
+    if number.language in _POSITIONAL and first == 10 and second < 10:
+        return first + second
+    return None
+
+
+_POSITIONAL = {"zh", "ja", "ko"}
+
+
+def _figures(token: Token) -> Iterable[float]:
+    value = _value(token[0]) if token[0][:1].isdecimal() else None
+    return () if value is None else (value,)
+
+
+def _value(digits: str) -> float | None:
+    """What digits mean, or None where they are a date, a version or the like."""
+    if digits.isdecimal():
+        return int(digits[:9])
+    parts = re.split("[.,]", digits)
+    if not all(part.isdecimal() for part in parts):
+        return None
+    if "," in digits and "." not in digits and all(len(part) == 3 for part in parts[1:]):
+        return int("".join(parts)[:9])
+    return int(parts[0][:9]) + 0.5 if len(parts) == 2 else None

@@ -1,0 +1,294 @@
+"""Forms of stating an age, compiled into one trie; a walk over a stream returns every statement.
+
+In a form, `#` is a number and `&` an ordinal; `(a|b|)` is a choice and `{name}` one of the file's `sets`.
+
+May import: core.errors, core.policy.ages, core.policy.normalization.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, TypeAlias
+
+from core.errors import Misconfigured
+from core.policy.ages.numbers import Number, NumberWords
+from core.policy.normalization import ADULT_AGE, Stream, Token
+
+Spell: TypeAlias = Callable[[str], Iterable[tuple[str, ...]]]
+Range: TypeAlias = tuple[float, float]
+
+OLDEST = 150
+_BIRTH_WINDOW = 6
+"""Tokens after a word for birth in which the year is looked for: `born on the 4th of May 2014`."""
+_YEAR_FIRST_WINDOW = 3
+_MAX_FILLERS = 3
+_OLDEST_BIRTH_YEAR = 1900
+_DATE = re.compile(r"\d{1,2}\.\d{1,2}\.((?:19|20)\d\d)|((?:19|20)\d\d)\.\d{1,2}\.\d{1,2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An age of `low` to `high` years at tokens `start` to `end`."""
+
+    low: float
+    high: float
+    start: int
+    end: int
+    certain: bool = True
+    computed: bool = False
+    """By arithmetic: a length of time is a part of it, and no reason to doubt it."""
+
+    @property
+    def minor(self) -> bool:
+        return self.low < ADULT_AGE
+
+
+# ── what a form computes from its numbers ────────────────────────────────────────────────────────────────────────────
+
+
+def _exactly(value: float) -> Range:
+    return value, value
+
+
+def _years_from(least: int) -> Callable[[list[float], date], Range | None]:
+    return lambda n, _: _exactly(n[0]) if n[0] >= least else None
+
+
+def _under(numbers: list[float], _: date) -> Range:
+    """Below 18 a minor; a limit above it says nothing of minors."""
+    limit = numbers[0]
+    return (0, limit - 1) if limit <= ADULT_AGE else (ADULT_AGE, limit - 1)
+
+
+def _born(numbers: list[float], today: date) -> Range | None:
+    year = numbers[0]
+    return (today.year - year - 1, today.year - year) if _OLDEST_BIRTH_YEAR <= year <= today.year + 1 else None
+
+
+def _class_of(numbers: list[float], today: date) -> Range | None:
+    """School leavers are 18 in the year of their class."""
+    years = numbers[0] - today.year
+    return _exactly(ADULT_AGE - years) if -80 < years <= 18 else None
+
+
+def _grade(first_age: int, last: int) -> Callable[[list[float], date], Range | None]:
+    return lambda n, _: (n[0] + first_age - 1, n[0] + first_age) if n[0] <= last else None
+
+
+KINDS: Mapping[str, Callable[[list[float], date], Range | None]] = {
+    "years": lambda n, _: _exactly(n[0]),
+    "years_from_2": _years_from(2),
+    "years_from_5": _years_from(5),
+    "years_from_13": _years_from(13),
+    "at_most": lambda n, _: _exactly(n[0]),
+    "range": lambda n, _: (min(n), max(n)),
+    "months": lambda n, _: _exactly(n[0] // 12),
+    "weeks": lambda n, _: _exactly(n[0] // 52),
+    "days": lambda n, _: _exactly(n[0] // 365),
+    "decades": lambda n, _: _exactly(10 * n[0]),
+    "dozens": lambda n, _: _exactly(12 * n[0]),
+    "nth_year": lambda n, _: _exactly(n[0] - 1),
+    "decade_of_life": lambda n, _: (n[0], n[0] + 9),
+    "before_adulthood": lambda n, _: _exactly(ADULT_AGE - n[0]),
+    "years_before_age": lambda n, _: _exactly(n[1] - n[0]),
+    "age_in_years": lambda n, _: _exactly(n[0] - n[1]),
+    "product": lambda n, _: _exactly(n[0] * n[1]),
+    "sum": lambda n, _: _exactly(n[0] + n[1]),
+    "double": lambda n, _: _exactly(2 * n[0]),
+    "half": lambda n, _: _exactly(n[0] / 2),
+    "third": lambda n, _: _exactly(n[0] / 3),
+    "quarter": lambda n, _: _exactly(n[0] / 4),
+    "quotient": lambda n, _: _exactly(n[0] / n[1]) if n[1] else None,
+    "under": _under,
+    "birth_year": _born,
+    "class_of": _class_of,
+    "grade": _grade(6, 12),
+    "grade_uk": _grade(5, 13),
+    "grade_from_11": _grade(11, 6),
+    "grade_from_12": _grade(12, 6),
+    "grade_from_15": _grade(15, 3),
+}
+"""Name in a language's file → the range of years, or None where the numbers are no age."""
+_COMPUTED = {"before_adulthood", "years_before_age", "age_in_years", "product", "quotient", "sum", "at_most"}
+
+
+# ── the trie ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    kind: str
+    fixed: Range | None
+    certain: bool
+    language: str
+
+
+@dataclass(slots=True)
+class _Node:
+    words: dict[str, _Node] = field(default_factory=dict)
+    stems: dict[str, _Node] = field(default_factory=dict)
+    number: _Node | None = None
+    ordinal: _Node | None = None
+    forms: list[_Form] = field(default_factory=list)
+
+    def child(self, word: str) -> _Node:
+        if word == "#":
+            self.number = self.number or _Node()
+            return self.number
+        if word == "&":
+            self.ordinal = self.ordinal or _Node()
+            return self.ordinal
+        branch, key = (self.stems, word[:-1]) if word.endswith("*") else (self.words, word)
+        return branch.setdefault(key, _Node())
+
+    def step(self, token: Token) -> Iterator[_Node]:
+        for reading in token:
+            if reading in self.words:
+                yield self.words[reading]
+            if self.stems:
+                stems = (reading[:length] for length in range(2, min(len(reading), 16) + 1))
+                yield from (self.stems[stem] for stem in stems if stem in self.stems)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    node: _Node
+    end: int
+    numbers: tuple[Number, ...] = ()
+    skipped: int = 0
+
+
+@dataclass(slots=True)
+class AgeReader:
+    """All languages' forms. `read` is linear: the trie's depth and the numbers at a token are bounded."""
+
+    words: NumberWords = field(default_factory=NumberWords)
+    fillers: set[str] = field(default_factory=set)
+    """Words that may stand before a number of a form: `only`, `almost`."""
+    birth_words: set[str] = field(default_factory=set)
+    birth_words_after: set[str] = field(default_factory=set)
+    _root: _Node = field(default_factory=_Node)
+
+    def add(self, language: str, content: Mapping[str, Any], spell: Spell) -> None:
+        """Take one language's `[ages]` table. Raises `Misconfigured` for a kind that does not exist."""
+        self._add_numbers(language, content, spell)
+        sets = content.get("sets", {})
+        for certain, key in ((True, "stated"), (False, "possible")):
+            for kind, patterns in content.get(key, {}).items():
+                fixed = _fixed(kind)
+                if fixed is None and kind not in KINDS:
+                    raise Misconfigured(f"The ages of language {language!r} name the unknown kind {kind!r}.")
+                for pattern in patterns:
+                    if fixed is None and "#" not in pattern and "&" not in pattern:
+                        raise Misconfigured(f"The form {pattern!r} of an age needs a number (`#` or `&`).")
+                    self._add_form(_filled(pattern, sets), _Form(kind, fixed, certain, language), spell)
+
+    def _add_numbers(self, language: str, content: Mapping[str, Any], spell: Spell) -> None:
+        for key, ordinal in (("numbers", False), ("ordinals", True)):
+            words = {phrase: value for word, value in content.get(key, {}).items() for phrase in spell(word)}
+            self.words.add(language, words, ordinal=ordinal)
+        self.words.joiners[language] = {phrase[0] for word in content.get("joiners", ()) for phrase in spell(word)}
+        if content.get("units_first"):
+            self.words.units_first.add(language)
+        self.fillers |= {phrase[0] for word in content.get("fillers", ()) for phrase in spell(word) if len(phrase) == 1}
+        self.birth_words |= {phrase[0] for word in content.get("birth", ()) for phrase in spell(word)}
+        self.birth_words_after |= {phrase[0] for word in content.get("birth_after", ()) for phrase in spell(word)}
+
+    def _add_form(self, pattern: str, form: _Form, spell: Spell) -> None:
+        for tokens in spell(pattern):
+            node = self._root
+            for token in tokens:
+                node = node.child(token)
+            if form not in node.forms:
+                node.forms.append(form)
+
+    def read(self, stream: Stream, today: date) -> list[Statement]:
+        """Every statement of an age; one inside of a longer one is left out: `20 minus 6 years old` is 14."""
+        numbers = self.words.find(stream)
+        found = [one for start in range(len(stream)) for one in self._read_at(stream, start, numbers, today)]
+        found += self._birth_years(stream, today)
+        return _outermost(found)
+
+    def _read_at(
+        self, stream: Stream, start: int, numbers: Mapping[int, list[Number]], today: date
+    ) -> Iterator[Statement]:
+        states = [_State(self._root, start)]
+        while states:
+            states = [after for state in states for after in self._steps(state, stream, numbers)]
+            for state in states:
+                for form in state.node.forms:
+                    if years := _years(form, state.numbers, today):
+                        yield Statement(*years, start, state.end, form.certain, form.kind in _COMPUTED)
+
+    def _steps(self, state: _State, stream: Stream, numbers: Mapping[int, list[Number]]) -> Iterator[_State]:
+        if state.end >= len(stream):
+            return
+        node, token = state.node, stream[state.end]
+        for after in node.step(token):
+            yield _State(after, state.end + 1, state.numbers)
+        for number in numbers.get(state.end, ()):
+            counted = node.ordinal if number.ordinal else node.number
+            if counted is not None:
+                yield _State(counted, number.end, (*state.numbers, number))
+        begun = node is not self._root and (node.number or node.ordinal)
+        if begun and state.skipped < _MAX_FILLERS and not self.fillers.isdisjoint(token):
+            yield _State(node, state.end + 1, state.numbers, state.skipped + 1)
+
+    def _birth_years(self, stream: Stream, today: date) -> Iterator[Statement]:
+        for at, token in enumerate(stream):
+            if not self.birth_words.isdisjoint(token):
+                yield from _years_within(stream, at + 1, at + 1 + _BIRTH_WINDOW, today)
+            if not self.birth_words_after.isdisjoint(token):
+                yield from _years_within(stream, max(0, at - _YEAR_FIRST_WINDOW), at, today)
+
+
+def _fixed(kind: str) -> Range | None:
+    """The range in a kind such as `11-14`."""
+    low, dash, high = kind.partition("-")
+    return (int(low), int(high)) if dash and low.isdecimal() and high.isdecimal() else None
+
+
+def _filled(pattern: str, sets: Mapping[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda found: f"({sets[found[1]]})", pattern)
+
+
+def _years(form: _Form, numbers: tuple[Number, ...], today: date) -> Range | None:
+    if form.fixed is not None:
+        return form.fixed
+    if any(number.language not in {"", form.language} for number in numbers):
+        return None
+    years = KINDS[form.kind]([number.value for number in numbers], today)
+    return years if years is not None and 0 <= years[1] <= OLDEST else None
+
+
+def _years_within(stream: Stream, start: int, end: int, today: date) -> Iterator[Statement]:
+    for at in range(start, min(end, len(stream))):
+        year = _calendar_year(stream[at][0])
+        years = _born([year], today) if year else None
+        if years is not None:
+            yield Statement(*years, min(start, at), at + 1)
+            return
+
+
+def _calendar_year(token: str) -> int | None:
+    if token.isdecimal() and len(token) == 4:
+        return int(token)
+    dated = _DATE.fullmatch(token)
+    return int(dated[1] or dated[2]) if dated else None
+
+
+def _outermost(found: list[Statement]) -> list[Statement]:
+    """Statements that lie in no longer one. A statement that may mean a minor is only hidden by a certain one."""
+    ordered = sorted(set(found), key=lambda one: (one.start, -one.end))
+    kept: list[Statement] = []
+    widest: Statement | None = None
+    for one in ordered:
+        inside = widest is not None and one.end <= widest.end and one.end - one.start < widest.end - widest.start
+        if not inside:
+            kept.append(one)
+            if one.certain and (widest is None or one.end > widest.end):
+                widest = one
+    return kept
