@@ -1,4 +1,7 @@
-"""Show the stages of a request while it runs: python examples/progress.py "a lighthouse at dusk" """
+"""Show the stages of a request while it runs.
+
+python examples/progress.py "a lighthouse at dusk"
+"""
 
 from __future__ import annotations
 

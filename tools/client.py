@@ -1,6 +1,6 @@
 """Generate the parts of the client that come from the service: `python -m tools.client`; `--check` only reports.
 
-- `client/src/img_pod/contracts/`: a copy of `core/contracts` and `core/errors.py`. The client installs alone, so that it
+- `client/src/img_pod/contracts/`: a copy of `core/contracts` and `core/errors.py`. The client installs alone and
   cannot import `core`. A third package that both depend on would have to be published before either could be installed
   from a checkout; a copy that a test compares is written once and needs no publication.
 - `client/src/img_pod/fields.py`: the keyword arguments of each task, from its request class.
