@@ -220,7 +220,7 @@ def program(request: LlmInput, budget: Budget) -> Program[Any]:
 def load(settings: Settings) -> JobHandler[StageRequest]:
     """Loads the weights, writes a few tokens to warm up, and returns the handler. Raises `Misconfigured`."""
     from core.backends.devices import use_threads
-    from core.backends.guard import load_guard
+    from core.backends.guard import load_classifier
     from core.backends.text import load_text, warm_up
 
     own = settings.llm
@@ -230,7 +230,7 @@ def load(settings: Settings) -> JobHandler[StageRequest]:
     warm_up(backend)
     classifier = None
     if own.classifier == "guard":
-        classifier = load_guard(settings.weights.locate(Model.GUARD), device=own.device, max_batch=own.max_batch)
+        classifier = load_classifier(settings.weights.locate(Model.GUARD), device=own.device, max_batch=own.max_batch)
     device = writer(
         backend,
         BUDGETS[settings.weights.weights],

@@ -1,59 +1,120 @@
-"""The selfie worker: a selfie → how the person looks, and how good the picture of the face is.
+"""The selfie worker: a selfie → the person's features and the face's quality; a generated picture → apparent ages.
 
     {"input": {"task": "profile/analyze", "selfie": "<base64, data URI or https URL>"}}
 
     {"features": {"hair_color": "red", "glasses": "none", …, "confidence": {"hair_color": 0.97, …}},
      "face": {"detected": true, "box": [88, 61, 424, 470], "quality_score": 0.81, …}, "model": {…}, "device_ms": 640, …}
 
-The picture is read and forgotten: nothing of it is kept, logged or embedded. Importing this module loads nothing.
+    {"input": {"task": "picture/check", "picture": "<base64>"}}
+
+    {"faces": [{"age_band": "25_34", "confidence": 0.93, "under_18": 0.01}], "whole": {…}, "faces_not_read": 0, …}
+
+No picture is kept, logged or embedded. Importing this module loads nothing.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from core.backends import SelfieAnalysis, VisionBackend
-from core.contracts import ANALYZE_TASK, AnalyzeRequest, AnalyzeResult
-from core.images import Fetch, open_selfie
+from core.backends import BatchCallbacks, Outcome, PictureAges, SelfieAnalysis, VisionBackend
+from core.contracts import (
+    ANALYZE_TASK,
+    CHECK_TASK,
+    AnalyzeRequest,
+    AnalyzeResult,
+    CheckRequest,
+    CheckResult,
+    StageRequest,
+)
+from core.images import Fetch, open_generated, open_selfie
 from core.policy import prepare, sign_features
 from core.settings import ROOT, Settings
 from core.weights import Model
-from core.worker.device import Device
+from core.worker.device import Device, DeviceResult
 from core.worker.job import Job, JobHandler, Worker
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+@dataclass(frozen=True, slots=True)
+class AgeReading:
+    """A generated picture whose people's age is asked for."""
+
+    image: Image
+
+
+SelfieInput: TypeAlias = "Image | AgeReading"
+SelfieOutput: TypeAlias = SelfieAnalysis | PictureAges
+
+
+def reader(backend: VisionBackend, *, max_batch: int = 1) -> Device[SelfieInput, SelfieOutput]:
+    """The device of this worker; selfies and age readings form batches of their own."""
+
+    def run(asked: Sequence[SelfieInput], watch: BatchCallbacks) -> Sequence[Outcome[SelfieOutput]]:
+        readings = [one.image for one in asked if isinstance(one, AgeReading)]
+        if readings:
+            return backend.read_ages(readings, watch)
+        return backend.generate([one for one in asked if not isinstance(one, AgeReading)], watch)
+
+    return Device(run, bucket=lambda asked: isinstance(asked, AgeReading), max_batch=max_batch)
+
+
 def handler(
     backend: VisionBackend,
-    device: Device[Image, SelfieAnalysis],
+    device: Device[SelfieInput, SelfieOutput],
     *,
     signing_key: bytes | None = None,
     fetch: Fetch | None = None,
     worker_id: str | None = None,
-) -> JobHandler[AnalyzeRequest]:
+) -> JobHandler[StageRequest]:
     """`fetch` gets a selfie by its URL; unset, from public https addresses only."""
+
+    def facts(request: StageRequest, done: DeviceResult[SelfieOutput]) -> dict[str, Any]:
+        return {
+            "request_id": request.request_id,
+            "worker_id": worker_id,
+            "model": backend.info,
+            "device_ms": done.device_ms,
+            "share_ms": done.share_ms,
+            "batch_size": done.batch_size,
+        }
+
+    async def respond(request: StageRequest, job: Job) -> AnalyzeResult | CheckResult:
+        if isinstance(request, CheckRequest):
+            return await check(request, job)
+        if isinstance(request, AnalyzeRequest):
+            return await analyze(request, job)
+        raise TypeError(f"the selfie worker has no task for {type(request).__name__}")
 
     async def analyze(request: AnalyzeRequest, job: Job) -> AnalyzeResult:
         picture = await open_selfie(request.selfie, fetch=fetch)
         done = await device.run(picture, lambda step, of: job.progress.report("analyze", step, of))
+        if not isinstance(done.result, SelfieAnalysis):
+            raise TypeError("the device answered a selfie with ages")
         features = done.result.features
         return AnalyzeResult(
-            request_id=request.request_id,
-            worker_id=worker_id,
-            model=backend.info,
-            device_ms=done.device_ms,
-            share_ms=done.share_ms,
-            batch_size=done.batch_size,
+            **facts(request, done),
             features=sign_features(features, signing_key) if signing_key else features,
             face=done.result.face,
         )
 
-    return analyze
+    async def check(request: CheckRequest, job: Job) -> CheckResult:
+        picture = await open_generated(request.picture)
+        done = await device.run(AgeReading(picture), lambda step, of: job.progress.report("check", step, of))
+        if not isinstance(done.result, PictureAges):
+            raise TypeError("the device answered an age reading with features")
+        ages = done.result
+        return CheckResult(
+            **facts(request, done), faces=ages.faces, whole=ages.whole, faces_not_read=ages.faces_not_read
+        )
+
+    return respond
 
 
-def load(settings: Settings) -> JobHandler[AnalyzeRequest]:
+def load(settings: Settings) -> JobHandler[StageRequest]:
     """Loads the weights, reads one picture to warm up, and returns the handler. Raises `Misconfigured`."""
     from core.backends.devices import use_threads
     from core.backends.vision import Floors, load_vision, warm_up
@@ -70,16 +131,16 @@ def load(settings: Settings) -> JobHandler[AnalyzeRequest]:
     warm_up(backend)
     return handler(
         backend,
-        Device(backend.generate, max_batch=settings.selfie.max_batch),
+        reader(backend, max_batch=settings.selfie.max_batch),
         signing_key=settings.policy.key,
         worker_id=settings.platform.pod_id,
     )
 
 
-def worker(settings: Settings) -> Worker[AnalyzeRequest]:
+def worker(settings: Settings) -> Worker[StageRequest]:
     return Worker(
         name="selfie",
-        tasks={ANALYZE_TASK: AnalyzeRequest},
+        tasks={ANALYZE_TASK: AnalyzeRequest, CHECK_TASK: CheckRequest},
         load=lambda: load(settings),
         running=settings.selfie.max_batch,
         concurrency=settings.selfie.concurrency,

@@ -18,7 +18,7 @@ from core.contracts import Degraded, GenerateRequest, GenerateResult, GenerateTa
 from core.errors import TooLarge
 from core.images import Recipe
 from core.images.credentials import ContentCredentials
-from core.images.generation import CheckedImage, ImageSizes, generate_checked
+from core.images.generation import AgeCheckRule, CheckedImage, ImageSizes, generate_checked, held_for_age_check
 from core.policy import POLICY_VERSION, prepare
 from core.settings import ROOT, Settings, ZimageSettings
 from core.storage.delivery import PictureDelivery
@@ -37,6 +37,7 @@ def handler(
     publisher: PictureDelivery,
     *,
     threshold: float,
+    age_check: AgeCheckRule,
     worker_id: str | None = None,
 ) -> JobHandler[GenerateRequest]:
     sizes = ImageSizes(*backend.sides, default=backend.default_side)
@@ -52,10 +53,16 @@ def handler(
 
         publisher.check(job.s3_config)
         finished = await generate_checked(request, sizes, run, checker, threshold=threshold)
+        held = held_for_age_check(finished, request, age_check)
         recipe = _recipe(finished, backend, with_prompt=request.include_prompt)
         most = request.context.max_result_bytes if request.context else None
         picture, degraded = await publisher.publish(
-            finished.generated.image, request.output_format, recipe, job.s3_config, max_bytes=most
+            finished.generated.image,
+            request.output_format,
+            recipe,
+            job.s3_config,
+            max_bytes=most,
+            may_upload=not held,
         )
         return GenerateResult(
             **picture.model_dump(),
@@ -119,6 +126,7 @@ def load(settings: Settings) -> JobHandler[GenerateRequest]:
         device,
         publisher,
         threshold=settings.zimage.unsafe_threshold,
+        age_check=AgeCheckRule(settings.policy.age_check_score, settings.policy.key),
         worker_id=settings.platform.pod_id,
     )
 

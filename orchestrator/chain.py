@@ -20,12 +20,15 @@ from pydantic import ValidationError
 from core.contracts import (
     ANALYZE_TASK,
     CAPTION_TASK,
+    CHECK_TASK,
     MODERATE_TASK,
     AnalyzeRequest,
     AnalyzeResult,
     CaptionRequest,
     CaptionResult,
     ChatRequest,
+    CheckRequest,
+    CheckResult,
     Degraded,
     ExpandRequest,
     ExpandResult,
@@ -43,16 +46,23 @@ from core.contracts import (
     StageRequest,
     StageResult,
 )
-from core.errors import BadAnswer, Busy, DeadlineExceeded, ImgPodError, StageFailed
+from core.errors import BadAnswer, Busy, DeadlineExceeded, ImgPodError, StageFailed, UnsafeOutput
 from core.logs import logger
-from core.policy import Treatment, constrain, safe_caption
+from core.policy import (
+    Treatment,
+    age_check_commitment,
+    constrain,
+    needs_age_check,
+    reject_minor_in_picture,
+    safe_caption,
+)
 from core.settings import Pool, Settings
 from core.text.captions import template_caption
 from core.text.expansion import template_prompt
 from core.worker.job import Job
 from orchestrator.deadlines import Deadline
 from orchestrator.endpoints import Call, Endpoints, OnProgress, StageAnswer
-from orchestrator.pictures import Pictures, SharedProgress, consecutive_seeds, generate_all
+from orchestrator.pictures import Pictures, SharedProgress, check_all, consecutive_seeds, generate_all
 from orchestrator.polling import StageDurations
 
 log = logger()
@@ -163,6 +173,7 @@ class Chain:
         n = self.request.n
         # The first picture is in the result twice: as the result's own and under `images`.
         share = None if n == 1 else max(_SMALLEST_RESULT_BYTES, self.settings.worker.max_result_bytes // (n + 1))
+        commitment = age_check_commitment(self.trace_id, prompt, self.settings.policy.key)
         return GenerateRequest(
             task=task,
             prompt=prompt,
@@ -171,8 +182,30 @@ class Chain:
             height=self.request.height,
             output_format=self.request.output_format,
             include_prompt=self.request.include_prompt,
-            **self._common("generate" if n == 1 else f"generate.{index}", max_result_bytes=share),
+            **self._common(_numbered("generate", index, n), max_result_bytes=share, age_check=commitment),
         )
+
+    async def check_pictures(self, pictures: Pictures) -> Pictures:
+        """The pictures, after the people's age was read in those that the output check calls sexual.
+
+        One refused picture refuses the request, so that `n` is no number of tries; one whose check fails is withheld
+        alone. Nothing replaces the check, and no picture is generated anew. Raises `PolicyBlocked`, and the first error
+        where no picture is left.
+        """
+        return await check_all(pictures, self._check_picture)
+
+    async def _check_picture(self, index: int, picture: GenerateResult) -> GenerateResult:
+        policy = self.settings.policy
+        if not needs_age_check(picture.policy.picture, score_from=policy.age_check_score):
+            return picture
+        if picture.image_base64 is None or picture.image_url is not None:
+            raise UnsafeOutput("The zimage worker uploaded a picture before its age check.", stage="check")
+        request = CheckRequest(
+            task=CHECK_TASK, picture=picture.image_base64, **self._common(_numbered("check", index, self.request.n))
+        )
+        read = await self._stage("check", Pool.SELFIE, request, CheckResult)
+        passed = reject_minor_in_picture(read, threshold=policy.minor_probability, route=self.request.task)
+        return picture.model_copy(update={"policy": picture.policy.model_copy(update={"age_check": passed})})
 
     async def caption(self, prompt: str) -> str:
         """A caption that anyone may read. Where the llm is down, late or unfit, one made by code from the prompt."""
@@ -217,12 +250,13 @@ class Chain:
         if self.settings.orchestrator.wake_pools:
             self.endpoints.wake(self._picture_pool)
 
-    def _common(self, stage: str, *, max_result_bytes: int | None = None) -> dict[str, Any]:
+    def _common(self, stage: str, **more: Any) -> dict[str, Any]:
+        """`stage` names the replay key; `more` are fields of the context."""
         context = StageContext(
             trace_id=self.trace_id,
             replay_key=f"{self.trace_id}.{stage}",
             treated_as=self.treated_as,
-            max_result_bytes=max_result_bytes,
+            **more,
         )
         return {"request_id": self.request.request_id, "context": context}
 
@@ -298,6 +332,10 @@ class Chain:
     def _record_degraded(self, stage: str, error: ImgPodError, fallback: str) -> None:
         log.warning("stage done without", stage=stage, code=error.code)
         self.degraded.append(Degraded(stage=stage, reason=error.code, fallback=fallback))
+
+
+def _numbered(stage: str, index: int, n: int) -> str:
+    return stage if n == 1 else f"{stage}.{index}"
 
 
 def _size(request: PictureRequest) -> int:

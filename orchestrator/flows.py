@@ -1,13 +1,14 @@
 """What a request means, in the order it happens.
 
-    profile/create         analyze → gate → (moderate) → generate
-    chat/…                 judge → expand → judge → generate ∥ caption
-    chat/private/imagegen  evaluate → (moderate) → generate ∥ caption
-    imagegen               sanitize → (moderate) → generate (∥ caption on request)
+    profile/create         analyze → gate → (moderate) → generate → (check)
+    chat/…                 judge → expand → judge → generate → (check) ∥ caption
+    chat/private/imagegen  evaluate → (moderate) → generate → (check) ∥ caption
+    imagegen               sanitize → (moderate) → generate → (check) (∥ caption on request)
 
-Every text is judged before the first stage runs, and what a model wrote is judged again before the next one does. The
-stage in brackets is for deployments with a text classifier: a chat is heard by it when it is expanded. What
-a stage is called with, how long it may take and what replaces it is in chain.py; how a worker is reached, endpoints.py.
+Every text is judged before the first stage runs, and what a model wrote is judged again before the next one does.
+`moderate` runs where there is a text classifier and the text goes through no other stage of the llm worker: a chat is
+classified when it is expanded. `check` runs for pictures that the output check calls sexual, on every route. What a
+stage is called with, how long it may take and what replaces it is in chain.py; how a worker is reached, endpoints.py.
 
 May import: core.contracts, core.policy, core.prompts, orchestrator.chain. No HTTP, no JSON, no retry.
 """
@@ -54,7 +55,7 @@ async def create_profile(request: ProfileCreate, chain: Chain) -> Result:
     prompt = portrait_prompt(read.features, request.style)
     if request.style:
         prompt = await chain.moderate(prompt, prompt)
-    pictures = await chain.generate(GenerateTask.PROFILE, prompt)
+    pictures = await _checked_pictures(GenerateTask.PROFILE, prompt, chain)
     return _result(request, Route.PROFILE, chain, pictures, read=read)
 
 
@@ -68,7 +69,7 @@ async def picture_of_chat(request: ChatRequest, chain: Chain) -> Result:
     check([prompt], route, treated_as=chain.treated_as, stage="expand")
     if said.action is Action.CONSTRAIN:
         prompt = constrain(prompt)
-    pictures, caption = await chain.with_caption(chain.generate(painting, prompt), prompt)
+    pictures, caption = await chain.with_caption(_checked_pictures(painting, prompt, chain), prompt)
     return _result(request, route, chain, pictures, caption=caption)
 
 
@@ -76,7 +77,7 @@ async def picture_of_private_prompt(request: ChatPrivate, chain: Chain) -> Resul
     _gate_person(request, chain)
     said = _with_person(request)
     prompt = await chain.moderate(said, evaluate_private_chat(said).prompt)
-    pictures, caption = await chain.with_caption(chain.generate(GenerateTask.PRIVATE, prompt), prompt)
+    pictures, caption = await chain.with_caption(_checked_pictures(GenerateTask.PRIVATE, prompt, chain), prompt)
     return _result(request, Route.PRIVATE, chain, pictures, caption=caption)
 
 
@@ -84,7 +85,7 @@ async def picture_of_prompt(request: ImageGen, chain: Chain) -> Result:
     _gate_person(request, chain)
     said = _with_person(request)
     prompt = await chain.moderate(said, sanitize_general(said).prompt)
-    painting = chain.generate(GenerateTask.GENERAL, prompt)
+    painting = _checked_pictures(GenerateTask.GENERAL, prompt, chain)
     if not request.caption:
         return _result(request, Route.GENERAL, chain, await painting)
     pictures, caption = await chain.with_caption(painting, prompt)
@@ -98,6 +99,11 @@ _CHAT: dict[type[ChatRequest], tuple[Route, ExpandTask, GenerateTask]] = {
     ChatShorts: (Route.SHORTS, ExpandTask.SHORTS, GenerateTask.SHORTS),
     ChatScenes: (Route.SCENES, ExpandTask.SCENES, GenerateTask.SCENES),
 }
+
+
+async def _checked_pictures(task: GenerateTask, prompt: str, chain: Chain) -> Pictures:
+    """No flow gets pictures in any other way, so that none releases one whose people's age had to be read."""
+    return await chain.check_pictures(await chain.generate(task, prompt))
 
 
 def _gate_person(request: PersonRequest, chain: Chain) -> None:

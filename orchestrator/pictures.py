@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
 from core.contracts import Degraded, GenerateResult, ImageItem, PictureError, StageProgress
-from core.errors import ImgPodError
+from core.errors import ImgPodError, PolicyBlocked
 
 _SEEDS = 2**53
 _DRAWN_SEEDS = 2**32
@@ -85,7 +85,31 @@ async def generate_all(
         except ImgPodError as error:
             return PictureOutcome(seed, error=error)
 
-    tasks = [asyncio.create_task(outcome_of(index, seed)) for index, seed in enumerate(seeds)]
+    return await _some_of([outcome_of(index, seed) for index, seed in enumerate(seeds)])
+
+
+async def check_all(pictures: Pictures, check: Callable[[int, GenerateResult], Awaitable[GenerateResult]]) -> Pictures:
+    """Run `check(index, picture)` for all pictures at the same time; a failed check replaces its picture by its error.
+
+    Raises `PolicyBlocked` where one picture is refused, and the first error where no picture is left.
+    """
+
+    async def outcome_of(index: int, outcome: PictureOutcome) -> PictureOutcome:
+        if outcome.result is None:
+            return outcome
+        try:
+            return PictureOutcome(outcome.seed, result=await check(index, outcome.result))
+        except PolicyBlocked:
+            raise
+        except ImgPodError as error:
+            return PictureOutcome(outcome.seed, error=error)
+
+    return await _some_of([outcome_of(index, outcome) for index, outcome in enumerate(pictures.outcomes)])
+
+
+async def _some_of(running: Sequence[Coroutine[None, None, PictureOutcome]]) -> Pictures:
+    """Await all at the same time. Raises what one of them raises, and the first error where no picture is left."""
+    tasks = [asyncio.create_task(one) for one in running]
     try:
         outcomes = await asyncio.gather(*tasks)
     finally:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
-from core.contracts import FaceMeta, Features, ModelInfo
+from core.contracts import ApparentAge, FaceMeta, Features, ModelInfo
 from core.errors import ImgPodError
 
 if TYPE_CHECKING:
@@ -113,11 +113,24 @@ class SelfieAnalysis:
     face: FaceMeta
 
 
+@dataclass(frozen=True, slots=True)
+class PictureAges:
+    """Apparent ages in one picture: of the faces that were read, largest first, and of the whole picture."""
+
+    faces: tuple[ApparentAge, ...]
+    whole: ApparentAge
+    faces_not_read: int
+
+
 class VisionBackend(Protocol):
     info: ModelInfo
 
     def generate(self, requests: Sequence[Image], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
         """`requests` are upright RGB pictures of any size."""
+        ...
+
+    def read_ages(self, requests: Sequence[Image], watch: BatchCallbacks) -> list[Outcome[PictureAges]]:
+        """The apparent age of everybody in each picture."""
         ...
 
 

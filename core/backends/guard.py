@@ -1,14 +1,16 @@
-"""A text classifier over Qwen3Guard-Gen, or any causal model that answers in its form.
+"""Load the text classifier of a deployment and run it on the device.
 
-Its own chat template turns a user's turn into the question, and it answers `Safety: Unsafe` and `Categories: Violent`
-(model card of Qwen/Qwen3Guard-Gen-0.6B, "Moderating User Prompt"). The weights are read by the same lines as the
-language model's. What follows from an opinion is in core/policy/classifier.py.
+The weights say which kind they are (`model_type` in their `config.json`): a small model of our own in
+core/backends/ngrams.py, or Qwen3Guard-Gen, a causal language model whose chat template turns a user's turn into the
+question and which answers with the lines `Safety:` and `Categories:` (model card of Qwen/Qwen3Guard-Gen-0.6B). What
+follows from a classification is decided in core/policy/classifier.py.
 
 May import: core.backends, core.errors, core.logs. torch comes with core.backends.text.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from core.backends import (
     TextClassifier,
     Turn,
 )
-from core.errors import BadAnswer, Cancelled, DeviceError, ImgPodError
+from core.errors import BadAnswer, Cancelled, DeviceError, ImgPodError, Misconfigured
 from core.logs import logger
 
 if TYPE_CHECKING:
@@ -34,10 +36,12 @@ if TYPE_CHECKING:
 
 log = logger()
 
-MAX_TOKENS = 48
-"""Room for the label and every category that the card names."""
-_LABEL = re.compile(r"^\s*Safety: (Safe|Controversial|Unsafe)\s*$", re.MULTILINE)
-_CATEGORIES = re.compile(r"^\s*Categories:(.*)$", re.MULTILINE)
+MAX_TOKENS = 96
+"""Room for the label and every category that the card names, some 60 tokens."""
+_LABEL = re.compile(r"^[ \t]*Safety:[ \t]*(Safe|Controversial|Unsafe)[ \t]*$", re.MULTILINE)
+_CATEGORIES = re.compile(r"^[ \t]*Categories:(.*?)(?=^[ \t]*Refusal:|\Z)", re.MULTILINE | re.DOTALL)
+_SEPARATORS = re.compile(r"[,;\n]")
+_SEVERITY = ("safe", "controversial", "unsafe")
 
 
 class GuardClassifier:
@@ -55,24 +59,44 @@ class GuardClassifier:
 
 
 def parse_classification(answer: str) -> Outcome[Classified]:
-    """What an answer says; `BadAnswer` where it doesn't say it in the form of the card, in whatever other words."""
-    label, categories = _LABEL.search(answer), _CATEGORIES.search(answer)
-    if label is None or categories is None:
+    """The label and categories of an answer in the card's form; `BadAnswer` for any other.
+
+    The card's forms: one label; one category, several separated by commas or lines, or `None`; a `Refusal:` line behind
+    them where a response was classified. Of several labels the strictest counts.
+    """
+    labels, categories = _LABEL.findall(answer), _CATEGORIES.search(answer)
+    if not labels or categories is None:
         return BadAnswer("The text classifier's answer can't be read; check that its weights are a Qwen3Guard-Gen.")
-    named = tuple(part.strip() for part in categories[1].split(",") if part.strip() not in {"", "None"})
-    return Classified(cast("Literal['safe', 'controversial', 'unsafe']", label[1].lower()), named)
+    label = max((label.lower() for label in labels), key=_SEVERITY.index)
+    named = (part.strip() for part in _SEPARATORS.split(categories[1]))
+    kept = tuple(dict.fromkeys(name for name in named if name not in {"", "None"}))
+    return Classified(cast("Literal['safe', 'controversial', 'unsafe']", label), kept)
 
 
-def load_guard(located: Located, *, device: str | None = None, max_batch: int = 8) -> GuardClassifier:
-    """Loaded and warm. Raises `Misconfigured` where the device isn't there."""
-    from core.backends.text import load_text
+def load_classifier(located: Located, *, device: str | None = None, max_batch: int = 8) -> TextClassifier:
+    """Loaded and warm. Raises `Misconfigured` where the weights or the device can't serve."""
+    from core.backends.ngrams import MODEL_TYPE, load_ngrams
 
-    guard = GuardClassifier(load_text(located, device=device, max_batch=max_batch))
-    guard.classify(["Hello"], NoCallbacks())
-    return guard
+    classifier: TextClassifier
+    if _model_type(located) == MODEL_TYPE:
+        classifier = load_ngrams(located)
+    else:
+        from core.backends.text import load_text
+
+        classifier = GuardClassifier(load_text(located, device=device, max_batch=max_batch))
+    classifier.classify(["Hello"], NoCallbacks())
+    return classifier
 
 
-# ── a job's question on the device ───────────────────────────────────────────────────────────────────────────────────
+def _model_type(located: Located) -> str:
+    try:
+        config = json.loads((located.path / "config.json").read_text(encoding="utf-8"))
+        return str(config["model_type"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Misconfigured(f"{located.name} has no config.json with a model_type; fetch the weights again.") from None
+
+
+# ── a job's texts on the device ───────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +112,7 @@ Classifications: TypeAlias = tuple[Classified | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class _PieceWatch:
-    """A batch of pieces, told as the jobs that they belong to; so short a stage reports no steps."""
+    """Maps a batch of pieces to the jobs that they belong to; so short a stage reports no steps."""
 
     watch: BatchCallbacks
     owners: Sequence[int]
@@ -100,20 +124,20 @@ class _PieceWatch:
         return self.watch.cancelled(self.owners[index])
 
     def finished(self, index: int, outcome: Outcome[Any]) -> None:
-        del index, outcome  # a job's opinions are read together, and the shortest text's is no use alone
+        del index, outcome  # a job needs the classifications of all its pieces
 
 
 def classify_texts(
     jobs: Sequence[Texts], classifier: TextClassifier, watch: BatchCallbacks
 ) -> list[Outcome[Classifications]]:
-    """All pieces of all jobs as one batch. Whatever fails is no opinion; raises only what ends a device."""
+    """Classify all pieces of all jobs as one batch. A failure is None; raises only what ends a device."""
     owners = [place for place, job in enumerate(jobs) for _ in job.pieces]
     pieces = [piece for job in jobs for piece in job.pieces]
     try:
         answers = list(zip(owners, classifier.classify(pieces, _PieceWatch(watch, owners)), strict=True))
     except DeviceError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it met, it gave no opinion, and the policy says what that means
+    except Exception as error:  # noqa: BLE001 - whatever failed, there is no classification, and the policy decides what follows
         log.error("text classifier failed", error_type=type(error).__name__)
         return [(None,) * len(job.pieces) for job in jobs]
     return [_of_job([answer for owner, answer in answers if owner == place]) for place in range(len(jobs))]

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from core.backends import BatchCallbacks, Outcome, SelfieAnalysis
+from core.backends import BatchCallbacks, Outcome, PictureAges, SelfieAnalysis
 from core.backends.devices import choose_device, device_errors, without_progress_bars
 from core.backends.face_quality import Box, measure, overall
-from core.contracts import AgeBand, FaceMeta, Features, ModelInfo
+from core.contracts import AgeBand, ApparentAge, FaceMeta, Features, ModelInfo
 from core.errors import Cancelled, Misconfigured
 from core.prompts.questions import QUESTIONS, Question
 
@@ -36,6 +36,8 @@ CROP_MARGIN = 0.35
 """Of the face box's longer side, on each side of it: hair, ears and headwear lie outside of the box."""
 MAX_RATIO = 50
 """Of a picture's longer side to its shorter one."""
+MAX_FACES = 12
+"""Faces of one picture whose age is read; more are counted and not read."""
 FACE_FLOOR = 0.35
 """Confidence below which a box is no face."""
 
@@ -112,6 +114,14 @@ def read(shares: dict[str, list[float]], floors: Floors = Floors()) -> Features:
         value, share = _answer(question, shares[attribute], floors)
         values[attribute], confidence[attribute] = value, round(share, 4)
     return Features(**values, confidence=confidence)
+
+
+def read_age(shares: Sequence[float], floors: Floors = Floors()) -> ApparentAge:
+    """Apparent age from the letter probabilities of the question `age_band`."""
+    question = QUESTIONS["age_band"]
+    value, share = _answer(question, list(shares), floors)
+    under_18 = shares[question.values.index(AgeBand.UNDER_18)]
+    return ApparentAge(age_band=AgeBand(value), confidence=round(share, 4), under_18=round(under_18, 4))
 
 
 def _answer(question: Question, shares: list[float], floors: Floors) -> tuple[str, float]:
@@ -312,6 +322,24 @@ class LoadedVision:
             features = read(self.reader.shares(face_crop(image, faces[0] if faces else None)), self.floors)
         watch.step(index, 2, 2)
         return SelfieAnalysis(features, face_meta(image, faces))
+
+    def read_ages(self, requests: Sequence[Image], watch: BatchCallbacks) -> list[Outcome[PictureAges]]:
+        return [self._ages(index, image, watch) for index, image in enumerate(requests)]
+
+    def _ages(self, index: int, image: Image, watch: BatchCallbacks) -> Outcome[PictureAges]:
+        if watch.cancelled(index):
+            return Cancelled("The job was cancelled.")
+        with device_errors("looking for faces"):
+            faces = self.finder.find(image)
+        crops = [face_crop(image, face) for face in faces[:MAX_FACES]]
+        ages: list[ApparentAge] = []
+        for done, crop in enumerate([*crops, face_crop(image, None)], 1):
+            if watch.cancelled(index):
+                return Cancelled("The job was cancelled.")
+            with device_errors("reading an age"):
+                ages.append(read_age(self.reader.shares(crop)["age_band"], self.floors))
+            watch.step(index, done, len(crops) + 1)
+        return PictureAges(tuple(ages[:-1]), ages[-1], len(faces) - len(crops))
 
 
 def face_meta(image: Image, faces: list[Box]) -> FaceMeta:

@@ -5,7 +5,7 @@ May import: core.contracts, core.errors, core.safe_http, Pillow, httpx; pillow-h
 
 from core.contracts import ImageFormat
 from core.images.encoding import CONTENT_TYPES, Signer, encode, shrink_to_fit
-from core.images.intake import open_picture, open_selfie
+from core.images.intake import open_generated, open_picture, open_selfie
 from core.images.limits import Fetch, IntakeLimits
 from core.images.marks import Recipe, inspect
 
@@ -18,6 +18,7 @@ __all__ = [
     "Signer",
     "encode",
     "inspect",
+    "open_generated",
     "open_picture",
     "open_selfie",
     "shrink_to_fit",

@@ -18,7 +18,7 @@ from core.backends import GeneratedImage, ImageRequest, PictureChecker
 from core.contracts import ROUTE_OF_TASK, GenerateRequest, PictureCheck, PolicyReport, Route
 from core.errors import BlackPicture, InvalidRequest, UnsafeOutput
 from core.logs import logger
-from core.policy import ROUTES, FinalPrompt, Treatment, build_final_prompt
+from core.policy import ROUTES, FinalPrompt, Treatment, build_final_prompt, committed_to_age_check, needs_age_check
 
 MAX_SEED = 2**53 - 1
 _ATTEMPTS = 3
@@ -96,6 +96,26 @@ async def generate_checked(
         log.info("unsafe picture", attempt=attempt)
         strength, seed = 1, another_seed(seed)
     raise UnsafeOutput("The picture could not be shown to be safe and was withheld; ask for something tamer.")
+
+
+@dataclass(frozen=True, slots=True)
+class AgeCheckRule:
+    """`score_from`: the output score that requires the check. `key` verifies the orchestrator's commitment to it."""
+
+    score_from: float
+    key: bytes | None = None
+
+
+def held_for_age_check(finished: CheckedImage, request: GenerateRequest, rule: AgeCheckRule) -> bool:
+    """Whether the picture may go to the orchestrator only, which reads its people's age, and into no bucket.
+
+    Raises `UnsafeOutput` where the caller hasn't committed to that check: nobody would run it.
+    """
+    if not needs_age_check(finished.policy.picture, score_from=rule.score_from):
+        return False
+    if not committed_to_age_check(request.context, request.prompt, rule.key):
+        raise UnsafeOutput("The picture needs an age check, which only the orchestrator runs: send the request there.")
+    return True
 
 
 def another_seed(seed: int) -> int:

@@ -54,6 +54,12 @@ async def open_selfie(selfie: str, *, fetch: Fetch | None = None, limits: Intake
     return await asyncio.get_running_loop().run_in_executor(_decoders, open_picture, data, limits)
 
 
+async def open_generated(picture: str, *, limits: IntakeLimits = DEFAULT_LIMITS) -> Image.Image:
+    """`picture` (base64 only) as an upright RGB picture. Raises `BadPicture`, `TooLarge`."""
+    data = decode_base64(picture, limits)
+    return await asyncio.get_running_loop().run_in_executor(_decoders, open_picture, data, limits)
+
+
 def _https_fetch() -> Fetch:
     from core.images.fetch import HttpsFetch
 

@@ -5,6 +5,7 @@
     evaluate_private_chat()   `build_final_prompt` for `chat/private/imagegen`
     sanitize_general()        the same for `imagegen`
     apply_classifier(verdict)    a text classifier's opinions beside the rules; `enforce` then refuses
+    needs_age_check(check)    whether a finished picture's people are read for age; `reject_minor_in_picture` decides
     reject_minor(features)    the age veto; `treatment` says whether features may go where adult content passes
 
 May import: core.contracts and core.errors. It knows no HTTP, no model and no picture.
@@ -19,6 +20,12 @@ from core.policy.constraints import ADULT_ANCHOR, CONSTRAINT, STRONG_CONSTRAINT
 from core.policy.engine import check, enforce, judge, prepare
 from core.policy.features import reject_minor, sign_features, signed
 from core.policy.final_prompt import FinalPrompt, build_final_prompt, constrain, evaluate_private_chat, sanitize_general
+from core.policy.picture_age import (
+    age_check_commitment,
+    committed_to_age_check,
+    needs_age_check,
+    reject_minor_in_picture,
+)
 from core.policy.routes import ROUTES, RouteRules, treatment
 from core.policy.verdict import CLASSIFIER_FAILED, Action, Treatment, Verdict
 from core.policy.version import POLICY_VERSION
@@ -38,17 +45,21 @@ __all__ = [
     "RouteRules",
     "Treatment",
     "Verdict",
+    "age_check_commitment",
     "apply_classifier",
     "audit",
     "build_final_prompt",
     "check",
+    "committed_to_age_check",
     "constrain",
     "enforce",
     "evaluate_private_chat",
     "judge",
     "keep_audit",
+    "needs_age_check",
     "prepare",
     "reject_minor",
+    "reject_minor_in_picture",
     "safe_caption",
     "sanitize_general",
     "sign_features",

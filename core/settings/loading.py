@@ -32,8 +32,8 @@ from core.settings.sections import (
 )
 
 STAGE_LIMITS_S: dict[str, dict[str, float]] = {
-    "full": {"analyze": 30, "expand": 15, "moderate": 10, "caption": 5, "generate": 60},
-    "embedded": {"analyze": 60, "expand": 60, "moderate": 30, "caption": 30, "generate": 60},
+    "full": {"analyze": 30, "expand": 15, "moderate": 10, "caption": 5, "generate": 60, "check": 30},
+    "embedded": {"analyze": 60, "expand": 60, "moderate": 30, "caption": 30, "generate": 60, "check": 60},
 }
 """Execution limits by weights profile, seconds; the embedded ones run on a CPU that does other things as well."""
 

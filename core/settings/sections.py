@@ -120,7 +120,7 @@ class LlmSettings(DeviceSettings):
     max_batch: Annotated[int, Field(ge=1)] = Field(default=8, description="Jobs that may run as one batch.")
     classifier: Literal["none", "guard"] = Field(
         default="none",
-        description="`guard`: a text classifier's opinion beside the rules; set it for the orchestrator as well.",
+        description="`guard`: the profile's text classifier beside the rules; the same for the orchestrator.",
     )
 
 
@@ -158,7 +158,11 @@ class PolicySettings(_FromEnvironment):
         default=None, description="Signs the features that `profile/create` returns; the same key in every worker."
     )
     minor_probability: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.3, description="From this probability of `under_18` on, the profile is refused."
+        default=0.3, description="From this probability of `under_18` on, a profile or a picture is refused."
+    )
+    age_check_score: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5,
+        description="From this output score on, a picture's people are read for age before it is released.",
     )
     audit_file: Path | None = Field(
         default=None, description="Refusals as JSON lines: hashes and categories, no words."
@@ -192,6 +196,7 @@ class OrchestratorSettings(_FromEnvironment):
     expand_limit_s: Seconds | None = Field(default=None, description="As `analyze_limit_s`.")
     moderate_limit_s: Seconds | None = Field(default=None, description="As `analyze_limit_s`.")
     caption_limit_s: Seconds | None = Field(default=None, description="As `analyze_limit_s`.")
+    check_limit_s: Seconds | None = Field(default=None, description="As `analyze_limit_s`.")
     generate_limit_s: Seconds | None = Field(default=None, description="As `analyze_limit_s`.")
     queue_allowance_s: Seconds = Field(default=180, description="A stage's allowance for queue and cold start.")
     route_capacity: Annotated[int, Field(ge=1)] = Field(

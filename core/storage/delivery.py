@@ -58,14 +58,16 @@ class PictureDelivery:
         s3_config: Mapping[str, object] | None = None,
         *,
         max_bytes: int | None = None,
+        may_upload: bool = True,
     ) -> tuple[Picture, tuple[Degraded, ...]]:
         """The picture marked, encoded and handed over, and what had to be done without.
 
-        `max_bytes` may lower the largest answer. Raises `TooLarge` where no encoding fits.
+        `max_bytes` may lower the largest answer. `may_upload` False keeps the picture out of every bucket: it is in the
+        answer, whatever storage there is. Raises `TooLarge` where no encoding fits.
         """
         data = await asyncio.to_thread(encode, image, image_format=image_format, recipe=recipe, signer=self.signer)
         picture = Picture(image_format=image_format, width=image.width, height=image.height, seed=recipe.seed)
-        url, degraded = await self._try_upload(data, image_format, s3_config)
+        url, degraded = await self._try_upload(data, image_format, s3_config) if may_upload else (None, ())
         if url is not None:
             return picture.model_copy(update={"image_url": url}), degraded
         largest = self.max_bytes if max_bytes is None else min(self.max_bytes, max_bytes)

@@ -20,7 +20,15 @@ import aiohttp
 
 MODEL = {"name": "stand-in", "revision": "0", "profile": "none"}
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+CHECKED = {"checker": "stand-in", "score": 0.01, "threshold": 0.85, "outcome": "passed"}
 POLICY = {"version": "stand-in", "verdict": "allowed", "treated_as": "moderated"}
+FLAGGED_PLACE = "harbour"
+"""A prompt with this word gives a picture over the output check's threshold, in which an adult is read."""
+MINOR_PLACE = "market"
+"""A prompt with this word gives a picture over the output check's threshold, in which a minor is read."""
+PICTURE_OF_MINOR = "bWlub3I="
+ADULT_AGE = {"age_band": "25_34", "confidence": 0.98, "under_18": 0.01}
+MINOR_AGE = {"age_band": "under_18", "confidence": 0.98, "under_18": 0.98}
 FACE = {
     "detected": True, "box": [0, 0, 9, 9], "confidence": 1, "faces_in_picture": 1, "quality_score": 1,
     "components": {},
@@ -35,11 +43,30 @@ def output(request: dict[str, Any]) -> dict[str, Any]:
     if task.endswith("analyze"):
         return {**common, "features": {"age_band": "25_34", "confidence": {"age_band": 0.99}}, "face": FACE}
     if task.endswith("expand"):
-        return {**common, "prompt": "A lighthouse on a cliff at dusk, waves below, warm light."}
+        said = request["messages"][-1]["content"]
+        return {**common, "prompt": f"A lighthouse on a cliff at dusk, warm light, {said}"}
+    if task == "moderate":
+        return {**common, "verdict": "allowed"}
+    if task == "picture/check":
+        age = MINOR_AGE if request["picture"] == PICTURE_OF_MINOR else ADULT_AGE
+        return {**common, "faces": [age], "whole": age, "faces_not_read": 0}
     if task.endswith("caption"):
         return {**common, "caption": "A lighthouse stands on a cliff at dusk while waves roll in below."}
-    picture = {"image_base64": PIXEL, "image_format": "png", "width": 16, "height": 16, "seed": 7}
-    return {**common, **picture, "prompt_used": request["prompt"], "policy": POLICY}
+    return {**common, **picture_of(request["prompt"])}
+
+
+def picture_of(prompt: str) -> dict[str, Any]:
+    minor, flagged = MINOR_PLACE in prompt, FLAGGED_PLACE in prompt
+    checked = {**CHECKED, "score": 0.97, "outcome": "reported"} if minor or flagged else CHECKED
+    return {
+        "image_base64": PICTURE_OF_MINOR if minor else PIXEL,
+        "image_format": "png",
+        "width": 16,
+        "height": 16,
+        "seed": 7,
+        "prompt_used": prompt,
+        "policy": {**POLICY, "picture": checked},
+    }
 
 
 class LightWorker:

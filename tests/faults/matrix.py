@@ -26,7 +26,7 @@ from core.worker.progress import Progress
 from localpod import Fault, FaultKind, LocalEndpoint, Localpod, Options, Scaler
 from orchestrator.endpoints import Endpoints
 from orchestrator.service import Service
-from tests.faults.light_worker import LightWorker
+from tests.faults.light_worker import FLAGGED_PLACE, MINOR_PLACE, LightWorker
 
 TIMEOUT_S = 8.0
 STAGE_LIMIT_S = 3.0
@@ -35,15 +35,29 @@ AT_A_TIME = 16
 LIVE = {"IN_QUEUE", "IN_PROGRESS"}
 NEEDS_PROCESS = {FaultKind.KILL_WORKER, FaultKind.SLOW_COLD_START}
 
-CHAT = {"task": "chat/scenes/generate", "messages": [{"role": "user", "content": "the lighthouse at dusk"}]}
+
+def chat(task: str, place: str = "lighthouse") -> dict[str, Any]:
+    return {"task": task, "messages": [{"role": "user", "content": f"the {place} at dusk"}]}
+
+
+ADULT_ROUTE = "chat/1to1/imagegen"
 PROFILE = {"task": "profile/create", "selfie": "aGVsbG8="}
 STAGES = {
     "analyze": ("selfie", "profile/analyze", PROFILE),
-    "expand": ("llm", "chat/scenes/expand", CHAT),
-    "caption": ("llm", "chat/1to1/caption", CHAT),
-    "generate": ("zimage", "chat/scenes/generate", CHAT),
+    "expand": ("llm", "chat/1to1/expand", chat(ADULT_ROUTE)),
+    "caption": ("llm", "chat/1to1/caption", chat("chat/scenes/generate")),
+    "generate": ("zimage", "chat/scenes/generate", chat("chat/scenes/generate")),
+    "moderate": ("llm", "moderate", {"task": "imagegen", "prompt": "the lighthouse at dusk"}),
+    "check": ("selfie", "picture/check", chat(ADULT_ROUTE, FLAGGED_PLACE)),
 }
 """Stage → its endpoint, its task, and a request that has it."""
+WITH_MINOR = {
+    "expand": ("llm", "chat/1to1/expand", chat(ADULT_ROUTE, MINOR_PLACE)),
+    "caption": ("llm", "chat/1to1/caption", chat(ADULT_ROUTE, MINOR_PLACE)),
+    "generate": ("zimage", "chat/1to1/generate", chat(ADULT_ROUTE, MINOR_PLACE)),
+    "check": ("selfie", "picture/check", chat("chat/shorts/generate", MINOR_PLACE)),
+}
+"""The same for requests whose picture must never be released: it is called sexual and a minor is read in it."""
 
 POOLS = {"selfie": [Pool.SELFIE], "llm": [Pool.LLM]}
 POOLS["zimage"] = [pool for pool in Pool if pool not in (Pool.SELFIE, Pool.LLM)]
@@ -69,9 +83,16 @@ class Case:
     shape: str
     stage: str
     times: int | None
+    minor: bool = False
 
     def __str__(self) -> str:
-        return f"{self.shape}-{self.stage}-{ {1: 'once', 3: 'thrice', None: 'always'}[self.times] }"
+        name = f"{self.shape}-{self.stage}-{ {1: 'once', 3: 'thrice', None: 'always'}[self.times] }"
+        return f"{name}-minor" if self.minor else name
+
+    @property
+    def place(self) -> tuple[str, str, dict[str, Any]]:
+        """The endpoint and the task that the fault meets, and the request."""
+        return (WITH_MINOR if self.minor else STAGES)[self.stage]
 
     @property
     def by_process(self) -> bool:
@@ -82,13 +103,16 @@ class Case:
         return 3 * TIMEOUT_S if self.by_process else TIMEOUT_S
 
     def fault(self) -> Fault:
-        name, task, _ = STAGES[self.stage]
+        name, task, _ = self.place
         # A worker that starts has no job yet.
         only = None if SHAPES[self.shape]["kind"] is FaultKind.SLOW_COLD_START else task
         return Fault(endpoint=f"{self}.{name}", task=only, times=self.times, **SHAPES[self.shape])
 
 
-CASES = [Case(shape, stage, times) for shape in SHAPES for stage in STAGES for times in (1, 3, None)]
+CASES = [
+    *(Case(shape, stage, times) for shape in SHAPES for stage in STAGES for times in (1, 3, None)),
+    *(Case(shape, stage, times, minor=True) for shape in SHAPES for stage in WITH_MINOR for times in (1, None)),
+]
 
 
 @dataclass
@@ -131,7 +155,7 @@ async def run_matrix(folder: Path) -> dict[Case, Outcome]:
 
 def endpoint(case: Case, name: str, folder: Path) -> LocalEndpoint:
     """Attached to this process; a process of its own only where the fault is that it dies or starts slowly."""
-    if not case.by_process or STAGES[case.stage][0] != name:
+    if not case.by_process or case.place[0] != name:
         return LocalEndpoint(handler=("true",), attached=True, scaler=Scaler("request_count", 1, 0, 0))
     env = {"STAND_IN_LOG": str(folder / str(case)), "STAND_IN_WORK_S": str(WORK_S)}
     command = (sys.executable, str(Path(__file__).with_name("light_worker.py")))
@@ -209,7 +233,7 @@ async def answer(case: Case, service: Service, outcome: Outcome) -> None:
         return None
 
     progress = Progress(unheard, interval_s=1)
-    request = read_request({**STAGES[case.stage][2], "timeout_s": case.timeout_s}, REQUESTS)
+    request = read_request({**case.place[2], "timeout_s": case.timeout_s}, REQUESTS)
     try:
         outcome.ends.append(await service.answer(request, Job(str(case), progress)))
     except ImgPodError as error:

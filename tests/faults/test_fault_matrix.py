@@ -7,11 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.errors import ImgPodError, Internal
+from core.errors import ImgPodError, Internal, PolicyBlocked
+from core.policy.picture_age import MINOR_IN_PICTURE
 from tests.faults.matrix import CASES, LOSES_SUBMITS, Case, Outcome, run_matrix
 
 pytestmark = pytest.mark.timeout(300)
-ONCE = [case for case in CASES if case.times == 1]
+RELEASABLE = [case for case in CASES if not case.minor]
+WITH_MINOR = [case for case in CASES if case.minor]
+ONCE = [case for case in RELEASABLE if case.times == 1]
 UNRECOVERABLE = {"lose_result", "expire_result"}
 """The platform itself has forgotten the result, and asking for a second one could run forever."""
 
@@ -54,16 +57,45 @@ def test_passing_fault_costs_nothing_but_time(case: Case, outcomes: dict[Case, O
     assert result.degraded == ()
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.stage in {"expand", "caption"}], ids=str)
+@pytest.mark.parametrize("case", [case for case in RELEASABLE if case.stage in {"expand", "caption"}], ids=str)
 def test_stage_that_can_be_done_without_never_fails_its_request(case: Case, outcomes: dict[Case, Outcome]) -> None:
     result = outcomes[case].result
     assert result is not None, outcomes[case].ends
     assert {one.stage for one in result.degraded} <= {case.stage}
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.stage in {"analyze", "generate"}], ids=str)
+MUST_SUCCEED = {"analyze", "generate", "moderate", "check"}
+
+
+@pytest.mark.parametrize("case", [case for case in RELEASABLE if case.stage in MUST_SUCCEED], ids=str)
 def test_error_says_which_stage_failed(case: Case, outcomes: dict[Case, Outcome]) -> None:
     (end,) = outcomes[case].ends
     if isinstance(end, ImgPodError):
         assert end.stage == case.stage
         assert end.retryable
+
+
+@pytest.mark.parametrize("case", [case for case in RELEASABLE if case.stage == "check"], ids=str)
+def test_flagged_picture_is_released_only_after_its_age_check(case: Case, outcomes: dict[Case, Outcome]) -> None:
+    result = outcomes[case].result
+    if result is not None:
+        assert "check" in {record.stage for record in result.timeline}
+        assert result.policy.age_check is not None
+        assert result.policy.age_check.under_18 < result.policy.age_check.threshold
+
+
+@pytest.mark.parametrize("case", WITH_MINOR, ids=str)
+def test_picture_with_a_minor_is_never_released(case: Case, outcomes: dict[Case, Outcome]) -> None:
+    (end,) = outcomes[case].ends
+    assert isinstance(end, ImgPodError)
+    if isinstance(end, PolicyBlocked):
+        assert (end.stage, end.categories) == ("check", (MINOR_IN_PICTURE,))
+    elif case.stage not in {"expand", "caption"}:
+        assert end.retryable
+    else:
+        raise AssertionError(end)
+
+
+def test_most_pictures_with_a_minor_are_refused_by_the_check_itself(outcomes: dict[Case, Outcome]) -> None:
+    refused = [case for case in WITH_MINOR if isinstance(outcomes[case].ends[0], PolicyBlocked)]
+    assert len(refused) > len(WITH_MINOR) / 2

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from core.contracts import (
     ATTRIBUTES,
+    CHECK_TASK,
     CONTRACT_VERSION,
     MODERATE_TASK,
     REQUESTS,
@@ -23,6 +24,8 @@ from core.contracts import (
     AnalyzeResult,
     CaptionRequest,
     CaptionResult,
+    CheckRequest,
+    CheckResult,
     ExpandRequest,
     ExpandResult,
     GenerateRequest,
@@ -41,17 +44,19 @@ from tools.docs import examples
 from tools.docs.fields import Field, fields_of, parts_of, schema_of, table
 
 STAGES: dict[Route, str] = {
-    Route.PROFILE: "analyze → (moderate) → generate",
-    Route.CHAT_1TO1: "expand → generate ∥ caption",
-    Route.SHORTS: "expand → generate ∥ caption",
-    Route.SCENES: "expand → generate ∥ caption",
-    Route.PRIVATE: "(moderate) → generate ∥ caption",
-    Route.GENERAL: "(moderate) → generate (∥ caption on request)",
+    Route.PROFILE: "analyze → (moderate) → generate → (check)",
+    Route.CHAT_1TO1: "expand → generate → (check) ∥ caption",
+    Route.SHORTS: "expand → generate → (check) ∥ caption",
+    Route.SCENES: "expand → generate → (check) ∥ caption",
+    Route.PRIVATE: "(moderate) → generate → (check) ∥ caption",
+    Route.GENERAL: "(moderate) → generate → (check) (∥ caption on request)",
 }
-"""What orchestrator/flows.py calls for each route; ∥ is side by side, in brackets where there is a text classifier."""
+"""The stages that orchestrator/flows.py calls for each route; ∥ means in parallel. `moderate` runs where there is a
+text classifier, `check` for pictures that the output check calls sexual."""
 
 WORKERS: dict[str, tuple[type[StageRequest], type[StageResult]]] = {
-    "selfie": (AnalyzeRequest, AnalyzeResult),
+    "selfie · analyze": (AnalyzeRequest, AnalyzeResult),
+    "selfie · check": (CheckRequest, CheckResult),
     "llm · expand": (ExpandRequest, ExpandResult),
     "llm · caption": (CaptionRequest, CaptionResult),
     "llm · moderate": (ModerateRequest, ModerateResult),
@@ -238,6 +243,8 @@ def _other_tasks(tasks: list[str]) -> Iterator[str]:
 
 
 def _judged_as(task: str) -> str:
+    if task == CHECK_TASK:
+        return "none: it reads a picture and judges no text"
     if task == MODERATE_TASK:
         return "the route that its request names"
     return f"`{ROUTE_OF_TASK[task]}`" if task in ROUTE_OF_TASK else "every route: a caption belongs to none"

@@ -32,6 +32,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "chat/private/imagegen": {"prompt": _LIGHTHOUSE, "seed": 7, "include_prompt": True},
     "imagegen": {"prompt": _LIGHTHOUSE, "caption": True, "idempotency_key": "order-1042"},
     "profile/analyze": {"selfie": "https://example.com/selfie.jpg"},
+    "picture/check": {"picture": "iVBORw0KGgoAAAANSUhEUgAA…"},
     "chat/1to1/expand": {"messages": _CHAT, "seed": 7},
     "chat/shorts/expand": {"messages": _CHAT},
     "chat/scenes/expand": {"messages": _CHAT, "features": _PERSON},
@@ -88,6 +89,7 @@ RESULT: dict[str, Any] = {
         "applied": [],
         "treated_as": "moderated",
         "picture": {"checker": "open-nsfw", "score": 0.02, "threshold": 0.85, "outcome": "passed"},
+        "age_check": None,
     },
     "degraded": [],
     "timeline": [

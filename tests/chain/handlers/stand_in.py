@@ -1,6 +1,7 @@
 """Every worker task in one worker without weights: the right messages after a given time.
 
-For tests of the *caller*. `STAND_IN_<STAGE>_S` is how long a stage works; `STAND_IN_SAYS` what the llm writes.
+For tests of the *caller*. `STAND_IN_<STAGE>_S` is how long a stage works; `STAND_IN_SAYS` what the llm writes;
+`STAND_IN_SCORE` the score of the output check, `STAND_IN_AGE` the age that is read from any picture.
 `STAND_IN_CONCURRENCY` jobs are in hand at a time.
 Each execution is written as one line to `STAND_IN_LOG`, so that a test can count them.
 """
@@ -23,8 +24,11 @@ from core.contracts import (
     STAGE_REQUESTS,
     AnalyzeRequest,
     AnalyzeResult,
+    ApparentAge,
     CaptionRequest,
     CaptionResult,
+    CheckRequest,
+    CheckResult,
     ExpandRequest,
     ExpandResult,
     FaceMeta,
@@ -35,6 +39,7 @@ from core.contracts import (
     ModelInfo,
     ModerateRequest,
     ModerateResult,
+    PictureCheck,
     PolicyReport,
     StageRequest,
     StageResult,
@@ -51,6 +56,7 @@ MODEL = ModelInfo(name="stand-in", revision="0", profile="none")
 def stage_of(request: StageRequest) -> str:
     stages = {
         AnalyzeRequest: "analyze",
+        CheckRequest: "check",
         ExpandRequest: "expand",
         ModerateRequest: "moderate",
         CaptionRequest: "caption",
@@ -90,6 +96,8 @@ def result(request: StageRequest) -> StageResult:
         )
         age = os.environ.get("STAND_IN_AGE", "25_34")
         return AnalyzeResult(**common, features=Features(age_band=age, confidence={"age_band": 0.99}), face=face)
+    if isinstance(request, CheckRequest):
+        return CheckResult(**common, faces=(apparent_age(),), whole=apparent_age(), faces_not_read=0)
     if isinstance(request, ExpandRequest):
         return ExpandResult(**common, prompt=said or "A lighthouse on a cliff at dusk, waves below, warm light.")
     if isinstance(request, ModerateRequest):
@@ -99,6 +107,11 @@ def result(request: StageRequest) -> StageResult:
         return CaptionResult(**common, caption=said or words)
     assert isinstance(request, GenerateRequest)
     return painted(request, common)
+
+
+def apparent_age() -> ApparentAge:
+    band = os.environ.get("STAND_IN_AGE", "25_34")
+    return ApparentAge(age_band=band, confidence=0.99, under_18=0.99 if band == "under_18" else 0.01)
 
 
 @functools.cache
@@ -117,7 +130,14 @@ def painted(request: GenerateRequest, common: dict[str, object]) -> GenerateResu
         height=16,
         seed=request.seed or 0,
         prompt_used=request.prompt,
-        policy=PolicyReport(version="stand-in", verdict="allowed", treated_as="moderated"),
+        policy=PolicyReport(version="stand-in", verdict="allowed", treated_as="moderated", picture=checked()),
+    )
+
+
+def checked() -> PictureCheck:
+    score = float(os.environ.get("STAND_IN_SCORE", "0.01"))
+    return PictureCheck(
+        checker="stand-in", score=score, threshold=0.85, outcome="passed" if score < 0.85 else "reported"
     )
 
 

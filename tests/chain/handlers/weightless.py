@@ -1,6 +1,8 @@
 """The three real handlers in one worker, over backends without weights: everything but the models' own work is real.
 
-`WEIGHTLESS_WRITES` is what the language model answers, `WEIGHTLESS_AGE` the age that is read from any selfie.
+`WEIGHTLESS_WRITES` is what the language model answers, `WEIGHTLESS_AGE` the age that is read from any selfie,
+`WEIGHTLESS_PICTURE_AGE` that of a generated picture, `WEIGHTLESS_SCORE` the output check's score. The text
+classifier is the embedded one.
 """
 
 from __future__ import annotations
@@ -10,10 +12,13 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from core.backends import BatchCallbacks, Completion, GeneratedImage, ImageRequest, Outcome, SelfieAnalysis
+from core.backends import BatchCallbacks, Completion, GeneratedImage, ImageRequest, Outcome, PictureAges, SelfieAnalysis
+from core.backends.guard import load_classifier
 from core.contracts import (
     STAGE_REQUESTS,
     AnalyzeRequest,
+    ApparentAge,
+    CheckRequest,
     FaceMeta,
     FaceQuality,
     Features,
@@ -22,9 +27,11 @@ from core.contracts import (
     ModelInfo,
     StageRequest,
 )
+from core.images.generation import AgeCheckRule
 from core.settings import ROOT, Settings
 from core.storage.delivery import PictureDelivery
 from core.text.budgets import Budget
+from core.weights import Model
 from core.worker.device import Device
 from core.worker.entry import main
 from core.worker.job import Job, JobHandler, Worker
@@ -43,6 +50,11 @@ class Reads:
         age = os.environ.get("WEIGHTLESS_AGE", "25_34")
         features = Features.model_validate({"age_band": age, "hair_color": "red", "confidence": {"age_band": 0.97}})
         return [SelfieAnalysis(features, FACE) for _ in requests]
+
+    def read_ages(self, requests: Sequence[Image.Image], watch: BatchCallbacks) -> list[Outcome[PictureAges]]:
+        band = os.environ.get("WEIGHTLESS_PICTURE_AGE", "25_34")
+        age = ApparentAge(age_band=band, confidence=0.97, under_18=0.97 if band == "under_18" else 0.01)
+        return [PictureAges((age,), age, 0) for _ in requests]
 
 
 class Writes:
@@ -66,23 +78,36 @@ class Paints:
         ]
 
 
-class FindsSafe:
-    name = "finds-safe"
+class Scores:
+    name = "scores"
 
     def score(self, image: Image.Image) -> float:
-        return 0.01
+        return float(os.environ.get("WEIGHTLESS_SCORE", "0.01"))
 
 
 def load(settings: Settings) -> JobHandler[StageRequest]:
     probability = settings.policy.minor_probability
     reads, writes, paints = Reads(), Writes(), Paints()
-    analyze = selfie.handler(reads, Device(reads.generate), signing_key=settings.policy.key)
-    write = llm.handler(writes, llm.writer(writes, Budget(), max_batch=1, window_s=0), minor_probability=probability)
+    analyze = selfie.handler(reads, selfie.reader(reads), signing_key=settings.policy.key)
+    classifier = load_classifier(settings.weights.locate(Model.GUARD)) if settings.llm.classifier == "guard" else None
+    write = llm.handler(
+        writes,
+        llm.writer(writes, Budget(), max_batch=1, window_s=0, classifier=classifier),
+        minor_probability=probability,
+        second_opinion=classifier is not None,
+    )
     publisher = PictureDelivery.from_settings(settings.storage, max_bytes=settings.worker.max_result_bytes)
-    paint = zimage.handler(paints, FindsSafe(), Device(paints.generate), publisher, threshold=0.85)
+    paint = zimage.handler(
+        paints,
+        Scores(),
+        Device(paints.generate),
+        publisher,
+        threshold=0.85,
+        age_check=AgeCheckRule(settings.policy.age_check_score, settings.policy.key),
+    )
 
     async def respond(request: StageRequest, job: Job) -> Message:
-        if isinstance(request, AnalyzeRequest):
+        if isinstance(request, AnalyzeRequest | CheckRequest):
             return await analyze(request, job)
         return await paint(request, job) if isinstance(request, GenerateRequest) else await write(request, job)
 

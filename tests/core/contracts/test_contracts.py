@@ -12,6 +12,7 @@ from core.contracts import (
     ANALYZE_TASK,
     ATTRIBUTES,
     CAPTION_TASK,
+    CHECK_TASK,
     MAX_MESSAGE_CHARS,
     MAX_PROMPT_CHARS,
     MAX_SELFIE_CHARS,
@@ -85,10 +86,10 @@ def test_every_task_is_read_as_the_class_that_names_it() -> None:
             assert task in named
 
 
-def test_every_route_has_a_request_and_every_worker_task_but_two_a_route() -> None:
+def test_every_route_has_a_request_and_every_worker_task_but_three_a_route() -> None:
     assert set(REQUESTS) == set(Route)
-    assert set(STAGE_REQUESTS) == {ANALYZE_TASK, CAPTION_TASK, MODERATE_TASK, *ExpandTask, *GenerateTask}
-    assert set(STAGE_REQUESTS) - set(ROUTE_OF_TASK) == {CAPTION_TASK, MODERATE_TASK}
+    assert set(STAGE_REQUESTS) == {ANALYZE_TASK, CAPTION_TASK, CHECK_TASK, MODERATE_TASK, *ExpandTask, *GenerateTask}
+    assert set(STAGE_REQUESTS) - set(ROUTE_OF_TASK) == {CAPTION_TASK, CHECK_TASK, MODERATE_TASK}
 
 
 # ── fields and bounds ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,219 @@
+"""A small text classifier of our own: hashed character n-grams, one convolution, two heads.
+
+One head scores sexual content, the other a statement that somebody is under 18. Each position of a text is scored with
+its neighbours and the highest position counts, so that a long text dilutes nothing; the text is unsafe where both heads
+are over the threshold, wherever in the text. The classifier therefore knows no exception for an age or a noun where
+anything sexual is said. It is trained by `embedded/training/classifier.py`; numpy alone runs it.
+
+May import: core.backends, core.contracts, core.errors, numpy, safetensors.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from core.backends import BatchCallbacks, Classified, Outcome
+from core.contracts import ModelInfo
+from core.errors import Cancelled, Misconfigured
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from core.weights import Located
+
+MODEL_TYPE = "hashed-ngrams"
+WEIGHTS_FILE = "model.safetensors"
+CATEGORY = "Sexual Content Involving Minors"
+BUCKETS = 2**16
+WIDTH = 7
+"""Positions that the convolution sees at once."""
+_SEPARATORS = frozenset(".,-*_·~+'")
+_LONGEST_TOKEN = 24
+"""Characters of one token that are read; a longer run is read in pieces of this length."""
+_CHUNK = 512
+"""Positions whose features are gathered at once, which bounds the memory of a long text."""
+
+# ── text → positions ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+_LEET = tuple(str.maketrans("0134578@$!|", f"o{one}eastb" + f"as{one}l") for one in "il")
+"""`1` and `!` stand for two letters each."""
+_LEET_RUN = re.compile(r"[\w@$!|]*[a-z][\w@$!|]*")
+_LOOKALIKES = str.maketrans("абвгдеѕіјкмнорстухћԁɡһӏԛԝαβεικνορτυχѡ", "abvrdesijkmhopctyxhdghlqwabeiknoptuxw")
+_NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+"""Scripts that are written without spaces: each character is a position."""
+
+
+def tokens_of(text: str) -> list[str]:
+    """The positions of `text`: words, numbers and symbols, undisguised where a disguise is simple.
+
+    A word with digits or symbols inside gives its parts and its reading as letters; three or more letters that stand
+    alone give the word that they spell; Cyrillic and Greek look-alikes inside a Latin word are read as Latin.
+    """
+    plain = "".join(_stripped(unicodedata.normalize("NFKC", text).casefold()))
+    tokens: list[str] = []
+    for word in plain.split():
+        tokens += _parts(word)
+    return _with_spelt_words(tokens)
+
+
+def _stripped(text: str) -> Iterator[str]:
+    """`text` without invisible characters and without marks over Latin, Greek and Cyrillic letters; digits as ASCII."""
+    for letter in text:
+        if letter.isascii():
+            yield letter
+            continue
+        category = unicodedata.category(letter)
+        if category == "Nd":
+            yield str(unicodedata.digit(letter))
+        elif letter < "\u0530" or "\u1e00" <= letter < "\u2000":
+            yield "".join(one for one in unicodedata.normalize("NFD", letter) if unicodedata.category(one) != "Mn")
+        elif category not in {"Cf", "Mn"} or "\u0900" <= letter < "\u0e00":
+            yield letter
+
+
+def _parts(word: str) -> Iterator[str]:
+    if not word.isascii() and re.search("[a-z]", word):
+        word = word.translate(_LOOKALIKES)
+    for kind, group in groupby(word, _kind_of_letter):
+        letters = "".join(group)
+        yield from letters if kind in {"single", "symbol"} else [letters]
+    for disguised in _LEET_RUN.findall(word):
+        if not disguised.isalpha():
+            yield from dict.fromkeys(read for table in _LEET if (read := disguised.translate(table)).isalpha())
+    bare = "".join(filter(str.isalpha, word))
+    if 3 < len(bare) <= _LONGEST_TOKEN and bare not in word and "-" not in word:
+        yield bare
+
+
+def _kind_of_letter(letter: str) -> str:
+    if letter.isdigit():
+        return "digit"
+    if _NO_SPACES.match(letter):
+        return "single"
+    return "word" if unicodedata.category(letter)[0] in "LM" else "symbol"
+
+
+def _with_spelt_words(tokens: list[str]) -> list[str]:
+    """The tokens without separators, and behind each run of three or more single letters the word that they spell."""
+    found: list[str] = []
+    run: list[str] = []
+    for token in [*tokens, ""]:
+        if token in _SEPARATORS:
+            continue
+        if len(token) == 1 and "a" <= token <= "z":
+            run.append(token)
+            continue
+        found += [*run, "".join(run)[:_LONGEST_TOKEN]] if len(run) > 2 else run
+        run.clear()
+        found += [token[at : at + _LONGEST_TOKEN] for at in range(0, len(token), _LONGEST_TOKEN)]
+    return found
+
+
+# ── positions → features ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@lru_cache(maxsize=20_000)
+def features_of(token: str) -> tuple[int, ...]:
+    """The buckets of one token: itself, its n-grams of 2 to 5 characters, and for a number its kind."""
+    named = [f"w:{token}"]
+    if token.isdigit():
+        return tuple(_bucket(name) for name in (*named, f"n:{_kind(token)}"))
+    spelt = f"<{token}>"
+    named += [spelt[at : at + size] for size in (2, 3, 4, 5) for at in range(len(spelt) - size + 1)]
+    return tuple(dict.fromkeys(_bucket(name) for name in named))
+
+
+def _kind(number: str) -> str:
+    """What a number can be: an age below 18, an adult's, a year, or more than any of them."""
+    value = int(number[:6])
+    if value < 18:
+        return "minor"
+    if value < 100:
+        return "adult"
+    return "year" if 1900 <= value < 2100 else "large"
+
+
+def _bucket(name: str) -> int:
+    return zlib.crc32(name.encode("utf-8", "surrogatepass")) % BUCKETS
+
+
+# ── the model ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """`table` `(BUCKETS, d)`, `convolution` `(WIDTH, d, h)`, `bias` `(h)`, `heads` `(h, 2)`, `head_bias` `(2)`."""
+
+    table: NDArray[np.float32]
+    convolution: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    heads: NDArray[np.float32]
+    head_bias: NDArray[np.float32]
+
+    def logits(self, tokens: Sequence[str]) -> NDArray[np.float32]:
+        """`(2)`: the highest logit of each head over all positions."""
+        embedded = self._embedded(tokens)
+        padded = np.pad(embedded, ((WIDTH // 2, WIDTH // 2), (0, 0)))
+        hidden = self.bias + sum(padded[at : at + len(embedded)] @ self.convolution[at] for at in range(WIDTH))
+        scored: NDArray[np.float32] = np.maximum(hidden, 0) @ self.heads + self.head_bias
+        return cast("NDArray[np.float32]", scored.max(axis=0))
+
+    def _embedded(self, tokens: Sequence[str]) -> NDArray[np.float32]:
+        """`(max(1, positions), d)`: the mean of each position's feature vectors."""
+        rows = [np.zeros((1, self.table.shape[1]), np.float32)] if not tokens else []
+        for start in range(0, len(tokens), _CHUNK):
+            features = [features_of(token) for token in tokens[start : start + _CHUNK]]
+            counts = np.array([len(one) for one in features])
+            gathered = self.table[np.fromiter((i for one in features for i in one), np.int64, int(counts.sum()))]
+            sums = np.add.reduceat(gathered, np.concatenate(([0], counts.cumsum()[:-1])))
+            rows.append((sums / counts[:, None]).astype(np.float32))
+        return np.concatenate(rows)
+
+
+class NgramClassifier:
+    """`TextClassifier` over `Parameters`: `unsafe` where both heads' probabilities reach the threshold."""
+
+    def __init__(self, info: ModelInfo, parameters: Parameters, threshold: float) -> None:
+        self.info, self._parameters, self._threshold = info, parameters, threshold
+
+    def classify(self, texts: Sequence[str], watch: BatchCallbacks) -> list[Outcome[Classified]]:
+        return [
+            Cancelled("The job was cancelled.") if watch.cancelled(index) else self._one(text)
+            for index, text in enumerate(texts)
+        ]
+
+    def score(self, text: str) -> float:
+        """The lower of the two heads' probabilities: 0–1, higher for both sexual content and a minor."""
+        return float(1 / (1 + np.exp(-self._parameters.logits(tokens_of(text)).min())))
+
+    def _one(self, text: str) -> Classified:
+        return Classified("unsafe", (CATEGORY,)) if self.score(text) >= self._threshold else Classified("safe")
+
+
+def load_ngrams(located: Located) -> NgramClassifier:
+    """Raises `Misconfigured` where the folder holds no such classifier."""
+    from safetensors.numpy import load_file
+
+    config = json.loads((Path(located.path) / "config.json").read_text(encoding="utf-8"))
+    stored = load_file(Path(located.path) / WEIGHTS_FILE)
+    try:
+        parameters = Parameters(**{name: value.astype(np.float32) for name, value in stored.items()})
+    except TypeError:
+        raise Misconfigured(
+            f"{WEIGHTS_FILE} of {located.name} holds other tensors than a {MODEL_TYPE} model."
+        ) from None
+    if parameters.table.shape[0] != BUCKETS or parameters.convolution.shape[0] != WIDTH:
+        raise Misconfigured(f"The weights of {located.name} are of another size than this release reads.")
+    info = ModelInfo(name=located.name, revision=located.revision, profile=located.profile)
+    return NgramClassifier(info, parameters, float(config["threshold"]))
