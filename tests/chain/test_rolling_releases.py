@@ -57,7 +57,7 @@ def test_orchestrator_gets_a_whole_answer_from_workers_of_another_release(
 def test_workers_serve_orchestrators_of_other_releases(stand_ins: Callable[..., Caller]) -> None:
     pod = stand_ins().pod
     for recorded in RECORDED["requests"]:
-        endpoint = {"analyze": "selfie", "expand": "llm", "moderate": "llm", "caption": "llm"}.get(
+        endpoint = {"analyze": "selfie", "check": "selfie", "expand": "llm", "moderate": "llm", "caption": "llm"}.get(
             kind(recorded["task"]), "zimage"
         )
         worker = Caller(pod, endpoint)
