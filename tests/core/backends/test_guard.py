@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.backends import BatchCallbacks, Classified, Completion, NoCallbacks, Outcome
-from core.backends.guard import MAX_TOKENS, GuardClassifier, load_guard, parse_classification
+from core.backends.guard import MAX_TOKENS, GuardClassifier, load_classifier, parse_classification
 from core.contracts import ExpandRequest, ExpandTask, ModelInfo
 from core.errors import BadAnswer, Cancelled, Misconfigured, PolicyBlocked
 from core.settings import Settings, load_settings
@@ -48,8 +49,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Located:
     return Located(folder, "tiny-guard", "0", "embedded", Facts())
 
 
-def test_a_model_of_the_class_loads_and_its_noise_is_no_opinion(weights: Located) -> None:
-    guard = load_guard(weights, device="cpu")
+def test_a_model_of_the_class_loads_and_its_noise_is_no_classification(weights: Located) -> None:
+    guard = load_classifier(weights, device="cpu")
     outcomes = guard.classify(["a woman at a window", "another"], NoCallbacks())
     assert guard.info.name == "tiny-guard"
     assert [type(outcome) for outcome in outcomes] == [BadAnswer, BadAnswer]
@@ -81,11 +82,56 @@ def test_each_text_is_one_question_and_keeps_its_place() -> None:
     assert all(request.temperature == 0 for request in model.asked)
 
 
+CARD_CATEGORIES = (
+    "Violent",
+    "Non-violent Illegal Acts",
+    "Sexual Content or Sexual Acts",
+    "PII",
+    "Suicide & Self-Harm",
+    "Unethical Acts",
+    "Politically Sensitive Topics",
+    "Copyright Violation",
+    "Jailbreak",
+)
+"""Every category that the model cards of Qwen3Guard-Gen name, beside `None`."""
+
+
+@pytest.mark.parametrize("label", ["Safe", "Controversial", "Unsafe"])
+@pytest.mark.parametrize("category", CARD_CATEGORIES)
+def test_every_label_and_category_of_the_card_is_read(label: str, category: str) -> None:
+    read = parse_classification(f"Safety: {label}\nCategories: {category}")
+    assert read == Classified(label.lower(), (category,))  # type: ignore[arg-type]  # the card's labels
+
+
+@pytest.mark.parametrize(
+    ("answer", "read"),
+    [
+        ("Safety: Safe\nCategories: None", Classified("safe")),
+        ("Safety: Safe\nCategories: None\nRefusal: Yes", Classified("safe")),
+        ("Safety: Unsafe\nCategories: Violent\nRefusal: No", Classified("unsafe", ("Violent",))),
+        ("Safety: Unsafe\nCategories: Violent, Jailbreak", Classified("unsafe", ("Violent", "Jailbreak"))),
+        ("Safety: Unsafe\nCategories: Violent\nJailbreak\nRefusal: No", Classified("unsafe", ("Violent", "Jailbreak"))),
+        ("Safety: Unsafe\nCategories: Violent, Violent", Classified("unsafe", ("Violent",))),
+        ("Safety: Unsafe\nCategories: None", Classified("unsafe")),
+        ("Safety: Unsafe\nCategories:", Classified("unsafe")),
+        ("<think>\n\n</think>\n\nSafety: Safe\nCategories: None\n", Classified("safe")),
+        ("Safety: Safe\nSafety: Unsafe\nCategories: PII", Classified("unsafe", ("PII",))),
+    ],
+)
+def test_every_form_of_the_card_is_read(answer: str, read: Classified) -> None:
+    assert parse_classification(answer) == read
+
+
+def test_longest_answer_of_the_card_fits_into_the_tokens_that_are_asked_for() -> None:
+    answer = f"Safety: Controversial\nCategories: {', '.join(CARD_CATEGORIES)}\nRefusal: Yes"
+    assert len(re.findall(r"\w+|[^\w\s]|\n", answer)) * 1.5 < MAX_TOKENS, "more tokens than a BPE makes of English"
+
+
 @pytest.mark.parametrize(
     "answer",
     ["", "Safe", "Safety: Maybe\nCategories: None", "Safety: Safe", "Categories: None", "xSafety: Safe\nCategories: "],
 )
-def test_an_answer_in_another_form_is_no_opinion(answer: str) -> None:
+def test_an_answer_in_another_form_is_no_classification(answer: str) -> None:
     assert isinstance(parse_classification(answer), BadAnswer)
 
 
@@ -130,7 +176,9 @@ def test_a_worker_that_is_to_have_it_does_not_start_without_its_weights(settings
         load(settings)
 
 
-def test_embedded_weights_have_none_and_say_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WEIGHTS", "embedded")
-    with pytest.raises(Misconfigured, match="set WEIGHTS=full"):
-        load_settings().weights.locate(Model.GUARD)
+@pytest.mark.parametrize("config", [None, "no json", "[]", "{}"])
+def test_weights_that_do_not_name_their_kind_are_refused_at_the_start(tmp_path: Path, config: str | None) -> None:
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    with pytest.raises(Misconfigured, match="model_type"):
+        load_classifier(Located(tmp_path, "broken", "0", "full", Facts()))

@@ -80,10 +80,10 @@ def test_an_unknown_profile_is_refused_with_the_known_ones(tmp_path: Path) -> No
 def test_a_model_that_a_profile_does_not_have_is_refused_and_not_fetched_with_the_rest(
     source: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(WeightsMissing, match="set WEIGHTS=full"):
-        fetch("embedded", [Model.GUARD], tmp_path, say_nothing)
     entry = TABLE[Profile.EMBEDDED][Model.TEXT]
     monkeypatch.setitem(TABLE, Profile.EMBEDDED, {Model.TEXT: entry})
+    with pytest.raises(WeightsMissing, match="set WEIGHTS=full"):
+        fetch("embedded", [Model.GUARD], tmp_path, say_nothing)
     assert [located.name for located in fetch("embedded", root=tmp_path, progress=say_nothing)] == ["tiny"]
     verify("embedded", root=tmp_path)
 

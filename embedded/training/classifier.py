@@ -1,0 +1,151 @@
+"""Train the text classifier of the embedded profile: two minutes on one core, the same weights from the same seed.
+
+    pip install wordfreq==3.1.1        # frequent words of 42 languages, which fill the texts; training only
+    python -m embedded.training.classifier RUNS --steps 4000
+    python -m embedded.training.ship RUNS classifier
+
+Writes `RUNS/classifier/` as `core.backends.ngrams` reads it, and prints how many of 4,000 unseen texts each head and
+both together get right. The threshold is chosen with `--measure`, which takes tab-separated files of benign texts.
+"""
+
+# ruff: noqa: S311  (texts are drawn at random here; nothing is kept secret)
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+import typer
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional as F  # noqa: N812  # its usual name
+
+from core.backends.ngrams import BUCKETS, MODEL_TYPE, WEIGHTS_FILE, WIDTH, features_of, tokens_of
+from embedded.training.classifier_texts import LabelledText, Words, everyday_text, labelled_text, lexicons
+
+DIMENSION = 16
+HIDDEN = 48
+_LONGEST = 64
+"""Positions of a training text that are used."""
+_FEATURE_DROPOUT = 0.25
+_POSITIONS_WITH_DROPOUT = 0.7
+
+
+class NgramModel(nn.Module):
+    """What `core.backends.ngrams.Parameters` computes, differentiable and in batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.EmbeddingBag(BUCKETS, DIMENSION, mode="mean")
+        self.convolution = nn.Conv1d(DIMENSION, HIDDEN, WIDTH, padding=WIDTH // 2)
+        self.heads = nn.Linear(HIDDEN, 2)
+        nn.init.normal_(self.table.weight, std=0.3)
+
+    def forward(self, features: torch.Tensor, offsets: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        """`(B, 2)` logits of texts whose positions' features lie behind one another."""
+        embedded = self.table(features, offsets)
+        padded = nn.utils.rnn.pad_sequence(list(embedded.split(list(lengths))), batch_first=True)
+        scored = self.heads(F.relu(self.convolution(padded.transpose(1, 2))).transpose(1, 2))
+        beyond = torch.arange(padded.shape[1])[None] >= torch.tensor(lengths)[:, None]
+        return torch.as_tensor(scored.masked_fill(beyond[..., None], float("-inf")).amax(dim=1))
+
+
+Batch = tuple[torch.Tensor, torch.Tensor, list[int]]
+
+
+def batch_of(texts: Sequence[str], rng: np.random.Generator | None = None) -> Batch:
+    """Features, offsets of positions, positions per text; with `rng`, a share of the features is left out."""
+    tokens = [tokens_of(text)[:_LONGEST] or [""] for text in texts]
+    found = [features_of(token) for one in tokens for token in one]
+    features = np.fromiter(chain.from_iterable(found), np.int64)
+    counts = np.array([len(one) for one in found])
+    if rng is not None:
+        dropped = rng.random(len(counts)) < _POSITIONS_WITH_DROPOUT
+        kept = (rng.random(len(features)) >= _FEATURE_DROPOUT) | ~np.repeat(dropped, counts)
+        counts = np.add.reduceat(kept.astype(np.int64), np.concatenate(([0], counts.cumsum()[:-1])))
+        features = features[kept]
+    offsets = np.concatenate(([0], counts.cumsum()[:-1]))
+    return torch.from_numpy(features), torch.from_numpy(offsets), [len(one) for one in tokens]
+
+
+def everyday_words(count: int = 3000) -> Words:
+    """The most frequent words of each language, without those that decide a label."""
+    from wordfreq import available_languages, top_n_list  # type: ignore[import-not-found]  # for training alone
+
+    own = {part for words in lexicons().values() for kind in words.values() for said in kind for part in said.split()}
+    return {
+        language: [word for word in top_n_list(language, count) if word not in own and not word.isdigit()]
+        for language in sorted(available_languages("small"))
+        if language in lexicons()
+    }
+
+
+def drawn(rng: random.Random, everyday: Words, count: int) -> list[LabelledText]:
+    return [(labelled_text if rng.random() < 0.8 else everyday_text)(rng, everyday) for _ in range(count)]
+
+
+def train(everyday: Words, *, steps: int, size: int, peak: float, seed: int) -> NgramModel:
+    rng, dropout = random.Random(f"train/{seed}"), np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    model = NgramModel().train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=peak)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps, pct_start=0.1)
+    for step in range(1, steps + 1):
+        texts = drawn(rng, everyday, size)
+        wanted = torch.tensor([[one.sexual, one.minor] for one in texts], dtype=torch.float32)
+        loss = F.binary_cross_entropy_with_logits(model(*batch_of([one.text for one in texts], dropout)), wanted)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        optimizer.step()
+        schedule.step()
+        if step % 200 == 0:
+            typer.echo(f"step {step}: loss {loss.item():.4f}")
+    return model.eval()
+
+
+def save(model: NgramModel, folder: Path, threshold: float) -> None:
+    """In the layout and under the names of `core.backends.ngrams.Parameters`, in fp16."""
+    tensors = {
+        "table": model.table.weight,
+        "convolution": model.convolution.weight.permute(2, 1, 0),
+        "bias": model.convolution.get_parameter("bias"),
+        "heads": model.heads.weight.T,
+        "head_bias": model.heads.bias,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: one.detach().half().contiguous() for name, one in tensors.items()}, folder / WEIGHTS_FILE)
+    config = {"model_type": MODEL_TYPE, "threshold": threshold}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+@torch.inference_mode()
+def accuracy(model: NgramModel, texts: Sequence[LabelledText]) -> dict[str, float]:
+    """Shares of right answers at a probability of one half; recall and false alarms of both heads together."""
+    said = model(*batch_of([one.text for one in texts])) > 0
+    wanted = torch.tensor([[one.sexual, one.minor] for one in texts])
+    both, meant = said.all(1), wanted.all(1)
+    return {
+        "sexual": round((said[:, 0] == wanted[:, 0]).float().mean().item(), 4),
+        "minor": round((said[:, 1] == wanted[:, 1]).float().mean().item(), 4),
+        "refused of those to refuse": round(both[meant].float().mean().item(), 4),
+        "refused of the others": round(both[~meant].float().mean().item(), 4),
+    }
+
+
+def _main(
+    runs: Path, steps: int = 4000, size: int = 256, peak: float = 0.01, seed: int = 0, threshold: float = 0.5
+) -> None:
+    """Trains, saves and measures."""
+    torch.set_num_threads(1)
+    everyday = everyday_words()
+    model = train(everyday, steps=steps, size=size, peak=peak, seed=seed)
+    save(model, runs / "classifier", threshold)
+    typer.echo(accuracy(model, drawn(random.Random(f"test/{seed}"), everyday, 4000)))
+
+
+if __name__ == "__main__":
+    typer.run(_main)
