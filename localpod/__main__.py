@@ -25,6 +25,7 @@ from localpod.client import AdminClient, Unreachable
 from localpod.faults import MEANING, Fault, FaultKind
 from localpod.options import Options
 from localpod.pod import Localpod, PortInUse
+from localpod.spec import LocalEndpoint, http_endpoint
 from localpod.thread import LocalpodThread
 from localpod.workers import WorkerTimes
 
@@ -51,11 +52,17 @@ Idle = Annotated[float | None, typer.Option(min=0.1, help="Idle timeout of every
 Logs = Annotated[bool, typer.Option("--logs", help="Show the workers' own output.")]
 NoLimits = Annotated[bool, typer.Option("--no-limits", help="Don't apply the platform's rate limits.")]
 ShareEnv = Annotated[list[str] | None, typer.Option(help="Let workers inherit this BUCKET_… or RUNPOD_… variable.")]
+Http = Annotated[
+    bool, typer.Option("--http/--no-http", help="Serve the HTTP API under /v1, where there is an orchestrator.")
+]
 Attach = Annotated[
     str | None,
     typer.Option(help="Endpoints whose workers you start yourself, separated by commas."),
 ]
 StateDir = Annotated[Path | None, typer.Option(help="Folder for the workers' logs. Unset: a new temporary folder.")]
+HTTP_NAME = "http"
+EXAMPLE = {"prompt": "a lighthouse at dusk"}
+JSON_HEADER = "-H 'Content-Type: application/json'"
 JOB_COUNTS = ("inQueue", "inProgress", "completed", "failed")
 DEFAULT_URL = "http://127.0.0.1:8000"
 Url = Annotated[str, typer.Option(help="A running localpod.", envvar="LOCALPOD_URL")]
@@ -79,6 +86,7 @@ def up(  # noqa: PLR0913, PLR0917  # each is an option of the command
     no_limits: NoLimits = False,  # noqa: FBT002  # an option, not an argument
     share_env: ShareEnv = None,
     attach: Attach = None,
+    http: Http = True,  # noqa: FBT002  # an option, not an argument
     state_dir: StateDir = None,
 ) -> None:
     """Run the platform until Ctrl-C."""
@@ -100,9 +108,11 @@ def up(  # noqa: PLR0913, PLR0917  # each is an option of the command
     )
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=err, show_path=False)])
     try:
-        asyncio.run(_serve(chosen, options))
+        asyncio.run(_serve(_with_http(chosen) if http else chosen, options))
     except PortInUse as error:
         _fail(str(error))
+    except Misconfigured as error:
+        _fail(error.message)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -203,7 +213,7 @@ def state(url: Url = DEFAULT_URL, key: CallKey = "localpod", as_json: AsJson = F
 # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _serve(endpoints: dict[str, EndpointSpec], options: Options) -> None:
+async def _serve(endpoints: Mapping[str, EndpointSpec | LocalEndpoint], options: Options) -> None:
     stopping = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
@@ -214,37 +224,52 @@ async def _serve(endpoints: dict[str, EndpointSpec], options: Options) -> None:
 
 
 def _print_startup(pod: Localpod, options: Options) -> None:
-    _print_table(
-        ["endpoint", "POST", "workers"],
-        [
-            [name, f"{pod.base_url}/{name}/runsync", f"{local.scaler.min}–{local.scaler.max}"]
-            for name, local in pod.endpoints.items()
-        ],
-    )
-    body = json.dumps(_example_body())
-    first = "orchestrator" if "orchestrator" in pod.endpoints else next(iter(pod.endpoints))
+    _print_table(["endpoint", "POST", "workers"], [_endpoint_row(pod, name) for name in pod.endpoints])
     if not options.on_loopback:
         err.print(f"[red]Listening on {options.host}: everyone who can reach this machine can run jobs on it.[/]")
-    out.print(
-        "\nA development tool without real security: every program on this machine can use it.",
-        style="dim",
-        soft_wrap=True,
-    )
-    out.print(f"Workers' logs: {pod.state_dir}", style="dim", soft_wrap=True)
-    out.print(f"export RUNPOD_ENDPOINT_BASE_URL={pod.base_url}", soft_wrap=True)
+    _print_line("\nA development tool without real security: every program on this machine can use it.", style="dim")
+    _print_line(f"Workers' logs: {pod.state_dir}", style="dim")
+    _print_line(f"export RUNPOD_ENDPOINT_BASE_URL={pod.base_url}")
     if pod.url != DEFAULT_URL:
-        out.print(f"export LOCALPOD_URL={pod.url}  # for `python -m localpod state` and `fault`", soft_wrap=True)
+        _print_line(f"export LOCALPOD_URL={pod.url}  # for `python -m localpod state` and `fault`")
     if options.attach:
-        out.print(f"export RUNPOD_AI_API_KEY={pod.worker_key}  # for the attached workers", soft_wrap=True)
-    out.print(
-        f"curl {pod.base_url}/{first}/runsync -H 'Authorization: Bearer {pod.key}' "
-        f"-H 'Content-Type: application/json' -d {escape(repr(body))}",
-        soft_wrap=True,
-    )
+        _print_line(f"export RUNPOD_AI_API_KEY={pod.worker_key}  # for the attached workers")
+    for command in _examples(pod):
+        _print_line(escape(command))
 
 
-def _example_body() -> dict[str, Any]:
-    return {"input": {"task": "imagegen", "prompt": "a lighthouse at dusk"}}
+def _endpoint_row(pod: Localpod, name: str) -> list[str]:
+    local = pod.endpoints[name]
+    url = f"{pod.url}/lb/{name}/…" if local.load_balancer else f"{pod.base_url}/{name}/runsync"
+    return [name, url, f"{local.scaler.min}–{local.scaler.max}"]
+
+
+def _examples(pod: Localpod) -> list[str]:
+    """Requests to copy: one to the job API, and one to the HTTP API where it is served."""
+    queues = [name for name, local in pod.endpoints.items() if not local.load_balancer]
+    key = f"-H 'Authorization: Bearer {pod.key}'"
+    examples = []
+    if queues:
+        first = "orchestrator" if "orchestrator" in queues else queues[0]
+        body = json.dumps({"input": {"task": "imagegen", **EXAMPLE}})
+        examples.append(f"curl {pod.base_url}/{first}/runsync {key} {JSON_HEADER} -d {body!r}")
+    if any(local.load_balancer for local in pod.endpoints.values()):
+        auth = "" if pod.open_http else f"{key} "
+        examples.append(f"curl {pod.url}/v1/imagegen {auth}{JSON_HEADER} -d {json.dumps(EXAMPLE)!r}")
+    return examples
+
+
+def _print_line(text: str, style: str | None = None) -> None:
+    out.print(text, style=style, soft_wrap=True)
+
+
+def _with_http(endpoints: Mapping[str, EndpointSpec]) -> dict[str, EndpointSpec | LocalEndpoint]:
+    """The endpoints, and the HTTP API beside an orchestrator that has only a queue."""
+    callers = [spec for spec in endpoints.values() if spec.calls_others]
+    served = any(spec.type == "load_balancer" for spec in endpoints.values())
+    if served or not callers or HTTP_NAME in endpoints:
+        return {**endpoints}
+    return {**endpoints, HTTP_NAME: http_endpoint(callers[0])}
 
 
 def _load(path: Path, only: str | None) -> dict[str, EndpointSpec]:

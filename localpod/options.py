@@ -6,9 +6,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from core.errors import Misconfigured
 from core.settings import Endpoints, EndpointSpec
 from localpod.api import POLL_TIMEOUT_S
 from localpod.endpoint import RetentionPolicy
+from localpod.load_balancer import NO_WORKER_TIMEOUT_S, REQUEST_TIMEOUT_S
 from localpod.spec import LocalEndpoint
 from localpod.webhooks import RETRY_AFTER_S
 from localpod.workers import WorkerTimes
@@ -39,6 +41,8 @@ class Options:
     ping_interval_s: float = 10.0
     shutdown_grace_s: float = 3.0
     webhook_retry_s: float = RETRY_AFTER_S
+    no_worker_timeout_s: float = NO_WORKER_TIMEOUT_S
+    request_timeout_s: float = REQUEST_TIMEOUT_S
     times: WorkerTimes = field(default_factory=WorkerTimes)
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
     share_env: Collection[str] = ()
@@ -52,12 +56,14 @@ class Options:
 
 
 def local_endpoints(endpoints: AnyEndpoints, options: Options) -> dict[str, LocalEndpoint]:
-    """The endpoints of a localpod by name, with the options applied."""
+    """The endpoints of a localpod by name, with the options applied. Raises `Misconfigured`."""
     given = endpoints.endpoints if isinstance(endpoints, Endpoints) else endpoints
     locals_ = {
         name: one if isinstance(one, LocalEndpoint) else LocalEndpoint.from_spec(one) for name, one in given.items()
     }
     adapted = {name: _adapted(one, options) for name, one in locals_.items()}
+    if balanced := [name for name in options.attach if adapted[name].load_balancer]:
+        raise Misconfigured(f"{', '.join(balanced)}: workers of a load-balancing endpoint can't be attached.")
     return adapted | {name: _attached(adapted[name]) for name in options.attach}
 
 

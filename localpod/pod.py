@@ -19,12 +19,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import aiohttp
 from aiohttp import web
 
-from localpod.api import Access, Api, ServedEndpoint, health_of, limiters_for
+from localpod.api import Access, Api, Proxy, ServedEndpoint, balancer_health, health_of, limiters_for
 from localpod.endpoint import Endpoint
 from localpod.faults import Fault, FaultKind, Faults
+from localpod.health_checks import HealthChecks
 from localpod.jobs import Job
+from localpod.load_balancer import LoadBalancer, ServedBalancer
 from localpod.options import AnyEndpoints, Options, local_endpoints
 from localpod.process_reaper import ProcessReaper
 from localpod.spec import LocalEndpoint, Platform, pool_variables
@@ -50,6 +53,7 @@ class Localpod:
         self.endpoints = local_endpoints(endpoints, self.options)
         self.faults = Faults()
         self.served: dict[str, ServedEndpoint] = {}
+        self.balancers: dict[str, ServedBalancer] = {}
         self.port = 0
         self.state_dir = Path()
         self.worker_key = self.options.worker_key or secrets.token_hex(16)
@@ -69,8 +73,14 @@ class Localpod:
         await self.stop()
 
     async def start(self) -> None:
-        self._access = Access(self.options.key, self.worker_key, self.options.allow_hosts)
-        api = Api(self.served, self.faults, self._access, state=self.state, poll_timeout_s=self.options.poll_timeout_s)
+        self._session = aiohttp.ClientSession(
+            # Connections aren't reused: a worker may close an idle one just as a request is sent on it.
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+            timeout=aiohttp.ClientTimeout(total=None),
+            auto_decompress=False,
+        )
+        self._health_checks = HealthChecks(self._session, self.options.times)
+        api = self._api()
         self._web = web.Server(
             api,
             handler_cancellation=True,
@@ -78,7 +88,11 @@ class Localpod:
             keepalive_timeout=KEEP_ALIVE_S,
             max_line_size=MAX_LINE_BYTES,
         )
-        self._server = await self._listen()
+        try:
+            self._server = await self._listen()
+        except OSError:
+            await self._session.close()
+            raise
         self.port = self._server.sockets[0].getsockname()[1]
         self.state_dir = self.options.state_dir or Path(tempfile.mkdtemp(prefix="localpod-"))
         self.state_dir.mkdir(parents=True, exist_ok=True)
@@ -92,7 +106,22 @@ class Localpod:
             echo=self.options.echo,
         )
         for name, local in self.endpoints.items():
-            self._add_endpoint(name, local, context)
+            if local.load_balancer:
+                self._add_load_balancer(name, local, context)
+            else:
+                self._add_endpoint(name, local, context)
+
+    def _api(self) -> Api:
+        options = self.options
+        return Api(
+            self.served,
+            self.balancers,
+            self.faults,
+            Access(options.key, self.worker_key, options.allow_hosts, open_http=self.open_http),
+            proxy=Proxy(self._session, request_timeout_s=options.request_timeout_s),
+            state=self.state,
+            poll_timeout_s=options.poll_timeout_s,
+        )
 
     async def _listen(self) -> asyncio.Server:
         host, port = self.options.host, self.options.port
@@ -118,15 +147,31 @@ class Localpod:
         self.served[name] = ServedEndpoint(endpoint, worker_pool, limiters_for(clock, enforced=self.options.limits))
         worker_pool.schedule_scaling()
 
+    def _add_load_balancer(self, name: str, local: LocalEndpoint, context: WorkerContext) -> None:
+        clock = asyncio.get_running_loop().time
+        balancer = LoadBalancer(name, clock=clock, no_worker_timeout_s=self.options.no_worker_timeout_s)
+        worker_pool = WorkerPool(balancer, local, context)
+        served = self.balancers[name] = ServedBalancer(balancer, worker_pool)
+        balancer.on_change = worker_pool.schedule_scaling
+        worker_pool.on_launch = lambda worker: self._health_checks.watch(served, worker)
+        worker_pool.schedule_scaling()
+
+    @property
+    def _worker_pools(self) -> dict[str, WorkerPool]:
+        queues = {name: served.worker_pool for name, served in self.served.items()}
+        return queues | {name: served.worker_pool for name, served in self.balancers.items()}
+
     async def stop(self) -> None:
         """Stop the workers, then the connections. Jobs that have not ended are lost."""
-        worker_pools = [served.worker_pool for served in self.served.values()]
+        worker_pools = self._worker_pools.values()
         await asyncio.gather(*(worker_pool.stop(self.options.shutdown_grace_s) for worker_pool in worker_pools))
         for timer in self._timers.values():
             timer.cancel()
         await self._webhooks.close()
+        await self._health_checks.close()
         self._server.close()
         await self._web.shutdown(timeout=0.2)
+        await self._session.close()
         self._reaper.close()
         if self.options.state_dir is None and not any(worker_pool.died for worker_pool in worker_pools):
             shutil.rmtree(self.state_dir, ignore_errors=True)  # a dead worker's log is kept
@@ -136,7 +181,7 @@ class Localpod:
 
         Returns, by endpoint, why no worker could be started; empty on success.
         """
-        kept = {name: served.worker_pool for name, served in self.served.items() if self.endpoints[name].scaler.min}
+        kept = {name: pool for name, pool in self._worker_pools.items() if self.endpoints[name].scaler.min}
         for worker_pool in kept.values():
             await worker_pool.settled.wait()
         return {name: worker_pool.unhealthy for name, worker_pool in kept.items() if worker_pool.unhealthy is not None}
@@ -151,6 +196,11 @@ class Localpod:
     def base_url(self) -> str:
         """The value for `RUNPOD_ENDPOINT_BASE_URL`."""
         return f"{self.url}/v2"
+
+    @property
+    def open_http(self) -> bool:
+        """Whether the HTTP API needs no key: on loopback, unless one is configured."""
+        return self.options.on_loopback and self.options.key is None
 
     @property
     def key(self) -> str:
@@ -196,26 +246,28 @@ class Localpod:
                 "taken": worker.slot.taken,
                 "log": str(worker.log_path),
             }
-            for worker in self.served[name].worker_pool.workers.values()
+            for worker in self._worker_pools[name].workers.values()
         ]
 
     def kill_worker(self, worker_id: str) -> bool:
         """Kill a worker and its heartbeat with SIGKILL. False when there is no such worker."""
-        for served in self.served.values():
-            if (worker := served.worker_pool.workers.get(worker_id)) is not None:
+        for pool in self._worker_pools.values():
+            if (worker := pool.workers.get(worker_id)) is not None:
                 worker.kill("was killed on demand")
                 return True
         return False
 
     def jobs(self, name: str) -> list[dict[str, Any]]:
-        """Every stored job as `/status` answers it, with its task and its number of deliveries."""
+        """Every stored job as `/status` answers it, with its task and number of deliveries; none without a queue."""
+        if name in self.balancers:
+            return []
         endpoint = self.served[name].endpoint
         return [{**job.for_client(), "task": job.task, "attempts": job.attempts} for job in endpoint.jobs.values()]
 
     def counters(self, name: str) -> dict[str, int]:
         """Totals: submitted, COMPLETED, …, requeued, retried, duplicated, late_results, expired, started."""
-        served = self.served[name]
-        return {**served.endpoint.counts, "started": served.worker_pool.started}
+        counts = self.balancers[name].balancer.counts if name in self.balancers else self.served[name].endpoint.counts
+        return {**counts, "started": self._worker_pools[name].started}
 
     def state(self) -> dict[str, Any]:
         """The body of `/localpod/state`."""
@@ -225,15 +277,18 @@ class Localpod:
             "state_dir": str(self.state_dir),
             "endpoints": {
                 name: {
-                    **health_of(served),
+                    **self._health(name),
                     "counters": self.counters(name),
-                    "unhealthy": served.worker_pool.unhealthy,
+                    "unhealthy": pool.unhealthy,
                     "processes": self.workers(name),
                 }
-                for name, served in self.served.items()
+                for name, pool in self._worker_pools.items()
             },
             "faults": self.faults.report(),
         }
+
+    def _health(self, name: str) -> dict[str, dict[str, int]]:
+        return balancer_health(self.balancers[name]) if name in self.balancers else health_of(self.served[name])
 
     # ── wiring ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -20,12 +20,19 @@ IDLE_TIMEOUT_S = 5.0
 """RunPod's default; also used where `endpoints.yaml` may not set one (scaler `request_count`)."""
 
 
+HTTP_HANDLER = "http_api"
+HTTP_REQUESTS_PER_WORKER = 50
+HTTP_IDLE_TIMEOUT_S = 1800.0
+"""As long as the HTTP API keeps finished jobs in memory."""
+
+
 @dataclass(frozen=True)
 class LocalEndpoint:
     """An endpoint. `handler` is a module for `python -m`, or a whole command.
 
     `calls_others` gives its workers the API key and the endpoint ids of the pools. Workers of an `attached` endpoint
-    are started elsewhere, for example in containers: every process with the worker key that requests jobs is one.
+    are started elsewhere, for example in containers: every process with the worker key that requests jobs is one. A
+    worker of a `load_balancer` endpoint is an HTTP server on 127.0.0.1, port `PORT`, that answers `/ping`.
     """
 
     handler: str | tuple[str, ...]
@@ -36,6 +43,7 @@ class LocalEndpoint:
     pools: tuple[str, ...] = ()
     calls_others: bool = False
     attached: bool = False
+    load_balancer: bool = False
     secrets: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
 
@@ -50,6 +58,7 @@ class LocalEndpoint:
             gpu=spec.gpu.pools[0] if spec.gpu else "CPU",
             pools=tuple(pool.value for pool in spec.pools),
             calls_others="RUNPOD_API_KEY" in spec.secrets,
+            load_balancer=spec.type == "load_balancer",
             secrets=spec.secrets,
             env=spec.env,
         )
@@ -87,11 +96,17 @@ def _excluded(name: str) -> bool:
 
 
 def worker_environment(
-    name: str, endpoint: LocalEndpoint, worker_id: str, platform: Platform, inherited: Mapping[str, str]
+    name: str,
+    endpoint: LocalEndpoint,
+    worker_id: str,
+    platform: Platform,
+    inherited: Mapping[str, str],
+    *,
+    port: int | None = None,
 ) -> dict[str, str]:
+    """The whole environment of a worker process. `port` is that of a load-balancing endpoint's worker."""
     shared = {*platform.share_env, *endpoint.secrets} - {"RUNPOD_API_KEY"}  # never the key of the calling shell
     env = {key: value for key, value in inherited.items() if key in shared or not _excluded(key)}
-    url, gpu = f"{platform.base_url}/{name}", quote_plus(endpoint.gpu)
     env |= {
         "PYTHONUNBUFFERED": "1",
         "LOCALPOD_MARK": platform.mark,
@@ -99,6 +114,17 @@ def worker_environment(
         "RUNPOD_ENDPOINT_ID": name,
         "RUNPOD_POD_ID": worker_id,
         "RUNPOD_POD_HOSTNAME": f"{worker_id}-localpod",
+        "RUNPOD_LOG_LEVEL": "INFO",
+    }
+    env |= _queue_variables(name, endpoint, platform) if port is None else _http_variables(port)
+    if endpoint.calls_others:
+        env |= platform.caller_environment()
+    return env | dict(endpoint.env) | ({} if port is None else {"PORT": str(port), "PORT_HEALTH": str(port)})
+
+
+def _queue_variables(name: str, endpoint: LocalEndpoint, platform: Platform) -> dict[str, str]:
+    url, gpu = f"{platform.base_url}/{name}", quote_plus(endpoint.gpu)
+    return {
         "RUNPOD_AI_API_KEY": platform.worker_key,
         "RUNPOD_WEBHOOK_GET_JOB": f"{url}/job-take/$ID?gpu={gpu}",
         "RUNPOD_WEBHOOK_POST_OUTPUT": f"{url}/job-done/$RUNPOD_POD_ID/$ID?gpu={gpu}",
@@ -106,10 +132,23 @@ def worker_environment(
         "RUNPOD_WEBHOOK_PING": f"{url}/ping/$RUNPOD_POD_ID",
         # The SDK rounds down to whole seconds, and pings without a pause at 0.
         "RUNPOD_PING_INTERVAL": str(round(max(1.0, platform.ping_interval_s) * 1000)),
-        "RUNPOD_LOG_LEVEL": "INFO",
         "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
         "RUNPOD_SKIP_GPU_CHECK": "true",
     }
-    if endpoint.calls_others:
-        env |= platform.caller_environment()
-    return env | dict(endpoint.env)
+
+
+def _http_variables(port: int) -> dict[str, str]:
+    return {"HEALTH_CHECK_PATH": "/ping", "HTTP_HOST": "127.0.0.1", "HTTP_PORT": str(port)}
+
+
+def http_endpoint(orchestrator: EndpointSpec) -> LocalEndpoint:
+    """The HTTP API beside a queue orchestrator: the same environment, as a load-balancing endpoint."""
+    return LocalEndpoint(
+        handler=HTTP_HANDLER,
+        scaler=Scaler("request_count", HTTP_REQUESTS_PER_WORKER, 0, 1),
+        idle_timeout_s=HTTP_IDLE_TIMEOUT_S,
+        load_balancer=True,
+        calls_others=True,
+        secrets=orchestrator.secrets,
+        env=orchestrator.env,
+    )

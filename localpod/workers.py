@@ -12,6 +12,7 @@ import math
 import os
 import secrets
 import signal
+import socket
 import string
 import subprocess
 import threading
@@ -21,12 +22,12 @@ from pathlib import Path
 from typing import IO
 
 from core.settings import ROOT
-from localpod.endpoint import Endpoint
 from localpod.faults import FaultKind, Faults
 from localpod.process_reaper import ProcessReaper
 from localpod.scaling import Load, desired_workers, next_check_s
 from localpod.slots import WorkerSlot
 from localpod.spec import LocalEndpoint, Platform, worker_environment
+from localpod.workload import Workload
 
 log = logging.getLogger("localpod")
 
@@ -43,6 +44,7 @@ class WorkerTimes:
     cold_start_s: float = 0.0
     init_timeout_s: float = 420.0
     ping_timeout_s: float = 30.0
+    health_interval_s: float = 5.0
     grace_s: float = 10.0
 
 
@@ -57,6 +59,8 @@ class Worker:
     timers: dict[Callable[[Worker], None], asyncio.TimerHandle] = field(default_factory=dict)
     kill_reason: str | None = None
     launched_at: float = 0.0
+    port: int | None = None
+    """Of a load-balancing endpoint's worker."""
 
     @property
     def pid(self) -> int | None:
@@ -89,16 +93,25 @@ def kill_group(pid: int) -> None:
         return
 
 
+def free_port() -> int:
+    """A free port of the loopback interface; another process can take it before the worker listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 class WorkerPool:
     """Keeps the number of workers that the scaler computes."""
 
-    def __init__(self, endpoint: Endpoint, local: LocalEndpoint, context: WorkerContext) -> None:
+    def __init__(self, endpoint: Workload, local: LocalEndpoint, context: WorkerContext) -> None:
         self.endpoint = endpoint
         self.local = local
         self.workers: dict[str, Worker] = {}
         self.unhealthy: str | None = None
         self.started = 0
         self.died = 0
+        self.on_launch: Callable[[Worker], None] = lambda _: None
         self.settled = asyncio.Event()
         self._context = context
         self._times = context.times
@@ -168,8 +181,14 @@ class WorkerPool:
         self._set_timer(worker, cold_start_s, self._launch)
 
     def _launch(self, worker: Worker) -> None:
+        worker.port = free_port() if self.local.load_balancer else None
         env = worker_environment(
-            self.endpoint.name, self.local, worker.slot.worker_id, self._context.platform, self._context.inherited
+            self.endpoint.name,
+            self.local,
+            worker.slot.worker_id,
+            self._context.platform,
+            self._context.inherited,
+            port=worker.port,
         )
         try:
             worker.process = self._spawn(worker, env)
@@ -185,7 +204,9 @@ class WorkerPool:
             # A separate thread: the heartbeat also holds the pipe open until the group is killed.
             threading.Thread(target=self._tee, args=(worker, worker.process.stdout), daemon=True).start()
         self._set_timer(worker, self._times.init_timeout_s, self._check_init)
-        self._set_timer(worker, self._times.ping_timeout_s, self._check_ping)
+        if not self.local.load_balancer:
+            self._set_timer(worker, self._times.ping_timeout_s, self._check_ping)
+        self.on_launch(worker)
         log.info("%s: worker %s starts, pid %d", self.endpoint.name, worker.slot.worker_id, worker.process.pid)
 
     def _spawn(self, worker: Worker, env: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -219,7 +240,7 @@ class WorkerPool:
                     self._context.echo(self.endpoint.name, line.decode(errors="replace").rstrip())
 
     def became_ready(self, slot: WorkerSlot) -> None:
-        """Mark a worker as ready, at its first request for a job, and start its idle timer."""
+        """Mark a worker as ready, at its first request for a job or healthy `/ping`, and start its idle timer."""
         slot.ready = True
         self.settled.set()
         slot.idle_since = self.endpoint.clock()
@@ -320,7 +341,7 @@ class WorkerPool:
         slot = worker.slot
         if slot.closing:
             return
-        idle_s = 0.0 if slot.jobs else self.endpoint.clock() - slot.idle_since
+        idle_s = 0.0 if slot.busy else self.endpoint.clock() - slot.idle_since
         spare = self._load().workers > self.local.scaler.min
         if idle_s >= self.local.idle_timeout_s and spare and not self.endpoint.in_queue:
             self.retire(worker)
@@ -334,10 +355,10 @@ class WorkerPool:
     def _stopped_polling(self, slot: WorkerSlot) -> bool:
         """Whether a worker without a job has requested none for `UNRESPONSIVE_AFTER_S` while some wait."""
         silent_s = self.endpoint.clock() - max(slot.last_poll_at, slot.idle_since)
-        return bool(self.endpoint.in_queue) and not (slot.jobs or slot.open_polls) and silent_s >= UNRESPONSIVE_AFTER_S
+        return bool(self.endpoint.in_queue) and not (slot.busy or slot.open_polls) and silent_s >= UNRESPONSIVE_AFTER_S
 
     def _check_gone(self, worker: Worker) -> None:
-        if worker.slot.jobs:  # bounded by the execution timeouts of the jobs
+        if worker.slot.busy:  # bounded by the execution timeouts of the jobs
             self._set_timer(worker, self._times.grace_s, self._check_gone)
         else:
             worker.kill("did not stop within the grace")
@@ -346,7 +367,7 @@ class WorkerPool:
 
     def health(self) -> dict[str, int]:
         slots = [slot for slot in self.endpoint.slots.values() if not slot.closing]
-        running = sum(bool(slot.jobs) for slot in slots)
+        running = sum(slot.busy for slot in slots)
         ready = sum(slot.ready for slot in slots)
         return {
             "idle": max(0, ready - running),
@@ -359,4 +380,4 @@ class WorkerPool:
 
     @property
     def running(self) -> int:
-        return sum(bool(worker.slot.jobs) for worker in self.workers.values())
+        return sum(worker.slot.busy for worker in self.workers.values())

@@ -56,11 +56,17 @@ class WorkersSpec(Part):
     min: Annotated[int, Field(ge=0)] = Field(default=0, description="Workers that are always up, and always billed.")
     max: Annotated[int, Field(ge=0)] = Field(default=3, description="Workers that there may be at a time.")
     idle_timeout_s: Annotated[int, Field(ge=1, le=3600)] | None = Field(
-        default=None, description="Not taken by the platform where the scaler is `request_count`."
+        default=None, description="Not accepted by the platform for a queue with the scaler `request_count`."
     )
 
 
 class EndpointSpec(Part):
+    type: Literal["queue", "load_balancer"] = Field(
+        default="queue", description="Jobs from the platform's queue, or an HTTP server behind its load balancer."
+    )
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        default=8000, description="Port of the HTTP server of a `load_balancer` endpoint."
+    )
     handler: str = Field(description="Module that `python -m` starts as the worker.")
     image: str = Field(description="The container image's name; its registry and tag are the deployment's.")
     pools: tuple[Pool, ...] = Field(default=(), description="Which pools it serves.")
@@ -91,6 +97,12 @@ class EndpointSpec(Part):
     def _one_kind_of_hardware(self) -> EndpointSpec:
         if (self.gpu is None) == (self.cpu is None):
             raise ValueError("an endpoint needs either `gpu` or `cpu`")
+        return self
+
+    @model_validator(mode="after")
+    def _load_balancer_counts_requests(self) -> EndpointSpec:
+        if self.type == "load_balancer" and self.scaler.type != "request_count":
+            raise ValueError("a `load_balancer` endpoint needs the scaler `request_count`")
         return self
 
 

@@ -11,6 +11,7 @@ from localpod import json_codec
 from localpod.endpoint import Endpoint
 from localpod.jobs import Job
 from localpod.limits import BASE_LIMITS, RUN_BYTES, RUNSYNC_BYTES, RateLimiter
+from localpod.load_balancer import ServedBalancer
 from localpod.slots import WorkerSlot
 from localpod.workers import WorkerPool
 
@@ -122,6 +123,21 @@ class Call:
             return self.taken[1][0].task if self.taken[1] else None
         job = self.endpoint.find(self.args[-1]) if self.args else None
         return job.task if job else None
+
+
+def balancer_health(served: ServedBalancer) -> dict[str, dict[str, int]]:
+    """The body of `/health` of a load-balancing endpoint; its jobs are requests."""
+    balancer = served.balancer
+    return {
+        "jobs": {
+            "completed": balancer.counts["COMPLETED"],
+            "failed": balancer.counts["FAILED"],
+            "inProgress": balancer.in_progress,
+            "inQueue": balancer.in_queue,
+            "retried": 0,
+        },
+        "workers": served.worker_pool.health(),
+    }
 
 
 def health_of(served: ServedEndpoint) -> dict[str, dict[str, int]]:

@@ -12,6 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from core.settings import load_endpoints
+from localpod.__main__ import _with_http
+
 ROOT = Path(__file__).parents[2]
 ENDPOINTS = """
 endpoints:
@@ -187,3 +190,20 @@ def test_importing_localpod_costs_no_sdk():
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+def test_up_adds_the_http_api_beside_a_queue_orchestrator():
+    shipped = load_endpoints().endpoints
+
+    added = _with_http(shipped)["http"]
+
+    assert added.load_balancer
+    assert added.calls_others
+    assert added.command[-1] == "http_api"
+
+
+@pytest.mark.parametrize("names", [("llm", "zimage"), ("selfie",)])
+def test_up_without_an_orchestrator_has_no_http_api(names):
+    shipped = load_endpoints().endpoints
+
+    assert set(_with_http({name: shipped[name] for name in names})) == set(names)
