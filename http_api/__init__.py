@@ -19,5 +19,3 @@ job_store.py   ended jobs in the bucket
 
 May import: core, orchestrator, fastapi, starlette, prometheus_client, uvicorn.
 """
-
-__version__ = "0.1.0"

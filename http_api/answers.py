@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -80,8 +80,8 @@ async def ends_before_disconnect(request: Request, job: HttpJob, seconds: float)
 class EventStream(Response):
     """The events of a job as server-sent events, with comments that keep the connection alive.
 
-    Where the stream's own time is over before the job, the last event is an `error` unless `resumable`. A job that is
-    not detached is cancelled when the stream ends before it.
+    Where the stream's own time is over before the job, the last event is an `error` unless `resumable`. `on_leave` is
+    called when the stream ends before the job.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class EventStream(Response):
         job: HttpJob,
         *,
         within_s: float,
-        detached: bool,
+        on_leave: Callable[[], None] | None = None,
         after: int = 0,
         resumable: bool = False,
         headers: dict[str, str] | None = None,
@@ -99,7 +99,7 @@ class EventStream(Response):
         self._job = job
         self._after = after
         self._within_s = within_s
-        self._detached = detached
+        self._on_leave = on_leave
         self._resumable = resumable
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,8 +109,8 @@ class EventStream(Response):
         try:
             await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if not self._detached:
-                self._job.cancel()
+            if self._on_leave is not None and not (writing.done() and self._job.ended):
+                self._on_leave()
             for task in (writing, leaving):
                 task.cancel()
             await asyncio.gather(writing, leaving, return_exceptions=True)

@@ -52,7 +52,7 @@ def create_app(service: Service, settings: Settings) -> FastAPI:
             await store.close()
 
     app = FastAPI(title="img-pod", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.jobs = jobs
+    app.state.jobs, app.state.service = jobs, service
     routes = Routes(jobs, callers, settings.http, service.publication.stored)
     _add_task_routes(app, routes)
     _add_job_routes(app, routes)

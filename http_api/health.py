@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from core.contracts import CONTRACT_VERSION
 from core.policy import POLICY_VERSION
-from http_api import __version__
+from core.version import VERSION
 from http_api.answers import json_response
 from http_api.jobs import Jobs
 from orchestrator.service import Service
@@ -39,7 +39,7 @@ class Health:
         return json_response(
             {
                 "status": "draining" if self.jobs.draining else "ok" if closed else "degraded",
-                "version": __version__,
+                "version": VERSION,
                 "contract": CONTRACT_VERSION,
                 "policy_version": POLICY_VERSION,
                 "jobs_running": self.jobs.running,

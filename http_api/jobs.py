@@ -34,6 +34,8 @@ log = logger()
 
 Status = Literal["running", "completed", "failed", "cancelled"]
 _PROGRESS_EVERY_S = 0.1
+_JOB_BYTES = 4_000
+"""What a job holds beside its events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class HttpJob:
     error: ImgPodError | None = None
     events: list[Event] = field(default_factory=list, repr=False)
     ended_at: float = 0.0
-    bytes: int = 0
+    bytes: int = _JOB_BYTES
+    kept: bool = True
     stored: bool = False
     running: asyncio.Task[None] | None = field(default=None, repr=False)
     _news: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
@@ -179,10 +182,12 @@ class Jobs:
             await self._store.delete(job_id)
 
     def forget(self, job_id: str) -> None:
-        """Drops an ended job, such as one whose answer was delivered."""
+        """Drops a job at its end, such as one whose answer was delivered."""
         if (job := self._ended.pop(job_id, None)) is not None:
             self._jobs.pop(job_id, None)
             self._bytes -= job.bytes
+        elif (job := self._jobs.get(job_id)) is not None:
+            job.kept = False
 
     async def drain(self, within_s: float) -> None:
         """Starts nothing more, waits for what runs, and cancels what is left."""
@@ -230,6 +235,8 @@ class Jobs:
         job.ended_at = time.monotonic()
         self._ended[job.id] = job
         self._bytes += job.bytes
+        if not job.kept:
+            self.forget(job.id)
         self._forget_old()
 
     def _cancellation(self) -> ImgPodError:

@@ -87,8 +87,7 @@ class OpenAiRoutes:
         try:
             ended = await ends_before_disconnect(request, job, wait_s)
         finally:
-            job.cancel()
-        self.routes.jobs.forget(job.id)
+            self.routes.abandon(job)
         if job.result is None or not ended:
             raise job.error or DeadlineExceeded(f"An answer is waited for {wait_s:g} s at most.")
         return json_response(_as_images(job.result), headers={"X-Request-Id": parsed.request_id or job.id})

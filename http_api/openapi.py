@@ -15,7 +15,7 @@ from pydantic.json_schema import models_json_schema
 
 from core.contracts import REQUESTS, Result, Route, StageProgress
 from core.errors import BY_CODE
-from http_api import __version__
+from core.version import VERSION
 from http_api.openai_api import ImagesRequest
 from http_api.operations import TEXT, Json, problem_responses, ref
 
@@ -32,7 +32,7 @@ def build(app: FastAPI) -> Json:
     """The whole document."""
     document = get_openapi(
         title="img-pod",
-        version=__version__,
+        version=VERSION,
         description=_DESCRIPTION,
         routes=app.routes,
         tags=[

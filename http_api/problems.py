@@ -17,6 +17,8 @@ from starlette.responses import Response
 from core.errors import BY_CODE, ImgPodError, Unauthorized
 from core.worker.job import to_jsonable
 
+_BODY_UNREAD = frozenset({408, 413})
+"""The rest of the body may still be on its way: without closing the connection it would be read without an end."""
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -47,8 +49,10 @@ def problem_response(body: dict[str, Any], headers: dict[str, str] | None = None
 
 
 def error_response(error: ImgPodError, headers: dict[str, str] | None = None) -> Response:
-    challenge = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else {}
-    return problem_response(problem(error), {**challenge, **(headers or {})})
+    more = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else {}
+    if error.http_status in _BODY_UNREAD:
+        more = {"Connection": "close"}
+    return problem_response(problem(error), {**more, **(headers or {})})
 
 
 def wait_headers(retry_after_ms: int | None, status: int) -> dict[str, str]:

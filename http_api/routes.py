@@ -79,16 +79,22 @@ class Routes:
         if preferences.form == "stream":
             if preferences.detached:
                 await self.jobs.keep(job)
-            return EventStream(job, within_s=self.settings.wait_s, detached=preferences.detached, headers=headers)
+            on_leave = None if preferences.detached else lambda: self.abandon(job)
+            return EventStream(job, within_s=self.settings.wait_s, on_leave=on_leave, headers=headers)
         if preferences.detached:
             return await self._wait_then_accept(request, job, preferences)
         return await self._wait(request, job, preferences)
+
+    def abandon(self, job: HttpJob) -> None:
+        """Cancels a job that is not done, and drops it: nobody will ask for it."""
+        job.cancel()
+        self.jobs.forget(job.id)
 
     async def _wait(self, request: Request, job: HttpJob, preferences: Preferences) -> Response:
         try:
             ended = await ends_before_disconnect(request, job, self.settings.wait_s)
         finally:
-            job.cancel()
+            self.abandon(job)
         if ended is None:
             return Response(status_code=CLIENT_GONE)
         response = ended_response(job, as_image=preferences.form == "image")
@@ -98,7 +104,6 @@ class Routes:
                     f"An answer is waited for {self.settings.wait_s:g} s at most; send `Prefer: respond-async`."
                 )
             )
-        self.jobs.forget(job.id)
         response.headers.update(_answer_headers(job, preferences))
         return response
 
@@ -127,7 +132,7 @@ class Routes:
         after = request.headers.get("last-event-id", "0")
         if not after.isdecimal() or len(after) > 9:
             raise InvalidRequest("`Last-Event-ID` must be the id of an event of this job.")
-        return EventStream(job, after=int(after), within_s=self.settings.wait_s, detached=True, resumable=True)
+        return EventStream(job, after=int(after), within_s=self.settings.wait_s, resumable=True)
 
     async def delete_job(self, request: Request) -> Response:
         await self.jobs.delete(request.path_params["job_id"], self.callers.identify(request.headers).name)

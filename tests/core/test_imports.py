@@ -18,7 +18,8 @@ STEPS = {
     "messages": "import core.errors, core.contracts, core.prompts, core.policy",
     "settings": "from core.settings import load_settings; settings = load_settings()",
     "handlers": "import handlers.llm, handlers.selfie, handlers.zimage",
-    "orchestrator": "import orchestrator.__main__ as it; it.load(settings)",
+    "orchestrator": "import orchestrator.__main__ as it; service = it.load(settings)",
+    "http_api": "from http_api.app import create_app; create_app(service, settings)",
 }
 """Run one after the other in one interpreter, the cheap ones first: each is told by what it adds."""
 
@@ -69,3 +70,12 @@ def test_importing_a_handler_loads_neither_a_model_library_nor_the_sdk(added: di
 def test_the_orchestrator_with_its_service_ready_has_no_model_library(added: dict[str, set[str]]) -> None:
     assert "orchestrator" in added["orchestrator"]
     assert not added["orchestrator"] & (MODELS | {"runpod"})
+
+
+def test_job_queue_starts_without_what_the_http_api_needs(added: dict[str, set[str]]) -> None:
+    assert not added["orchestrator"] & {"fastapi", "prometheus_client", "starlette", "uvicorn"}
+
+
+def test_http_api_has_no_model_library_and_no_sdk(added: dict[str, set[str]]) -> None:
+    assert "fastapi" in added["http_api"]
+    assert not added["http_api"] & (MODELS | {"runpod"})

@@ -17,6 +17,7 @@ from tools.images import COMMANDS
 
 IMAGES = list(COMMANDS)
 SCRIPTS = Path(sys.executable).parent
+ORCHESTRATOR_COMMAND = r'CMD ["sh", "-c", "exec python -m \"$IMG_POD_MODULE\""]'
 
 
 def dockerfile(image: str) -> str:
@@ -65,7 +66,14 @@ def test_base_is_pinned_by_digest_and_the_user_is_not_root(image: str) -> None:
 
     assert any(re.fullmatch(r"ARG BASE_IMAGE=python:3\.11-\S+@sha256:[0-9a-f]{64}", line) for line in lines)
     assert "USER 10001:10001" in lines
-    assert lines[-1] == f'CMD ["python", "-m", "{COMMANDS[image]}"]'
+    assert lines[-1] == (
+        ORCHESTRATOR_COMMAND if image == "orchestrator" else f'CMD ["python", "-m", "{COMMANDS[image]}"]'
+    )
+
+
+def test_orchestrator_image_serves_the_job_queue_unless_a_variable_names_the_http_api() -> None:
+    assert f"ENV IMG_POD_MODULE={COMMANDS['orchestrator']}" in instructions("orchestrator")
+    assert {"orchestrator", "http_api"} <= set(copied("orchestrator"))
 
 
 @pytest.mark.parametrize("image", IMAGES)

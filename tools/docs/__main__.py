@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tools.docs import api, errors, packages, settings
+from tools.docs import api, errors, http_api, packages, settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCHEMAS = Path("docs/schema")
@@ -18,6 +18,7 @@ SCHEMAS = Path("docs/schema")
 def documents(root: Path = ROOT) -> dict[Path, str]:
     """Every generated document by its path below the root."""
     pages = {Path("docs/api.md"): api.page(), Path("docs/settings.md"): settings.page()}
+    pages[Path("docs/openapi.json")] = http_api.page()
     schemas = {SCHEMAS / f"{name}.json": text for name, text in api.schemas().items()}
     contributing = Path("CONTRIBUTING.md")
     if (root / contributing).is_file():
