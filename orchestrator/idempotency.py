@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from core.contracts import PictureRequest, Result
@@ -19,8 +19,14 @@ from core.errors import AlreadyRunning, IdempotencyMismatch
 class IdempotencyStore(Protocol):
     """The answers to requests that carry an idempotency key. Failures are not kept: the same key may try again."""
 
-    async def once(self, key: str, request: PictureRequest, run: Callable[[], Awaitable[Result]]) -> Result:
-        """`run()`'s result, or the one it gave before.
+    async def once(
+        self,
+        key: str,
+        request: PictureRequest,
+        run: Callable[[], Awaitable[Result]],
+        s3_config: Mapping[str, object] | None = None,
+    ) -> Result:
+        """`run()`'s result, or the one it gave before. `s3_config` is the job's own bucket.
 
         Raises `AlreadyRunning` while the first runs, and `IdempotencyMismatch` for another body.
         """
@@ -40,8 +46,14 @@ class InMemoryIdempotency:
         self._kept: OrderedDict[str, tuple[float, str, Result]] = OrderedDict()
         self._bytes = 0
 
-    async def once(self, key: str, request: PictureRequest, run: Callable[[], Awaitable[Result]]) -> Result:
-        body = digest(request)
+    async def once(
+        self,
+        key: str,
+        request: PictureRequest,
+        run: Callable[[], Awaitable[Result]],
+        s3_config: Mapping[str, object] | None = None,
+    ) -> Result:
+        body = digest(request, s3_config)
         self._forget_old()
         if (kept := self._kept.get(key)) is not None:
             check_same(kept[1], body)
@@ -71,9 +83,11 @@ class InMemoryIdempotency:
             self._bytes -= _weight(result)
 
 
-def digest(request: PictureRequest) -> str:
-    """What two requests with one key must have in common: everything but how the caller names them."""
+def digest(request: PictureRequest, s3_config: Mapping[str, object] | None = None) -> str:
+    """What two requests with one key must have in common: all but the caller's names, and the bucket, less its keys."""
     body = request.model_dump(mode="json", exclude={"idempotency_key", "request_id"})
+    if s3_config is not None:
+        body["s3Config"] = [str(s3_config.get(name)) for name in ("endpointUrl", "bucketName")]
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,9 +75,15 @@ class S3Idempotency:
     async def close(self) -> None:
         await self._bucket.close()
 
-    async def once(self, key: str, request: PictureRequest, run: Callable[[], Awaitable[Result]]) -> Result:
+    async def once(
+        self,
+        key: str,
+        request: PictureRequest,
+        run: Callable[[], Awaitable[Result]],
+        s3_config: Mapping[str, object] | None = None,
+    ) -> Result:
         """As `IdempotencyStore.once`. Where the bucket can't be reached nothing runs: `EndpointUnavailable`."""
-        name, body = _object_name(key), digest(request)
+        name, body = _object_name(key), digest(request, s3_config)
         for _ in range(_RACES):
             found, tag = await self._bucket.get(name)
             entry = None if found is None else _Entry.read(found)

@@ -100,7 +100,7 @@ class Service:
             return await self._run(request, job)
         # A newline is in no key: the keys of one caller can't be spelt as another's.
         scoped = f"{job.caller}\n{key}" if job.caller else key
-        result = await self.answers.once(scoped, request, lambda: self._run(request, job))
+        result = await self.answers.once(scoped, request, lambda: self._run(request, job), job.s3_config)
         return result.model_copy(update={"request_id": request.request_id})
 
     def _start_sweeping(self) -> None:

@@ -206,3 +206,15 @@ def test_gpu_seconds_are_each_jobs_own_part_and_counted_by_route() -> None:
     assert seconds.add(Route.GENERAL, (record(250), record(500))) == 0.75
     seconds.add(Route.SHORTS, (record(None), record(200)))
     assert seconds.by_route() == {"imagegen": 0.75, "chat/shorts/generate": 0.2}
+
+
+BUCKET = {"accessId": "k", "accessSecret": "s", "bucketName": "mine", "endpointUrl": "https://s3.example"}
+
+
+async def test_the_same_key_with_another_bucket_is_refused() -> None:
+    answers = InMemoryIdempotency(keep_s=60)
+    first = await answers.once("k", request(), gives(result()), BUCKET)
+    for other in ({**BUCKET, "bucketName": "yours"}, {**BUCKET, "endpointUrl": "https://s3.other"}, None):
+        with pytest.raises(IdempotencyMismatch):
+            await answers.once("k", request(), gives(result(2)), other)
+    assert await answers.once("k", request(), gives(result(2)), {**BUCKET, "accessSecret": "rotated"}) is first
