@@ -27,7 +27,7 @@ from pydantic import SecretStr
 from core.contracts import PictureRequest, Result
 from core.errors import BadUrl, ImgPodError, InvalidRequest, Misconfigured
 from core.logs import logger
-from core.safe_http import JudgedBackend, public_authorities
+from core.safe_http import CheckedBackend, public_authorities
 
 log = logger()
 
@@ -52,7 +52,7 @@ class Webhooks:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._secret = None if secret is None else secret.get_secret_value()
-        self._network = network or JudgedBackend()
+        self._network = network or CheckedBackend(ports=None)
         self._ssl = ssl_context
         self._sleep = sleep
         self._pending: set[asyncio.Task[None]] = set()

@@ -1,7 +1,7 @@
-"""A picture from an https URL that a stranger wrote.
+"""Fetch a picture from an https URL that a caller wrote.
 
-https only, without credentials; each host's addresses are judged and pinned (`core.safe_http`), also after a redirect;
-bytes, redirects and time are capped.
+https only, without credentials; each host's addresses are checked and pinned (`core.safe_http`), also after a redirect;
+ports, bytes, redirects and time are bounded.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import httpx
 
 from core.errors import BadUrl
 from core.images.limits import IntakeLimits, too_many_bytes
-from core.safe_http import Allowed, JudgedBackend, Resolve, is_global, public_authorities, resolve
+from core.safe_http import HTTPS_PORTS, Allowed, CheckedBackend, Resolve, is_global, public_authorities, resolve
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HEADERS = [("User-Agent", "img-pod"), ("Accept", "image/*"), ("Accept-Encoding", "identity")]
 _MAX_URL_CHARS = 8_192
+_MAX_PORT = 65_535
 
 
 def read_url(text: str) -> httpx.URL:
@@ -27,17 +28,25 @@ def read_url(text: str) -> httpx.URL:
         raise BadUrl(f"The URL is longer than {_MAX_URL_CHARS:,} characters.")
     try:
         url = httpx.URL(text)
+        # `host` decodes a name in Punycode, which a broken one (`xn--a`) fails only here.
+        host, port = url.host, url.port
     except (httpx.InvalidURL, UnicodeError, ValueError):
-        raise BadUrl("The URL can't be read. Give one that a browser would open.") from None
-    if url.scheme != "https" or not url.host:
+        raise _unreadable() from None
+    if url.scheme != "https" or not host:
         raise BadUrl("The URL must begin with https:// and name a host.")
     if url.userinfo:
         raise BadUrl("The URL must not hold a user name or password.")
+    if port is not None and not 0 < port <= _MAX_PORT:
+        raise _unreadable()
     return url
 
 
+def _unreadable() -> BadUrl:
+    return BadUrl("The URL can't be read. Give one that a browser would open.")
+
+
 class HttpsFetch:
-    """Gets a URL's bytes. `allowed` judges addresses; only a test hands in another than `is_global`."""
+    """Gets a URL's bytes. `ports` are those that a URL may name; None allows all."""
 
     def __init__(
         self,
@@ -45,10 +54,12 @@ class HttpsFetch:
         allowed: Allowed = is_global,
         resolve: Resolve = resolve,
         ssl_context: ssl.SSLContext | None = None,
+        ports: frozenset[int] | None = HTTPS_PORTS,
     ) -> None:
         self._allowed = allowed
         self._resolve = resolve
         self._ssl = ssl_context
+        self._ports = ports
 
     async def __call__(self, url: str, limits: IntakeLimits) -> bytes:
         """Raises `BadUrl` and `TooLarge`."""
@@ -61,7 +72,7 @@ class HttpsFetch:
             raise BadUrl("The URL's host can't be reached over https, or its certificate is not valid.") from None
 
     async def _follow(self, url: httpx.URL, limits: IntakeLimits) -> bytes:
-        backend = JudgedBackend(allowed=self._allowed, resolve=self._resolve)
+        backend = CheckedBackend(allowed=self._allowed, resolve=self._resolve, ports=self._ports)
         context = self._ssl or public_authorities()
         # A connection per hop: one kept from the last may be closing just as the next request is written to it.
         pool = httpcore.AsyncConnectionPool(ssl_context=context, network_backend=backend, max_keepalive_connections=0)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    BeforeValidator,
     Field,
     SecretStr,
     ValidationInfo,
@@ -24,6 +25,13 @@ from core.weights import Located, Model, WeightsMissing, locate
 
 Seconds = Annotated[float, Field(gt=0)]
 Names = Annotated[tuple[str, ...], NoDecode]
+
+
+def _split(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65_535)], ...], NoDecode, BeforeValidator(_split)]
 
 
 class _FromEnvironment(BaseSettings):
@@ -107,6 +115,7 @@ class SelfieSettings(DeviceSettings):
     min_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.4, description="An attribute read with less is `unknown`."
     )
+    url_ports: Ports = Field(default=(443,), description="Ports that a selfie's URL may name.")
 
 
 class LlmSettings(DeviceSettings):
@@ -288,8 +297,9 @@ class StorageSettings(_FromEnvironment):
     timeout_s: Annotated[float, Field(gt=0, le=300)] = Field(default=30, description="For one attempt at an upload.")
     attempts: Annotated[int, Field(ge=1, le=10)] = Field(default=3, description="At an upload, before it has failed.")
     allow_private: bool = Field(
-        default=False, description="Let a job's own bucket be on a private network, or on http."
+        default=False, description="Let a job's own bucket be on a private network, on http, or on any port."
     )
+    job_ports: Ports = Field(default=(443,), description="Ports that the endpoint of a job's own bucket may name.")
 
 
 class SigningSettings(_FromEnvironment):

@@ -1,7 +1,7 @@
-"""Finished pictures in an S3-compatible bucket: the deployment's own, or the one a job brings in its `s3Config`.
+"""Upload finished pictures to an S3-compatible bucket: the deployment's own, or the one in a job's `s3Config`.
 
-A request is signed with botocore and sent over the same judged connection as a selfie's URL (`core.safe_http`): a job's
-bucket may only be on the public internet. An object's name is random and long, and its URL is presigned and expires.
+A request is signed with botocore and sent over the same checked connection as a selfie's URL (`core.safe_http`): a
+job's bucket may only be on the public internet. An object's name is random and long; its URL is presigned and expires.
 
 May import: core.errors, core.safe_http, core.settings, botocore, httpcore, httpx, stamina.
 """
@@ -20,7 +20,7 @@ import httpcore
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from core.errors import BadUrl, DeadlineExceeded, EndpointUnavailable, ImgPodError, InvalidRequest, Misconfigured
-from core.safe_http import JudgedBackend, Resolve, is_any, is_global, public_authorities, resolve
+from core.safe_http import CheckedBackend, Resolve, check_port, is_any, is_global, public_authorities, resolve
 from core.settings import StorageSettings
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class _JobBucket(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """`base` is the URL that an object's key is added to."""
+    """Where objects go; `base` is the URL that an object's key is appended to."""
 
     base: str
     key_id: str
@@ -81,7 +81,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """`fault` is the class of what only the bucket's owner can mend: our deployer, or the job's sender."""
+    """How uploads are made; `fault` is the error class for what only the bucket's owner can correct."""
 
     url_expiry_s: int
     timeout_s: float
@@ -96,7 +96,7 @@ def object_key(image_format: str) -> str:
 
 
 class Store:
-    """A bucket that pictures are put into; `network` and `ssl_context` say how it is reached."""
+    """A bucket that pictures are uploaded to; `network` and `ssl_context` say how it is reached."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class Store:
             "/".join([base, *folders]), key_id, secret.get_secret_value(), settings.region or region, public
         )
         terms = _terms(settings, Misconfigured, "The storage of BUCKET_ENDPOINT_URL")
-        return cls(bucket, terms, JudgedBackend(allowed=is_any, resolve=resolve), ssl_context)
+        return cls(bucket, terms, CheckedBackend(allowed=is_any, resolve=resolve, ports=None), ssl_context)
 
     @classmethod
     def from_job(
@@ -145,7 +145,7 @@ class Store:
     ) -> Store:
         """The bucket of a job's `s3Config` {accessId, accessSecret, bucketName, endpointUrl}. Raises `InvalidRequest`.
 
-        Of `settings` only the expiry, the time-outs and `allow_private` hold for it.
+        Of `settings` only the expiry, the time-outs, `allow_private` and `job_ports` apply to it.
         """
         try:
             job = _JobBucket.model_validate(s3_config)
@@ -158,17 +158,22 @@ class Store:
         try:
             schemes = ("https", "http") if settings.allow_private else ("https",)
             base, region = read_endpoint(job.endpoint_url, job.bucket_name, schemes=schemes)
+            ports = None if settings.allow_private else frozenset(settings.job_ports)
+            check_port(urlsplit(base).port or 443, ports)
         except ValueError as error:
             raise InvalidRequest(f"s3Config: endpointUrl {error}.") from None
+        except BadUrl as error:
+            raise InvalidRequest(f"s3Config: {error.message}") from None
         bucket = Bucket(base, job.access_id, job.access_secret.get_secret_value(), region)
-        network = JudgedBackend(allowed=is_any if settings.allow_private else is_global, resolve=resolve)
+        allowed = is_any if settings.allow_private else is_global
+        network = CheckedBackend(allowed=allowed, resolve=resolve, ports=ports)
         return cls(bucket, _terms(settings, InvalidRequest, "The storage of s3Config"), network, ssl_context)
 
     async def put(self, data: bytes, *, key: str, content_type: str) -> str:
-        """Stores `data` as `key` (see `object_key`) and gives the URL it can be read at until that expires.
+        """Upload `data` as `key` (see `object_key`); the URL that it can be read at until that expires.
 
         Raises `EndpointUnavailable` or `DeadlineExceeded` after the last attempt; `Misconfigured` (in a job's own
-        bucket: `InvalidRequest`) at once for what another attempt would not mend.
+        bucket: `InvalidRequest`) at once for what another attempt would not change.
         """
         if not _KEY.fullmatch(key):
             raise ValueError("an object's key is made by object_key(), never of a request's text")
@@ -277,7 +282,7 @@ def read_endpoint(endpoint: str, bucket: str | None, *, schemes: tuple[str, ...]
 
 
 def _split(endpoint: str) -> tuple[SplitResult, str]:
-    """An address and its host, in lower case. Only what every reader of URLs reads alike is taken."""
+    """A URL and its host, in lower case. Only what every URL parser reads alike is accepted."""
     if not _PLAIN_URL.fullmatch(endpoint):
         raise ValueError("is no URL")
     try:

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from core.errors import BadUrl
-from core.safe_http import Address, JudgedBackend, is_any, is_global, resolve
+from core.safe_http import Address, CheckedBackend, is_any, is_global, resolve
 
 PUBLIC = ["1.1.1.1", "8.8.8.8", "93.184.216.34", "2606:4700:4700::1111", "2a00:1450:4001:82f::200e", "::ffff:8.8.8.8"]
 PRIVATE = {
@@ -24,6 +24,14 @@ PRIVATE = {
     "169.254.169.254": "cloud metadata",
     "169.254.170.2": "container credentials",
     "192.0.0.1": "IETF",
+    "192.0.0.9": "IETF, global by the registry",
+    "192.0.0.192": "cloud metadata",
+    "168.63.129.16": "cloud platform service",
+    "192.31.196.7": "AS112",
+    "192.52.193.7": "AMT",
+    "192.88.99.1": "6to4 relay",
+    "192.175.48.7": "AS112",
+    "100.100.100.200": "cloud metadata",
     "192.0.2.1": "documentation",
     "198.18.0.1": "benchmarks",
     "198.51.100.1": "documentation",
@@ -43,6 +51,15 @@ PRIVATE = {
     "64:ff9b:1::1": "local NAT64",
     "100::1": "discard",
     "2001::1": "Teredo",
+    "2001:0:5ef5:79fb::f5ff:fffe": "Teredo of a private address",
+    "2001:1::1": "port control anycast",
+    "2001:3::1": "AMT",
+    "2001:4:112::1": "AS112",
+    "2001:20::1": "ORCHIDv2",
+    "2620:4f:8000::1": "AS112",
+    "2a00:1450::5efe:a00:1": "ISATAP of a private address",
+    "2a00:1450::200:5efe:808:808": "ISATAP",
+    "::ffff:168.63.129.16": "mapped platform service",
     "2001:db8::1": "documentation",
     "2002:7f00:1::": "6to4 of loopback",
     "2002:808:808::": "6to4",
@@ -89,7 +106,25 @@ async def test_one_private_address_among_public_ones_is_enough_to_refuse(address
         return [ip_address(text) for text in addresses]
 
     with pytest.raises(BadUrl):
-        await JudgedBackend(resolve=resolve_to).connect_tcp("pictures.example", 443, timeout=1)
+        await CheckedBackend(resolve=resolve_to).connect_tcp("pictures.example", 443, timeout=1)
+
+
+@pytest.mark.parametrize("port", [22, 25, 80, 6379, 8443])
+async def test_a_port_other_than_443_is_refused_before_the_name_is_resolved(port: int) -> None:
+    async def resolve_never(host: str, port: int) -> list[Address]:
+        raise AssertionError("resolved")
+
+    with pytest.raises(BadUrl, match="port 443"):
+        await CheckedBackend(resolve=resolve_never).connect_tcp("pictures.example", port, timeout=1)
+
+
+async def test_a_port_that_is_named_is_allowed() -> None:
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        backend = CheckedBackend(allowed=is_any, ports=frozenset({443, port}))
+        stream = await backend.connect_tcp("127.0.0.1", port, timeout=5)
+        assert await stream.read(100, timeout=5) == b"hello"
+        await stream.aclose()
 
 
 async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -111,7 +146,9 @@ async def test_a_name_is_asked_for_once_and_the_judged_address_is_connected_to()
 
     async with await asyncio.start_server(greet, "127.0.0.3", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        stream = await JudgedBackend(allowed=allowed, resolve=rebinding).connect_tcp("localhost", port, timeout=5)
+        stream = await CheckedBackend(allowed=allowed, resolve=rebinding, ports=None).connect_tcp(
+            "localhost", port, timeout=5
+        )
         assert await stream.read(100, timeout=5) == b"hello"
         await stream.aclose()
     assert judged == [ip_address("127.0.0.3")]
@@ -122,7 +159,7 @@ async def test_an_address_that_does_not_answer_is_followed_by_the_next(unused_tc
         return [ip_address("127.0.0.2"), ip_address("127.0.0.1")]
 
     async with await asyncio.start_server(greet, "127.0.0.1", unused_tcp_port):
-        backend = JudgedBackend(allowed=is_any, resolve=both)
+        backend = CheckedBackend(allowed=is_any, resolve=both, ports=None)
         stream = await backend.connect_tcp("two.example", unused_tcp_port, timeout=5)
         assert await stream.read(100, timeout=5) == b"hello"
         await stream.aclose()

@@ -78,7 +78,7 @@ def fetch(authority: trustme.CA) -> HttpsFetch:
 
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    return HttpsFetch(allowed=lambda a: a == LOOPBACK or is_global(a), resolve=resolve, ssl_context=context)
+    return HttpsFetch(allowed=lambda a: a == LOOPBACK or is_global(a), resolve=resolve, ssl_context=context, ports=None)
 
 
 def redirect(where: str, status: int = 302) -> bytes:
@@ -126,7 +126,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(site: Site) -> N
         return [LOOPBACK]
 
     with pytest.raises(BadUrl, match="certificate"):
-        await HttpsFetch(allowed=lambda _: True, resolve=resolve)(site.url("/"), LIMITS)
+        await HttpsFetch(allowed=lambda _: True, resolve=resolve, ports=None)(site.url("/"), LIMITS)
 
 
 # ── where it may lead ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -160,7 +160,15 @@ FORBIDDEN = [
     "https://",
     "https:///etc/passwd",
     "https://pictures.example:99999/",
+    "https://pictures.example:65536/",
     "https://pictures.example:0/",
+    "https://pictures.example:22/",
+    "https://1.1.1.1:6379/",
+    "https://xn--/",
+    "https://xn--a/",
+    "https://www.xn--a.example/",
+    "https://192.0.0.192/opc/v2/instance/",
+    "https://168.63.129.16/metrics",
     "https://pictures.example\\@10.0.0.1/",
     "https://pictures .example/",
     "https://pictures.example\r\nX: y/",
@@ -231,6 +239,9 @@ async def test_a_fourth_redirect_is_refused(site: Site, fetch: HttpsFetch) -> No
         "file:///etc/passwd",
         "https://user:secret@pictures.example/",
         "https://exa mple/",
+        "https://xn--/",
+        "https://xn--a/",
+        "https://pictures.example:70000/",
         "data:image/png;base64,AAAA",
         "caf\u00e9",
         "",
@@ -254,7 +265,7 @@ async def test_a_name_that_changes_its_address_after_the_check_changes_nothing(
     context = ssl.create_default_context()
     authority.configure_trust(context)
     site.answers["/"] = body(b"picture")
-    fetch = HttpsFetch(allowed=lambda a: a == LOOPBACK, resolve=rebinding, ssl_context=context)
+    fetch = HttpsFetch(allowed=lambda a: a == LOOPBACK, resolve=rebinding, ssl_context=context, ports=None)
     assert await fetch(site.url("/"), LIMITS) == b"picture"
     assert len(answers) == 1
 
@@ -348,6 +359,19 @@ async def test_a_compressed_body_is_not_unpacked(site: Site, fetch: HttpsFetch) 
     site.answers["/"] = OK + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00"
     with pytest.raises(BadPicture):
         await open_selfie(site.url("/"), fetch=fetch, limits=LIMITS)
+
+
+async def test_a_redirect_to_another_port_is_refused(site: Site, authority: trustme.CA) -> None:
+    async def resolve(host: str, port: int) -> list[Address]:
+        return [LOOPBACK]
+
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    site.answers["/a"] = redirect("https://pictures.example:22/")
+    fetch = HttpsFetch(allowed=lambda _: True, resolve=resolve, ssl_context=context, ports=frozenset({443, site.port}))
+    with pytest.raises(BadUrl, match="port"):
+        await fetch(site.url("/a"), LIMITS)
+    assert len(site.requests) == 1
 
 
 async def test_a_port_where_nobody_listens_is_a_bad_url(fetch: HttpsFetch, unused_tcp_port: int) -> None:

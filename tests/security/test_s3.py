@@ -459,6 +459,16 @@ def test_a_malformed_s3_config_is_an_invalid_request(config: object) -> None:
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.parametrize("port", [22, 6379, 9000])
+def test_a_jobs_bucket_on_another_port_is_refused_before_the_upload(port: int) -> None:
+    config = {
+        "accessId": "k", "accessSecret": "s", "bucketName": "pictures", "endpointUrl": f"https://s3.example:{port}",
+    }  # fmt: skip
+    with pytest.raises(InvalidRequest, match="port"):
+        Store.from_job(config, StorageSettings())
+    assert Store.from_job(config, StorageSettings(job_ports=(443, port)))
+
+
 @pytest.mark.parametrize(
     "endpoint",
     [
@@ -472,7 +482,7 @@ def test_a_malformed_s3_config_is_an_invalid_request(config: object) -> None:
     ],
 )
 async def test_a_jobs_bucket_on_a_private_network_is_refused(endpoint: str) -> None:
-    with pytest.raises(InvalidRequest, match="public internet"):
+    with pytest.raises(InvalidRequest, match=r"public internet|port"):
         await Store.from_job(job(endpointUrl=endpoint), StorageSettings()).put(
             PICTURE, key="a.png", content_type="image/png"
         )
