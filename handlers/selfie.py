@@ -26,6 +26,8 @@ from core.contracts import (
     AnalyzeResult,
     CheckRequest,
     CheckResult,
+    Degraded,
+    FaceMeta,
     StageRequest,
 )
 from core.images import Fetch, open_generated, open_selfie
@@ -37,6 +39,8 @@ from core.worker.job import Job, JobHandler, Worker
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+_INCOMPLETE = Degraded(stage="analyze", reason="incomplete_picture", fallback="partial_picture")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +94,16 @@ def handler(
         raise TypeError(f"the selfie worker has no task for {type(request).__name__}")
 
     async def analyze(request: AnalyzeRequest, job: Job) -> AnalyzeResult:
-        picture = await open_selfie(request.selfie, fetch=fetch)
-        done = await device.run(picture, lambda step, of: job.progress.report("analyze", step, of))
+        opened = await open_selfie(request.selfie, fetch=fetch)
+        done = await device.run(opened.image, lambda step, of: job.progress.report("analyze", step, of))
         if not isinstance(done.result, SelfieAnalysis):
             raise TypeError("the device answered a selfie with ages")
         features = done.result.features
         return AnalyzeResult(
             **facts(request, done),
             features=sign_features(features, signing_key) if signing_key else features,
-            face=done.result.face,
+            face=_in_file_pixels(done.result.face, opened.scale),
+            degraded=(_INCOMPLETE,) if opened.kept < 1 else (),
         )
 
     async def check(request: CheckRequest, job: Job) -> CheckResult:
@@ -114,10 +119,19 @@ def handler(
     return respond
 
 
+def _in_file_pixels(face: FaceMeta, scale: float) -> FaceMeta:
+    """A face found in a picture that was decoded at 1/`scale` of its size, in px of the file."""
+    if face.box is None or scale == 1:
+        return face
+    left, top, right, bottom = (round(side * scale) for side in face.box)
+    return face.model_copy(update={"box": (left, top, right, bottom)})
+
+
 def load(settings: Settings) -> JobHandler[StageRequest]:
     """Loads the weights, reads one picture to warm up, and returns the handler. Raises `Misconfigured`."""
     from core.backends.devices import use_threads
     from core.backends.vision import Floors, load_vision, warm_up
+    from core.images.fetch import HttpsFetch
 
     prepare(settings.policy.audit_file, settings.policy.key)
     use_threads(settings.selfie.threads)
@@ -133,6 +147,7 @@ def load(settings: Settings) -> JobHandler[StageRequest]:
         backend,
         reader(backend, max_batch=settings.selfie.max_batch),
         signing_key=settings.policy.key,
+        fetch=HttpsFetch(ports=frozenset(settings.selfie.url_ports)),
         worker_id=settings.platform.pod_id,
     )
 

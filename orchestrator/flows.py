@@ -144,7 +144,7 @@ def _result(
         face=read.face if read else None,
         model=picture.model,
         policy=picture.policy,
-        degraded=(*chain.degraded, *pictures.degraded),
+        degraded=(*(read.degraded if read else ()), *chain.degraded, *pictures.degraded),
         timeline=tuple(sorted(chain.timeline, key=lambda record: record.started_ms)),
         cost_usd=None if None in costs else round(sum(cost for cost in costs if cost is not None), 8),
         trace_id=chain.trace_id,

@@ -21,8 +21,10 @@ MAX_MESSAGES = 40
 MAX_MESSAGE_CHARS = 4_000
 MAX_PROMPT_CHARS = 2_000
 MAX_STYLE_CHARS = 300
-MAX_SELFIE_CHARS = 9_800_000
-"""Base64 of 7 MiB, with room for a data URI's head."""
+MAX_SELFIE_CHARS = 11_000_000
+"""Base64 of 7 MiB, with room for line breaks, escapes and a data URI's head."""
+SELFIE_FORMATS = "JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF"
+"""The file formats of a selfie, as descriptions and errors name them."""
 MAX_PICTURES = 4
 """Of one request."""
 MAX_EXPIRY_S = 365 * 24 * 3600

@@ -55,10 +55,10 @@ class PolicyReport(Message):
 
 
 class Degraded(Message):
-    """A stage that failed and was replaced, so that the request could be answered all the same."""
+    """A stage or input that failed and was replaced, so that the request could be answered all the same."""
 
     stage: str = Field(description="The stage that failed.")
-    reason: str = Field(description="The error's code.")
+    reason: str = Field(description="The error's code, or `incomplete_picture`.")
     fallback: str = Field(description="What was used instead.")
 
 

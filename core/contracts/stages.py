@@ -13,6 +13,7 @@ from pydantic import (
 from core.contracts.base import (
     CONTRACT_VERSION,
     MAX_SELFIE_CHARS,
+    SELFIE_FORMATS,
     Identifier,
     ImageFormat,
     Language,
@@ -70,7 +71,7 @@ class AnalyzeRequest(StageRequest):
 
     task: Literal["profile/analyze"] = Field(description="Names this request.")
     selfie: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SELFIE_CHARS)] = Field(
-        description="Base64, a data URI, or an https URL of a JPEG, PNG, WebP or HEIC of at most 7 MiB."
+        description=f"Base64, a data URI, or an https URL of a {SELFIE_FORMATS} of at most 7 MiB."
     )
 
 
@@ -151,6 +152,7 @@ class AnalyzeResult(StageResult):
 
     features: Features = Field(description="What was read; signed where the deployment has a signing key.")
     face: FaceMeta = Field(description="Where the face is, and the picture's quality.")
+    degraded: tuple[Degraded, ...] = Field(default=(), description="What could not be read, such as a picture's end.")
 
 
 class ApparentAge(Message):

@@ -1,11 +1,12 @@
-"""Pictures at the border: a stranger's selfie comes in bare and upright, a finished picture goes out marked.
+"""Incoming pictures are decoded to upright RGB without metadata; finished pictures are encoded with a mark.
 
 May import: core.contracts, core.errors, core.safe_http, Pillow, httpx; pillow-heif and c2pa where a picture needs them.
 """
 
 from core.contracts import ImageFormat
+from core.images.decoding import OpenedPicture, open_picture
 from core.images.encoding import CONTENT_TYPES, Signer, encode, shrink_to_fit
-from core.images.intake import open_generated, open_picture, open_selfie
+from core.images.intake import open_generated, open_selfie
 from core.images.limits import Fetch, IntakeLimits
 from core.images.marks import Recipe, inspect
 
@@ -14,6 +15,7 @@ __all__ = [
     "Fetch",
     "ImageFormat",
     "IntakeLimits",
+    "OpenedPicture",
     "Recipe",
     "Signer",
     "encode",

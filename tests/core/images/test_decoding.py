@@ -1,8 +1,7 @@
-"""A selfie in any shape that people send comes in upright, in RGB, and bare."""
+"""A picture file of any accepted kind is decoded to an upright RGB picture without metadata."""
 
 from __future__ import annotations
 
-import base64
 import io
 import struct
 import zlib
@@ -10,9 +9,11 @@ import zlib
 import pytest
 from PIL import Image, ImageCms
 
+from core.contracts import SELFIE_FORMATS
 from core.errors import BadPicture, TooLarge
-from core.images import IntakeLimits, open_picture, open_selfie
-from core.images.intake import BACKGROUND, count_scans, decode_base64, sniff
+from core.images import open_picture
+from core.images.decoding import BACKGROUND
+from core.images.formats import count_scans, sniff
 
 RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 200, 40), (30, 50, 220), (250, 250, 250)
 CORNERS = (RED, GREEN, BLUE, WHITE)
@@ -28,6 +29,10 @@ def corners() -> Image.Image:
             colour, (place % 2 * width, place // 2 * height, (place % 2 + 1) * width, (place // 2 + 1) * height)
         )
     return image
+
+
+def opened(data: bytes) -> Image.Image:
+    return open_picture(data).image
 
 
 def saved(image: Image.Image, image_format: str, **settings: object) -> bytes:
@@ -49,11 +54,30 @@ def assert_corners(image: Image.Image, tolerance: int = 40) -> None:
 # ── formats ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "HEIF"])
-def test_the_four_formats_open(image_format: str) -> None:
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "BMP", "TIFF"])
+def test_every_accepted_format_opens(image_format: str) -> None:
     if image_format == "HEIF":
         pytest.importorskip("pillow_heif").register_heif_opener()
-    assert_corners(open_picture(saved(corners(), image_format)))
+    assert_corners(opened(saved(corners(), image_format)), tolerance=60)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits"])
+def test_a_tiff_of_every_usual_compression_opens(compression: str | None) -> None:
+    assert_corners(opened(saved(corners(), "TIFF", compression=compression)), tolerance=60)
+
+
+def test_an_avif_in_a_container_of_the_general_brand_opens() -> None:
+    data = saved(corners(), "AVIF")
+    assert data[8:12] == b"avif"
+    assert b"mif1" in data[16:40]
+    general = data[:8] + b"mif1" + data[12:]
+    assert sniff(general) == "AVIF"
+    assert_corners(opened(general), tolerance=60)
+
+
+def test_all_formats_are_named_in_the_refusal_of_another() -> None:
+    with pytest.raises(BadPicture, match=SELFIE_FORMATS):
+        opened(b"%PDF-1.7")
 
 
 AS_STORED = {
@@ -78,13 +102,13 @@ def test_every_exif_orientation_comes_in_upright(image_format: str, orientation:
     stored = corners() if turn is None else corners().transpose(turn)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    assert_corners(open_picture(saved(stored, image_format, exif=exif.tobytes())))
+    assert_corners(opened(saved(stored, image_format, exif=exif.tobytes())))
 
 
 def test_an_orientation_that_makes_no_sense_is_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 77
-    assert_corners(open_picture(saved(corners(), "JPEG", exif=exif)))
+    assert_corners(opened(saved(corners(), "JPEG", exif=exif)))
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
@@ -99,7 +123,7 @@ def test_nothing_but_pixels_comes_in(image_format: str) -> None:
         settings["xmp"] = xmp
     data = saved(corners(), image_format, **settings)
     assert b"CanaryCam" in data
-    image = open_picture(data)
+    image = opened(data)
     assert image.info == {}
     assert not image.getexif()
     again = saved(image, image_format)
@@ -112,29 +136,29 @@ def test_nothing_but_pixels_comes_in(image_format: str) -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_every_mode_of_a_png_becomes_rgb(mode: str) -> None:
-    image = open_picture(saved(corners().convert(mode), "PNG"))
+    image = opened(saved(corners().convert(mode), "PNG"))
     assert (image.mode, image.size) == ("RGB", SIZE)
 
 
 def test_a_palette_keeps_its_colours() -> None:
-    assert_corners(open_picture(saved(corners().quantize(8), "PNG")))
+    assert_corners(opened(saved(corners().quantize(8), "PNG")))
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "WEBP"])
 def test_transparency_is_flattened_on_gray(image_format: str) -> None:
     image = Image.new("RGBA", SIZE, (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (0, 0, 48, 64))
-    opened = open_picture(saved(image, image_format, lossless=True))
-    assert opened.getpixel((90, 30)) == BACKGROUND
-    assert opened.getpixel((10, 30)) == (0, 0, 255)
+    seen = opened(saved(image, image_format, lossless=True))
+    assert seen.getpixel((90, 30)) == BACKGROUND
+    assert seen.getpixel((10, 30)) == (0, 0, 255)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P"])
 def test_a_single_transparent_colour_is_flattened_too(mode: str) -> None:
     image = Image.new("RGB", SIZE, (0, 0, 51)).convert(mode)
     transparent = image.getpixel((0, 0))
-    opened = open_picture(saved(image, "PNG", transparency=transparent))
-    assert opened.getpixel((5, 5)) == BACKGROUND
+    seen = opened(saved(image, "PNG", transparency=transparent))
+    assert seen.getpixel((5, 5)) == BACKGROUND
 
 
 def test_sixteen_bit_gray_is_scaled_and_not_clipped() -> None:
@@ -142,21 +166,21 @@ def test_sixteen_bit_gray_is_scaled_and_not_clipped() -> None:
     for x in range(SIZE[0]):
         for y in range(SIZE[1]):
             image.putpixel((x, y), round(65535 * x / (SIZE[0] - 1)))
-    opened = open_picture(saved(image, "PNG"))
-    assert [opened.getpixel((x, 0)) for x in (0, 95)] == [(0, 0, 0), (255, 255, 255)]
-    middle = opened.getpixel((48, 0))
+    seen = opened(saved(image, "PNG"))
+    assert [seen.getpixel((x, 0)) for x in (0, 95)] == [(0, 0, 0), (255, 255, 255)]
+    middle = seen.getpixel((48, 0))
     assert isinstance(middle, tuple)
     assert abs(middle[0] - 128) <= 2
 
 
 def test_sixteen_bit_colour_is_scaled_and_not_clipped() -> None:
     row = b"\x00" + struct.pack(">3H", 65535, 32768, 256) * 64
-    opened = open_picture(png(64, 64, zlib.compress(row * 64), bit_depth=16, colour_type=2))
-    assert opened.getpixel((5, 5)) == (255, 128, 1)
+    seen = opened(png(64, 64, zlib.compress(row * 64), bit_depth=16, colour_type=2))
+    assert seen.getpixel((5, 5)) == (255, 128, 1)
 
 
 def test_a_cmyk_jpeg_keeps_its_colours() -> None:
-    assert_corners(open_picture(saved(corners().convert("CMYK"), "JPEG", quality=95)))
+    assert_corners(opened(saved(corners().convert("CMYK"), "JPEG", quality=95)))
 
 
 def test_a_wide_gamut_profile_is_converted() -> None:
@@ -164,17 +188,17 @@ def test_a_wide_gamut_profile_is_converted() -> None:
     red, green, blue = swapped.split()
     bgr = Image.merge("RGB", (blue, green, red))
     # A profile that has red and blue the other way round: only a real conversion brings the corners back.
-    opened = open_picture(saved(bgr, "PNG", icc_profile=swapped_primaries()))
-    assert_corners(opened, tolerance=60)
+    seen = opened(saved(bgr, "PNG", icc_profile=swapped_primaries()))
+    assert_corners(seen, tolerance=60)
 
 
 def test_a_profile_of_another_colour_space_is_left_out() -> None:
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    assert_corners(open_picture(saved(corners(), "PNG", icc_profile=lab)))
+    assert_corners(opened(saved(corners(), "PNG", icc_profile=lab)))
 
 
 def test_a_broken_profile_is_left_out() -> None:
-    assert_corners(open_picture(saved(corners(), "JPEG", icc_profile=b"\x00" * 600)))
+    assert_corners(opened(saved(corners(), "JPEG", icc_profile=b"\x00" * 600)))
 
 
 def swapped_primaries() -> bytes:
@@ -203,15 +227,17 @@ def animation(image_format: str) -> bytes:
     return saved(frames[0], image_format, save_all=True, append_images=frames[1:], lossless=True)
 
 
-@pytest.mark.parametrize("image_format", ["PNG", "WEBP"])
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP", "GIF", "AVIF", "TIFF"])
 def test_an_animation_gives_its_first_frame(image_format: str) -> None:
-    assert open_picture(animation(image_format)).getpixel((10, 10)) == RED
+    seen = opened(animation(image_format)).getpixel((10, 10))
+    assert isinstance(seen, tuple)
+    assert max(abs(a - b) for a, b in zip(seen, RED, strict=True)) < 12
 
 
 @pytest.mark.parametrize(("width", "height"), [(6_400, 6_400), (20_000, 20_000), (65_535, 65_535), (2**31 - 1, 1)])
 def test_a_bomb_is_refused_by_its_header(width: int, height: int) -> None:
     with pytest.raises(TooLarge, match="megapixels"):
-        open_picture(png(width, height, zlib.compress(b"\x00" * 1_000)))
+        opened(png(width, height, zlib.compress(b"\x00" * 1_000)))
 
 
 def test_a_webp_bomb_is_refused_by_its_header() -> None:
@@ -219,7 +245,7 @@ def test_a_webp_bomb_is_refused_by_its_header() -> None:
     extended = b"VP8X" + struct.pack("<I", 10) + b"\x10\x00\x00\x00" + canvas
     still = saved(corners(), "WEBP")[12:]
     with pytest.raises((TooLarge, BadPicture)):
-        open_picture(b"RIFF" + struct.pack("<I", 4 + len(extended + still)) + b"WEBP" + extended + still)
+        opened(b"RIFF" + struct.pack("<I", 4 + len(extended + still)) + b"WEBP" + extended + still)
 
 
 def test_a_jpeg_drawn_in_hundreds_of_passes_is_refused() -> None:
@@ -230,7 +256,7 @@ def test_a_jpeg_drawn_in_hundreds_of_passes_is_refused() -> None:
     bomb = data[:-2] + data[table:-2] * 300 + data[-2:]
     assert count_scans(bomb) > 300
     with pytest.raises(BadPicture, match="passes"):
-        open_picture(bomb)
+        opened(bomb)
 
 
 def test_a_thumbnail_in_the_exif_is_no_pass() -> None:
@@ -239,26 +265,22 @@ def test_a_thumbnail_in_the_exif_is_no_pass() -> None:
     assert count_scans(data) == 1
 
 
-@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP"])
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.9])
 def test_a_truncated_picture_is_damaged(image_format: str, kept: float) -> None:
     noisy = Image.effect_noise((200, 200), 90)
     data = saved(noisy, image_format)
     with pytest.raises(BadPicture):
-        open_picture(data[: int(len(data) * kept)])
+        opened(data[: int(len(data) * kept)])
 
 
 NO_PICTURES = {
     "empty": b"",
     "text": b"Dear Sir or Madam,\n" * 50,
     "svg": b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
-    "gif": saved(corners(), "GIF"),
-    "bmp": saved(corners(), "BMP"),
-    "tiff": saved(corners(), "TIFF"),
     "ico": saved(corners(), "ICO"),
     "eps": saved(corners(), "EPS"),
     "pdf": saved(corners(), "PDF"),
-    "avif brand": b"\x00\x00\x00\x1cftypavif" + b"\x00" * 100,
     "mp4": b"\x00\x00\x00\x18ftypisom" + b"\x00" * 100,
     "zip": b"PK\x03\x04" + b"\x00" * 100,
     "elf": b"\x7fELF" + b"\x00" * 100,
@@ -267,9 +289,9 @@ NO_PICTURES = {
 
 
 @pytest.mark.parametrize("name", NO_PICTURES)
-def test_what_is_no_picture_of_the_four_kinds_is_refused(name: str) -> None:
+def test_a_file_of_another_format_is_refused(name: str) -> None:
     with pytest.raises(BadPicture):
-        open_picture(NO_PICTURES[name])
+        opened(NO_PICTURES[name])
 
 
 HEADS_ONLY = {
@@ -283,6 +305,10 @@ HEADS_ONLY = {
     "png of no such colours": png(64, 64, zlib.compress(b"\x00" * 9_999), colour_type=5),
     "jpeg named png": b"\x89PNG\r\n\x1a\n" + saved(corners(), "JPEG"),
     "gif named webp": b"RIFF\x10\x00\x00\x00WEBP" + saved(corners(), "GIF"),
+    "avif": b"\x00\x00\x00\x1cftypavif" + b"\x00" * 100,
+    "gif": b"GIF89a",
+    "bmp": b"BM\x00\x00",
+    "tiff": b"II*\x00\x08\x00\x00\x00",
     "text named heic": b"\x00\x00\x00\x1cftypheic" + b"hello " * 40,
 }
 
@@ -290,7 +316,7 @@ HEADS_ONLY = {
 @pytest.mark.parametrize("name", HEADS_ONLY)
 def test_a_head_without_its_picture_is_damaged(name: str) -> None:
     with pytest.raises(BadPicture):
-        open_picture(HEADS_ONLY[name])
+        opened(HEADS_ONLY[name])
 
 
 POLYGLOTS = {
@@ -303,106 +329,32 @@ POLYGLOTS = {
 
 @pytest.mark.parametrize("name", POLYGLOTS)
 def test_a_polyglot_comes_in_as_its_pixels_alone(name: str) -> None:
-    assert_corners(open_picture(POLYGLOTS[name]))
+    assert_corners(opened(POLYGLOTS[name]))
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (31, 200), (200, 31)])
 def test_a_picture_too_small_for_a_face_is_refused(width: int, height: int) -> None:
     with pytest.raises(BadPicture, match="32 px"):
-        open_picture(saved(Image.new("RGB", (width, height)), "PNG"))
+        opened(saved(Image.new("RGB", (width, height)), "PNG"))
 
 
 def test_the_smallest_and_the_longest_picture_allowed_come_in() -> None:
-    assert open_picture(saved(Image.new("RGB", (32, 32)), "PNG")).size == (32, 32)
-    assert open_picture(saved(Image.new("RGB", (40, 400)), "PNG")).size == (40, 400)
+    assert opened(saved(Image.new("RGB", (32, 32)), "PNG")).size == (32, 32)
+    assert opened(saved(Image.new("RGB", (40, 400)), "PNG")).size == (40, 400)
 
 
 def test_a_picture_too_long_for_a_face_is_refused() -> None:
     with pytest.raises(BadPicture, match="10 times"):
-        open_picture(saved(Image.new("RGB", (40, 401)), "PNG"))
+        opened(saved(Image.new("RGB", (40, 401)), "PNG"))
 
 
 def test_more_bytes_than_the_limit_are_refused_before_they_are_read() -> None:
     with pytest.raises(TooLarge, match="7 MiB"):
-        open_picture(b"\xff" * (7 * 2**20 + 1))
+        opened(b"\xff" * (7 * 2**20 + 1))
 
 
 def test_exif_that_cannot_be_read_leaves_the_picture_upright() -> None:
-    assert_corners(open_picture(saved(corners(), "PNG", exif=b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x05")))
-
-
-# ── base64 ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize("length", [100, 101, 102])
-def test_base64_is_read_with_and_without_padding(length: int) -> None:
-    data = bytes(range(256))[:length]
-    text = base64.b64encode(data).decode()
-    assert decode_base64(text) == decode_base64(text.rstrip("=")) == data
-
-
-@pytest.mark.parametrize(
-    "head",
-    ["data:image/jpeg;base64,", "data:;base64,", "DATA:image/png;charset=utf-8;BASE64,", "data:text/plain;base64,"],
-)
-def test_a_data_uri_is_read_whatever_type_it_claims(head: str) -> None:
-    assert decode_base64(head + base64.b64encode(b"abcdef").decode()) == b"abcdef"
-
-
-NO_BASE64 = [
-    "",
-    "=",
-    "====",
-    "a",
-    "abcde",
-    "ab=c",
-    "ab==cd==",
-    "abc====",
-    "abcd=",
-    "abc\n",
-    "ab cd",
-    "ab-_",
-    "äöü",
-    "\ud800abc",
-    "data:,hello",
-    "data:image/png,abcd",
-    "data:image/png;base64,",
-    "\x00\x00",
-    "ab\u200bcd",
-    "/etc/passwd.",
-]
-
-
-@pytest.mark.parametrize("text", NO_BASE64)
-def test_what_is_no_base64_is_refused(text: str) -> None:
-    with pytest.raises(BadPicture):
-        decode_base64(text)
-
-
-def test_too_much_base64_is_refused_before_it_is_decoded() -> None:
-    limits = IntakeLimits(max_bytes=300)
-    assert len(decode_base64("A" * 400, limits)) == 300
-    with pytest.raises(TooLarge):
-        # Not base64 at all: the length is looked at first.
-        decode_base64("!" * 401, limits)
-
-
-async def test_a_selfie_opens_from_base64_and_from_a_data_uri() -> None:
-    text = base64.b64encode(saved(corners(), "PNG")).decode()
-    assert_corners(await open_selfie(text))
-    assert_corners(await open_selfie(f"data:image/png;base64,{text}"))
-
-
-async def test_a_selfie_opens_from_a_url_through_the_fetch_it_is_given() -> None:
-    asked: list[str] = []
-
-    async def fetch(url: str, limits: IntakeLimits) -> bytes:
-        asked.append(url)
-        assert limits.redirects == 3
-        return saved(corners(), "PNG")
-
-    assert_corners(await open_selfie("https://example.com/me.png", fetch=fetch))
-    assert asked == ["https://example.com/me.png"]
+    assert_corners(opened(saved(corners(), "PNG", exif=b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x05")))
 
 
 def test_the_format_is_told_by_its_first_bytes() -> None:

@@ -1,0 +1,117 @@
+"""A picture is decoded in a child process: bounded in time and memory, and lost alone when its decoder fails."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import os
+import signal
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from core.errors import BadPicture, DeadlineExceeded, ImgPodError, TooLarge
+from core.images import IntakeLimits, OpenedPicture, open_picture, open_selfie
+from core.images.decoder_process import DecoderProcess
+from core.images.limits import DEFAULT_LIMITS
+from tests.core.images.test_decoding import assert_corners, corners, png, saved
+
+
+@pytest.fixture
+def process() -> Iterator[DecoderProcess]:
+    process = DecoderProcess()
+    yield process
+    process.end()
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF"])
+def test_the_child_gives_the_same_pixels(process: DecoderProcess, image_format: str) -> None:
+    data = saved(corners(), image_format)
+    seen = process.decode(data, DEFAULT_LIMITS)
+    assert seen.image.tobytes() == open_picture(data).image.tobytes()
+    assert (seen.scale, seen.kept) == (1, 1)
+
+
+def test_one_child_decodes_many_pictures_and_keeps_errors_apart(process: DecoderProcess) -> None:
+    for _ in range(2):
+        assert_corners(process.decode(saved(corners(), "PNG"), DEFAULT_LIMITS).image)
+        with pytest.raises(BadPicture, match="no picture"):
+            process.decode(b"%PDF", DEFAULT_LIMITS)
+        with pytest.raises(TooLarge, match="megapixels"):
+            process.decode(png(20_000, 20_000, b""), DEFAULT_LIMITS)
+    assert process.alive
+
+
+def test_a_decoder_that_takes_too_long_is_ended(process: DecoderProcess) -> None:
+    busy = saved(Image.effect_noise((3_000, 2_000), 90), "PNG")
+    with pytest.raises(BadPicture, match="too long to decode"):
+        process.decode(busy, IntakeLimits(decode_cpu_s=0.005))
+    assert not process.alive
+
+
+def test_a_decoder_that_crashes_costs_one_picture() -> None:
+    process = DecoderProcess()
+    os.kill(process.pid, signal.SIGSEGV)
+    with pytest.raises(BadPicture, match="decoder failed"):
+        process.decode(saved(corners(), "PNG"), DEFAULT_LIMITS)
+
+
+def test_a_machine_too_busy_to_decode_is_a_retryable_error() -> None:
+    process = DecoderProcess()
+    os.kill(process.pid, signal.SIGSTOP)
+    with pytest.raises(DeadlineExceeded) as caught:
+        process.decode(saved(corners(), "PNG"), IntakeLimits(decode_wall_s=0.2))
+    assert caught.value.retryable
+
+
+def test_memory_beyond_the_bound_is_an_error_and_not_a_crash(process: DecoderProcess) -> None:
+    limits = IntakeLimits(max_pixels=2_000_000_000, max_decoded_pixels=2_000_000_000)
+    with pytest.raises(ImgPodError) as caught:
+        process.decode(png(25_000, 25_000, zlib.compress(b"\x00" * 1_000)), limits)
+    assert isinstance(caught.value, TooLarge | BadPicture)
+
+
+def test_the_child_has_no_secrets(process: DecoderProcess) -> None:
+    names = {entry.split(b"=")[0] for entry in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0") if entry}
+    assert names <= {b"PATH", b"LANG", b"LD_LIBRARY_PATH", b"COVERAGE_PROCESS_CONFIG", b"COVERAGE_PROCESS_START"}
+
+
+async def test_a_selfie_opens_from_base64_and_from_a_data_uri() -> None:
+    text = base64.b64encode(saved(corners(), "PNG")).decode()
+    assert_corners((await open_selfie(text)).image)
+    assert_corners((await open_selfie(f"data:image/png;base64,{text}")).image)
+
+
+async def test_a_selfie_opens_from_a_url_through_the_fetch_it_is_given() -> None:
+    asked: list[str] = []
+
+    async def fetch(url: str, limits: IntakeLimits) -> bytes:
+        asked.append(url)
+        assert limits.redirects == 3
+        return saved(corners(), "PNG")
+
+    assert_corners((await open_selfie(" https://example.com/me.png\n", fetch=fetch)).image)
+    assert asked == ["https://example.com/me.png"]
+
+
+async def test_pictures_are_decoded_beside_each_other_after_one_was_ended() -> None:
+    busy = base64.b64encode(saved(Image.effect_noise((3_000, 2_000), 90), "PNG")).decode()
+    good = base64.b64encode(saved(corners(), "PNG")).decode()
+    short = IntakeLimits(decode_cpu_s=0.005)
+    ends = await asyncio.gather(
+        open_selfie(busy, limits=short), *(open_selfie(good) for _ in range(4)), return_exceptions=True
+    )
+    assert isinstance(ends[0], BadPicture)
+    for end in ends[1:]:
+        assert isinstance(end, OpenedPicture)
+        assert_corners(end.image)
+
+
+def test_bytes_that_look_like_a_message_are_only_a_file(process: DecoderProcess) -> None:
+    with pytest.raises(BadPicture), io.BytesIO(b'{"bytes": 5}\n{"code": "x"}\n' * 100) as file:
+        process.decode(file.getvalue(), DEFAULT_LIMITS)
+    assert_corners(process.decode(saved(corners(), "PNG"), DEFAULT_LIMITS).image)
