@@ -10,9 +10,8 @@ from bench.obfuscations import WAYS
 from core.contracts import Route
 from core.policy import judge
 from core.policy.engine import lexicon, rules_met
-from core.policy.normalization import MINOR_NUMBER, Stream, _unmasked, _value, decoded, folded, native, streams
-
-NOT_RESTORED = {"vowel left out", "backwards", "rot13", "base64"}
+from core.policy.normalization import MINOR_NUMBER, Stream, decoded, folded, native, streams
+from core.policy.normalization.tokens import number_value
 
 
 def read(text: str) -> tuple[Stream, ...]:
@@ -23,15 +22,10 @@ def readings(text: str) -> set[str]:
     return {reading for stream in read(text) for token in stream for reading in token}
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way not in NOT_RESTORED])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("word", ["child", "schoolgirl", "bestiality"])
 def test_a_hard_word_is_restored_from(way: str, word: str) -> None:
     assert any(rule.tier == "hard" for rule in rules_met([f"nude {WAYS[way](word)}"]))
-
-
-@pytest.mark.parametrize("way", sorted(NOT_RESTORED))
-def test_what_is_not_restored_is_known(way: str) -> None:
-    assert not any(rule.tier == "hard" for rule in rules_met([f"nude {WAYS[way]('child')}"]))
 
 
 def test_there_are_38_ways_and_each_changes_the_word() -> None:
@@ -72,7 +66,7 @@ def test_escapes_are_decoded_a_few_rounds_deep(written: str, plain: str) -> None
         ("बच्ची", "बच्ची"),
         ("niña", "niña"),
         ("girl’s", "girl's"),
-        ("a\x00b\ud800c", "a\x00bc"),
+        ("a\x00b\ud800c", "abc"),
         ("n\u115fu\u1160d\u3164e\uffa0s\u2800", "nudes"),
         ("n\ue000u\u0378de", "nude"),
         ("e\u0301te\u0301", "été"),
@@ -154,7 +148,7 @@ def test_a_token_has_the_word_among_its_readings(text: str, word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["na k ed", "nu d e", "lol i agree", "child's", "na ked", "th e", "under standing", "so sexist"]
+    "text", ["lol i agree", "child's", "th e", "under standing", "so sexist", "the pen is red", "an al fresco lunch"]
 )
 def test_pieces_that_are_chat_are_not_put_together(text: str) -> None:
     as_written = {token[0] for token in read(text)[0]}
@@ -218,14 +212,7 @@ def test_letters_apart_are_put_together_by_whatever_separates_them(written: str,
     ],
 )  # fmt: skip
 def test_a_number_is_worth_what_it_says_and_a_date_nothing(digits: str, value: float | None) -> None:
-    assert _value(digits) == value
-
-
-def test_up_to_two_masked_letters_are_tried_as_vowels() -> None:
-    assert list(_unmasked("nude")) == ["nude", "nude"]
-    assert {"nude", "nade", "nde"} <= set(_unmasked("n*de"))
-    assert len(list(_unmasked("n*d*"))) == 1 + 25
-    assert list(_unmasked("a*b*c*d")) == ["abcd"]
+    assert number_value(digits) == value
 
 
 @pytest.mark.parametrize(

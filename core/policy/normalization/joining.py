@@ -1,0 +1,268 @@
+"""Words in disguise: leet, masked letters, letters apart, words in pieces or run together, misspellings.
+
+May import: core.policy.normalization.tokens, core.policy.spelling.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from core.policy.normalization.tokens import (
+    ADULT_AGE,
+    MAX_JOINED,
+    MINOR_NUMBER,
+    NUMBER,
+    SPELT_WITH_MARKS,
+    UNSPACED,
+    Spelling,
+    Stream,
+    Token,
+    readings,
+)
+from core.policy.spelling import CONTEXT, HardWords, english, is_everyday
+
+_SYMBOLS = "@$!|€£¢+¡*#§"
+_AT_THE_START = "@$€£¢|!*#"
+_AT_THE_END = "@$€£|!"
+_CHUNK = re.compile(
+    rf"[{UNSPACED}]|{NUMBER}(?![^\W_{UNSPACED}]|[{_SYMBOLS}][^\W\d_])"
+    rf"|[{re.escape(_AT_THE_START)}]{{0,3}}+(?:[^\W_{UNSPACED}]|[{SPELT_WITH_MARKS}])++"
+    rf"(?:[{re.escape(_SYMBOLS)}]{{1,6}}+(?:[^\W_{UNSPACED}]|[{SPELT_WITH_MARKS}])++)*[{re.escape(_AT_THE_END)}]*+"
+)
+LETTERS_OF = {
+    "0": "o", "1": "il", "2": "z", "3": "e", "4": "a", "5": "s", "6": "gb", "7": "tl", "8": "b", "9": "gq", "@": "a",
+    "$": "s", "!": "il", "|": "il", "€": "e", "£": "l", "¢": "c", "+": "t", "¡": "i", "§": "s", "(": "c", ")": "d",
+    "<": "c", "^": "a",
+}  # fmt: skip
+"""What a digit or a symbol may stand for in a word."""
+_LEET = {ord(sign): letters[0] for sign, letters in LETTERS_OF.items() if sign not in "()<^"}
+_LEET_L = _LEET | {ord("1"): "l", ord("!"): "l", ord("|"): "l"}
+_LETTERED_DIGIT = str.maketrans("liozs", "11025")
+_DIGITS_THEN_LETTERS = re.compile(r"(\d++)([^\W\d_]++)")
+_MASKS = "*#"
+
+# ── leet ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_DRAWN = (
+    ("/\\/\\", "m"), ("|\\/|", "m"), ("|\\|", "n"), ("|_|", "u"), ("|-|", "h"), ("\\/", "v"), ("/\\", "a"), ("()", "o"),
+    ("[]", "o"), ("{}", ""), ("|)", "d"), ("|]", "d"), ("|>", "p"), ("|<", "k"), ("|{", "k"), ("}{", "h"), ("><", "x"),
+    ("|=", "f"), ("|_", "l"), ("cl|", "d"),
+)  # fmt: skip
+"""Letters drawn with several signs."""
+_BRACKETS = str.maketrans("", "", "[](){}")
+_INSIDE_A_WORD = re.compile(r"[^\W_][\[\](){}]{1,4}+[^\W_]")
+
+
+def undrawn(text: str) -> str:
+    """`k1|)` as `k1d`, `n[u]d[e]` and `nu{}de` as `nude`."""
+    if _INSIDE_A_WORD.search(text):
+        text = text.translate(_BRACKETS)
+    if "|" in text or "\\" in text or "><" in text:
+        for drawn, letter in _DRAWN:
+            text = text.replace(drawn, letter)
+    return text
+
+
+def _leet_readings(chunk: str, spelling: Spelling, known: HardWords) -> Iterator[Token]:
+    """The readings of a chunk that mixes letters with digits or symbols: `15yo`, `l5`, `n4ked`, `s*x`."""
+    if (split := _DIGITS_THEN_LETTERS.fullmatch(chunk)) and split[2] in spelling.words:
+        yield readings(split[1], spelling)
+        yield readings(split[2], spelling)
+        return
+    letters = [chunk.translate(_LEET), chunk.translate(_LEET_L), *_found_in_lattice(chunk, spelling)]
+    if any(mask in chunk for mask in _MASKS):
+        letters = [word for plain in letters for word in _unmasked(plain, known)]
+    found = [reading for word in letters if word for reading in readings(word, spelling)]
+    digits = chunk.translate(_LETTERED_DIGIT)
+    if digits.isdecimal() and int(digits[:9]) < ADULT_AGE:
+        found.append(MINOR_NUMBER)
+    yield tuple(dict.fromkeys(found or [chunk]))
+
+
+def _found_in_lattice(chunk: str, spelling: Spelling) -> Iterator[str]:
+    """The lexicon's words that a chunk spells where each sign may be any of its letters."""
+    ways = {""}
+    for sign in chunk[:MAX_JOINED]:
+        ways = {way + letter for way in ways for letter in LETTERS_OF.get(sign, sign)} & _prefixes(spelling)
+        if not ways:
+            return
+    yield from sorted(way for way in ways if way in spelling.words)
+
+
+def _prefixes(spelling: Spelling) -> set[str] | frozenset[str]:
+    return spelling.beginnings if isinstance(spelling.beginnings, set | frozenset) else set(spelling.beginnings)
+
+
+_MASK_SIGNS = re.compile(f"[{_MASKS}]")
+
+
+def _unmasked(word: str, known: HardWords) -> Iterator[str]:
+    """`n*de` as `nde`, and as the hard word that its letters leave room for."""
+    yield _MASK_SIGNS.sub("", word)
+    if hidden := known.masked.get(_MASK_SIGNS.sub("?", word)):
+        yield hidden
+
+
+_MASKED_FIELD = re.compile(r"(?<![^\W_])[^\W\d_]{1,12}+(?:[*#_.?~•-][^\W\d_]{1,12}+|[*#]){1,2}(?![^\W_])")
+_MASK = re.compile(r"[*#_.?~•-]")
+
+
+def without_masks(text: str, known: HardWords) -> str:
+    """`n_de`, `ch?ld` and `c-i-d` as the hard words they are, where one letter is hidden behind each sign."""
+
+    def unmasked(found: re.Match[str]) -> str:
+        return known.masked.get(_MASK.sub("?", found[0]), found[0])
+
+    return _MASKED_FIELD.sub(unmasked, text)
+
+
+def folded_tokens(text: str, spelling: Spelling, known: HardWords) -> Iterator[Token]:
+    for match in _CHUNK.finditer(text):
+        chunk = match[0]
+        if chunk.isalpha():
+            yield readings(chunk, spelling)
+            continue
+        word = chunk.lstrip(_AT_THE_START).rstrip(_AT_THE_END)
+        if not any(letter.isalpha() for letter in chunk):
+            yield readings(word, spelling)
+            continue
+        mixed = list(_leet_readings(chunk, spelling, known))
+        yield (*readings(word, spelling), *mixed[0]) if word.isalpha() else mixed[0]
+        yield from mixed[1:]
+
+
+# ── letters apart ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_SPELT_OUT = re.compile(r"(?<![^\W_])[^\W_]([\W_])[^\W_](?![^\W_])(?:\1[^\W_](?![^\W_]))+")
+_AGE_APART = re.compile(r"(?<![\w.,])(1)[\W_]{1,3}([0-7])(?=[\W_]{0,3}y(?:o|rs?|ears?)?(?![^\W_]))")
+
+
+def spelt_out(text: str) -> str:
+    """`n.u.d.e  g.i.r.l` as `nude  girl`, `1 3 yo` as `13 yo`.
+
+    Single letters with one and the same sign between them are a word.
+    """
+    text = _AGE_APART.sub(r"\1\2", text)
+    return _SPELT_OUT.sub(lambda found: found[0].replace(found[1], ""), text)
+
+
+# ── words in pieces ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+_FREQUENT = 2_000
+"""How often a piece occurs in the corpus of subtitles that is a word by itself."""
+_SHORTEST_OF_TWO = 4
+_MAX_PIECES_OF_LETTERS = 4
+
+
+def _with_letters(ways: set[str], piece: str, prefixes: set[str] | frozenset[str]) -> set[str]:
+    """Each beginning continued by each way to read `piece`, where a word can go on so."""
+    for sign in piece:
+        ways = {way + letter for way in ways for letter in LETTERS_OF.get(sign, sign)} & prefixes
+        if not ways:
+            break
+    return ways
+
+
+def _from_pieces(stream: Stream, start: int, spelling: Spelling, known: HardWords) -> tuple[str, int] | None:
+    """The longest word that begins at token `start` and ends with a later one, and where the next token is.
+
+    Single letters may make up any word; longer pieces only those that the lexicon marks, because `lol i` is chat, and
+    hard words of which a piece is no word itself.
+    """
+    prefixes = _prefixes(spelling)
+    first = stream[start][0]
+    if first[0] not in LETTERS_OF and first[:MAX_JOINED] not in prefixes:
+        return None
+    ways, best, single = {""}, None, True
+    for end in range(start, min(start + MAX_JOINED, len(stream))):
+        piece = stream[end][0]
+        ways = _with_letters(ways, piece, prefixes)
+        if not ways:
+            break
+        single = single and len(piece) == 1
+        if end > start and (word := _known_word(ways, stream[start : end + 1], spelling, known, single=single)):
+            best = (word, end + 1)
+    return best
+
+
+def _known_word(ways: set[str], pieces: Stream, spelling: Spelling, known: HardWords, *, single: bool) -> str | None:
+    written = [token[0] for token in pieces]
+    if single and len(written) > 2:
+        return next((way for way in sorted(ways) if way in spelling.words), None)
+    if _whole(written, spelling):
+        return None
+    if marked := next((way for way in sorted(ways) if way in spelling.in_pieces), None):
+        return marked
+    if len(written) > _MAX_PIECES_OF_LETTERS or not _broken(written):
+        return None
+    return next((way for way in sorted(ways) if way in known.words and len(way) >= _SHORTEST_OF_TWO), None)
+
+
+def _whole(written: Sequence[str], spelling: Spelling) -> bool:
+    """Whether the pieces are words themselves: `child s`, which was an apostrophe, and what the lexicon lists."""
+    return " ".join(written) in spelling.whole_pieces or any(len(p) > 1 and p in spelling.words for p in written)
+
+
+def _broken(written: Sequence[str]) -> bool:
+    """Whether a piece of the word is no word: `na ked`, not `pen is`."""
+    return any(len(piece) > 1 and english().get(piece, 0) < _FREQUENT for piece in written)
+
+
+def _in_two(token: Token, spelling: Spelling) -> tuple[str, str] | None:
+    word = token[0]
+    if not 6 <= len(word) <= MAX_JOINED or word in spelling.words or not word.isascii():
+        return None
+    cuts = ((word[:at], word[at:]) for at in range(3, len(word) - 2))
+    return next((cut for cut in cuts if cut[0] in spelling.compounds and cut[1] in spelling.compounds), None)
+
+
+def joined_stream(stream: Stream, spelling: Spelling, known: HardWords) -> Stream:
+    tokens: list[Token] = []
+    at = 0
+    while at < len(stream):
+        if whole := _from_pieces(stream, at, spelling, known):
+            tokens.append(readings(whole[0], spelling))
+            at = whole[1]
+            continue
+        halves = _in_two(stream[at], spelling)
+        tokens += [(half,) for half in halves] if halves else [stream[at]]
+        at += 1
+    return tuple(tokens)
+
+
+# ── misspellings ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+_LONG_WORD = 8
+
+
+def guessed_stream(stream: Stream, known: HardWords) -> Stream:
+    """The stream in which a token that is no word has the hard words it may stand for among its readings.
+
+    A single guess in a text of otherwise plain words is dropped, unless it is of a long word: names of places and
+    people are near to short words.
+    """
+    tokens = [_guessed(token, known) for token in stream]
+    for at, token in enumerate(stream):
+        hidden = known.two_consonants(token[0])
+        if hidden and any(_is_guess(tokens, stream, near) for near in (at - 1, at + 1)):
+            tokens[at] = (*token, hidden)
+    return tuple(tokens) if sum(_weight(token, known) for token in tokens) > 1 else stream
+
+
+def _weight(token: Token, known: HardWords) -> int:
+    """0 for a plain word, 1 for a hard word, 2 for a long one."""
+    found = [reading for reading in token if reading in known.words and reading not in CONTEXT]
+    return 1 + any(len(reading) >= _LONG_WORD for reading in found) if found else 0
+
+
+def _guessed(token: Token, known: HardWords) -> Token:
+    guesses = [
+        guess for reading in token[:3] if reading.isascii() and reading.isalpha() for guess in known.guesses(reading)
+    ]
+    return tuple(dict.fromkeys((*token, *guesses))) if guesses else token
+
+
+def _is_guess(tokens: Sequence[Token], stream: Stream, at: int) -> bool:
+    return 0 <= at < len(stream) and len(tokens[at]) > len(stream[at]) and not is_everyday(stream[at][0])

@@ -1,0 +1,105 @@
+"""Tokens, streams, and what the lexicon contributes to reading a text.
+
+May import: nothing of core.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import TypeAlias
+
+Token: TypeAlias = tuple[str, ...]
+"""The strings a token may stand for; the first is the token as written."""
+Stream: TypeAlias = tuple[Token, ...]
+
+MINOR_NUMBER = "#"
+ADULT_AGE = 18
+MAX_JOINED = 24
+"""Letters of the longest word that is put together from pieces, or taken apart."""
+UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff"
+"""Letters of scripts without word breaks, as the inside of a character class."""
+SPELT_WITH_MARKS = r"\u0900-\u0dff\u0e00-\u0eff"
+NUMBER = r"\d++(?:[.,]\d++)*"
+PLAIN_TOKEN = re.compile(rf"[{UNSPACED}]|{NUMBER}|(?:[^\W\d_{UNSPACED}]|[{SPELT_WITH_MARKS}])++")
+
+_LONG_RUN = re.compile(r"(.)\1{2,}+")
+_ARABIC_ARTICLE = re.compile(r"[وبفلك]?(?:ال|لل)(?=.{2})")
+_MAX_RUNS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spelling:
+    """The part of the lexicon that normalization needs.
+
+    `words` are its single words, `in_pieces` those that may be written in pieces; `whole_pieces` are pieces, with a
+    space between, that are not put together; `beginnings` are all prefixes of words that pieces can make, so that few
+    combinations are tried. Instances are compared by identity: indexes are built once for each.
+    """
+
+    words: Collection[str]
+    in_pieces: Collection[str]
+    whole_pieces: Collection[str]
+    compounds: Collection[str]
+    beginnings: Collection[str]
+    numbers: Mapping[str, int]
+    tens: Collection[str]
+
+
+def number_value(digits: str) -> float | None:
+    """The value of a number token, or None where it is a date, a version or the like."""
+    if digits.isdecimal():
+        return int(digits[:9])
+    whole, *parts = re.split("[.,]", digits)
+    if "," in digits and "." not in digits and all(len(part) == 3 for part in parts):
+        return int((whole + "".join(parts))[:9])
+    return int(whole[:9]) + 0.5 if len(parts) == 1 else None
+
+
+def _shortened_runs(word: str) -> Iterator[str]:
+    """`teeeen` as `ten` and `teen`: each run of three and more as one letter or two."""
+    letters = [found[1] for found in _LONG_RUN.finditer(word)]
+    if not letters:
+        return
+    between = _LONG_RUN.split(word)[::2]
+    for times in product((1, 2), repeat=min(len(letters), _MAX_RUNS)):
+        runs = [letter * count for letter, count in zip(letters, (*times, *[1] * len(letters)), strict=False)]
+        yield "".join(text + run for text, run in zip(between, (*runs, ""), strict=True))
+
+
+@lru_cache(maxsize=32_768)
+def readings(word: str, spelling: Spelling) -> Token:
+    """A plain word or number with what it may stand for."""
+    if word[0].isdigit():
+        value = number_value(word)
+        return (word, MINOR_NUMBER) if value is not None and value < ADULT_AGE else (word,)
+    found = [word, *_shortened_runs(word)]
+    if any(spelling.numbers.get(reading, ADULT_AGE) < ADULT_AGE for reading in found):
+        found.append(MINOR_NUMBER)
+    if "\u0600" <= word[0] <= "\u06ff" and (article := _ARABIC_ARTICLE.match(word)):
+        found.append(word[article.end() :])
+    return tuple(found)
+
+
+def _after_tens(tokens: list[Token], spelling: Spelling) -> bool:
+    """Whether the last tokens end in `twenty`, `hundred and`, `treinta y`: the next number word belongs to them."""
+    if tokens and tokens[-1][0] in spelling.tens:
+        return True
+    return len(tokens) > 1 and tokens[-1][0] in {"and", "y", "e", "et", "i"} and tokens[-2][0] in spelling.tens
+
+
+def without_tails(tokens: Iterator[Token], spelling: Spelling) -> Stream:
+    """The tokens, where the `five` of `twenty five` has lost its reading as a number of its own."""
+    kept: list[Token] = []
+    for token in tokens:
+        is_word = token[0] in spelling.numbers
+        kept.append(token[:1] if is_word and _after_tens(kept, spelling) else token)
+    return tuple(kept)
+
+
+def plain_stream(text: str, spelling: Spelling) -> Stream:
+    """`text`, of `native` letters, as tokens in its own script."""
+    return without_tails((readings(found[0], spelling) for found in PLAIN_TOKEN.finditer(text)), spelling)

@@ -1,0 +1,222 @@
+"""The words that matter most, found again when they are misspelt, masked, reversed or enciphered.
+
+A few hundred words (of minors, nudity and sex: the concepts that the lexicon marks with `compounds` or
+`hard_in_pieces`) are indexed by first letter and length, by consonants, by sound and with letters masked. A word of
+everyday English, or one of `near-words.txt`, is never a misspelling. A guess costs a few comparisons.
+
+May import: core.policy.normalization.tokens.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import cache, lru_cache
+from importlib.resources import files
+from itertools import combinations
+from pathlib import Path
+from string import ascii_lowercase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.policy.normalization.tokens import Spelling
+
+DATA = Path(__file__).resolve().parent / "data"
+CONFUSABLES = DATA / "confusables.tsv"
+NEAR_WORDS = DATA / "near-words.txt"
+
+EVERYDAY = 80
+"""How often a word has to occur in the library's corpus of subtitles to be an everyday one."""
+_SHORTEST = 3
+MIN_LETTERS = 4
+MAX_LETTERS = 20
+TWO_ERRORS_FROM = 8
+"""Letters of a word from which on two errors are forgiven."""
+MAX_MASKED = 2
+_REMEMBERED = 16_384
+"""Words whose guesses are kept: prompts repeat theirs."""
+CONTEXT = ("young", "little", "tiny", "school", "years", "daughter", "student")
+"""Words that mean something beside the indexed ones, and are misspelt with them."""
+_VOWELS = re.compile("[aeiou]")
+
+
+@cache
+def english() -> dict[str, int]:
+    """English words with how often they occur in a corpus of subtitles, from `pyspellchecker`."""
+    content = files("spellchecker").joinpath("resources", "en.json.gz").read_bytes()
+    counts: dict[str, int] = json.loads(gzip.decompress(content))
+    return counts
+
+
+@cache
+def _near_words() -> frozenset[str]:
+    return frozenset(NEAR_WORDS.read_text(encoding="utf-8").split())
+
+
+def is_everyday(word: str) -> bool:
+    return english().get(word, 0) >= EVERYDAY or word in _near_words()
+
+
+# ── comparing ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def errors_between(one: str, other: str, most: int) -> int:
+    """Damerau-Levenshtein distance (optimal string alignment), or `most + 1` where it is larger."""
+    if abs(len(one) - len(other)) > most:
+        return most + 1
+    one, other = _differing(one, other)
+    if not one or not other:
+        return min(len(one) + len(other), most + 1)
+    if most == 1:
+        swapped = len(one) == 2 and one == other[::-1]
+        return 1 if swapped or (len(one) == len(other) == 1) else 2
+    return _distance(one, other, most)
+
+
+def _differing(one: str, other: str) -> tuple[str, str]:
+    """Both words without the beginning and the end that they share."""
+    start, shortest = 0, min(len(one), len(other))
+    while start < shortest and one[start] == other[start]:
+        start += 1
+    end = 0
+    while end < shortest - start and one[-1 - end] == other[-1 - end]:
+        end += 1
+    return one[start : len(one) - end], other[start : len(other) - end]
+
+
+def _distance(one: str, other: str, most: int) -> int:
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        before, last, row = row, before, [i]
+        for j, against in enumerate(other, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != against))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == against:
+                cost = min(cost, last[j - 2] + 1)
+            row.append(cost)
+        if min(row) > most:
+            return most + 1
+    return min(row[-1], most + 1)
+
+
+_SOUNDS = (
+    ("ph", "f"), ("ck", "k"), ("qu", "k"), ("oo", "u"), ("ou", "u"), ("ew", "u"), ("ee", "i"), ("ea", "i"), ("ie", "i"),
+    ("y", "i"), ("c", "k"), ("q", "k"), ("z", "s"), ("x", "ks"), ("w", "u"),
+)  # fmt: skip
+_DOUBLE = re.compile(r"(.)\1+")
+
+
+def sound(word: str) -> str:
+    """A rough key of how a word sounds: `nood` and `nude`, `kidz` and `kids`, `yung` and `young` have the same."""
+    for written, heard in _SOUNDS:
+        word = word.replace(written, heard)
+    word = _DOUBLE.sub(r"\1", word)
+    return word[:-1] if len(word) > 3 and word.endswith("e") else word
+
+
+def _letters_of(word: str) -> int:
+    """The set of a word's letters as bits: each error changes at most two of them."""
+    bits = 0
+    for letter in word:
+        bits |= 1 << (ord(letter) & 31)
+    return bits
+
+
+# ── ciphers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_ATBASH = str.maketrans(ascii_lowercase, ascii_lowercase[::-1])
+SHIFTS = tuple(str.maketrans(ascii_lowercase, ascii_lowercase[by:] + ascii_lowercase[:by]) for by in range(1, 26))
+_FIRST_CONSONANTS = re.compile(r"([^aeiou]*)(.*)")
+
+
+def enciphered(word: str) -> Iterator[str]:
+    """A word of ASCII letters reversed, shifted by any number of letters, in atbash and in pig Latin."""
+    yield word[::-1]
+    yield from (word.translate(shift) for shift in SHIFTS)
+    yield word.translate(_ATBASH)
+    start, rest = _FIRST_CONSONANTS.fullmatch(word).groups()  # type: ignore[union-attr]
+    yield f"{rest}{start}ay" if start else f"{rest}way"
+
+
+# ── the index ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class HardWords:
+    """An index of words. All look-ups take lower-case ASCII letters and cost the same whatever is looked up."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words = frozenset(word for word in words if word.isascii() and word.isalpha())
+        self._written: dict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
+        self._sounds: dict[str, list[str]] = defaultdict(list)
+        self._consonants: dict[str, str] = {}
+        self.masked: dict[str, str] = {}
+        """A word with one or two letters as `?` → the word."""
+        self._ciphers: dict[str, str] = {}
+        for word in sorted(self.words):
+            self._add(word)
+
+    def _add(self, word: str) -> None:
+        if len(word) < _SHORTEST:
+            return
+        self._sounds[sound(word)].append(word)
+        for masked in _masked(word):
+            self.masked.setdefault(masked, word)
+        consonants = _VOWELS.sub("", word)
+        if consonants != word and len(consonants) >= 2:
+            self._consonants.setdefault(consonants, word)
+        if len(word) >= MIN_LETTERS:
+            self._written[word[0], len(word)].append((word, _letters_of(word)))
+            for written in enciphered(word):
+                self._ciphers.setdefault(written, word)
+
+    @lru_cache(maxsize=_REMEMBERED)  # noqa: B019  # indexes live as long as the process
+    def guesses(self, word: str) -> tuple[str, ...]:
+        """The indexed words that `word` may be a misspelling or a disguise of; none for an everyday word."""
+        if not 3 <= len(word) <= MAX_LETTERS or is_everyday(word):
+            return ()
+        found = set(self._misspelt(word)) if len(word) >= MIN_LETTERS else set()
+        found.update(self._sounds.get(sound(word), ()))
+        found.update(index[word] for index in (self._ciphers, self._consonants) if word in index)
+        return tuple(sorted(found))
+
+    def two_consonants(self, word: str) -> str | None:
+        """`nd` as `nude`: too short to be read so by itself, but not beside `chld`."""
+        return self._consonants.get(word) if len(word) == 2 else None
+
+    def _misspelt(self, word: str) -> Iterator[str]:
+        most = _errors_allowed(word)
+        letters = _letters_of(word)
+        for known, known_letters in self._candidates(word, most):
+            allowed = min(most, _errors_allowed(known))
+            few = (letters ^ known_letters).bit_count() <= 2 * allowed
+            if few and errors_between(word, known, allowed) <= allowed:
+                yield known
+
+    def _candidates(self, word: str, most: int) -> Iterator[tuple[str, int]]:
+        """Indexed words of about the length and with the first letter of `word`, or with its first two swapped."""
+        for length in range(len(word) - most, len(word) + most + 1):
+            yield from self._written.get((word[0], length), ())
+            if word[1] != word[0]:
+                yield from (entry for entry in self._written.get((word[1], length), ()) if entry[0][1] == word[0])
+
+
+def _errors_allowed(word: str) -> int:
+    return 2 if len(word) >= TWO_ERRORS_FROM else 1
+
+
+def _masked(word: str) -> Iterator[str]:
+    most = min(MAX_MASKED, len(word) * 2 // 5)
+    for count in range(1, most + 1):
+        for places in combinations(range(len(word)), count):
+            yield "".join("?" if at in places else letter for at, letter in enumerate(word))
+
+
+@lru_cache(maxsize=4)
+def hard_words(spelling: Spelling) -> HardWords:
+    """The index of a lexicon's hard words and their plurals, built once."""
+    words = {*spelling.compounds, *spelling.in_pieces, *CONTEXT} - set(spelling.numbers)
+    plurals = {f"{word}s" for word in words if len(word) > MIN_LETTERS and not word.endswith("s")}
+    return HardWords(words | plurals)
