@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 
 from core.errors import Misconfigured
 from core.policy.ages import AgeReader, punctuated_ages
-from core.policy.normalization import ADULT_AGE, Spelling, Stream, folded, native
+from core.policy.normalization import ADULT_AGE, Spelling, Stream, Token, folded, native
 
 Span: TypeAlias = tuple[int, int]
 """First token and the one after the last."""
@@ -42,6 +42,7 @@ POSSIBLE_AGE = "possible_minor_age"
 
 _LONGEST_STEM = 16
 _TENS = 20
+_MAX_BEGUN = 20_000
 _SHORTEST_NUMBER = 3
 _SHORTEST_PIECED = 5
 """Letters that a word needs to be put together from pieces, unless its concept names it: `lol i` is chat."""
@@ -160,9 +161,11 @@ class Lexicon:
     tens: set[str] = field(default_factory=set)
     ages: AgeReader = field(default_factory=AgeReader)
     _root: _Node = field(default_factory=_Node)
+    _begun: dict[Token, list[_Node]] = field(default_factory=dict)
 
     def add(self, content: Mapping[str, Any], language: str = "en") -> None:
         """Take the content of one file. Raises `Misconfigured`."""
+        self._begun.clear()
         self.linking |= {native(word) for word in content.get("linking", ())}
         self.rules += map(_rule, content.get("rule", ()))
         for concept, entry in content.get("concept", {}).items():
@@ -230,13 +233,13 @@ class Lexicon:
         """Where each concept is met in the stream."""
         found: dict[Effect, Found] = {effect: {} for effect in Effect}
         for start in range(len(stream)):
-            nodes, end = [self._root], start
-            while nodes and end < len(stream):
-                nodes = [child for node in nodes for child in node.step(stream[end])]
-                end += 1
+            nodes, end = self._begin(stream[start]), start + 1
+            while nodes:
                 for node in nodes:
                     for concept, effect in node.meets:
                         found[effect].setdefault(concept, []).append((start, end))
+                nodes = [child for node in nodes for child in node.step(stream[end])] if end < len(stream) else []
+                end += 1
         computed: Found = {}
         for stated in self.ages.read(stream, today):
             if stated.minor:
@@ -246,6 +249,15 @@ class Lexicon:
         suspicious = _without(found[Effect.MATCH], found[Effect.NEVER])
         everyday = _without(suspicious, found[Effect.EXCEPT])
         return Readings(everyday | computed, suspicious | computed)
+
+    def _begin(self, token: Token) -> list[_Node]:
+        """The nodes that a first token leads to, kept for the tokens met most recently."""
+        known = self._begun.get(token)
+        if known is None:
+            if len(self._begun) >= _MAX_BEGUN:
+                self._begun.clear()
+            known = self._begun[token] = list(self._root.step(token))
+        return known
 
     def states_minor_by_punctuation(self, text: str) -> bool:
         """Whether punctuation shows a possible age below 18: `(13)`, `14f`."""

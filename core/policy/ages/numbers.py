@@ -59,12 +59,13 @@ class NumberWords:
         taken: dict[str, int] = {}
         for at, token in enumerate(stream):
             numbers = [Number(value, at, at + 1) for value in _figures(token)]
-            for number in self._words_at(stream, at):
+            known = not self.entries.keys().isdisjoint(token)
+            for number in self._words_at(stream, at) if known else ():
                 if at >= taken.get(number.language, 0):
                     whole = self._combined(stream, number)
                     taken[number.language] = whole.end
                     numbers.append(whole)
-            if not numbers and MINOR_NUMBER in token and token[0] not in self.entries:
+            if not numbers and not known and MINOR_NUMBER in token:
                 numbers.append(Number(_SOME_MINOR, at, at + 1))
             if numbers:
                 found[at] = numbers

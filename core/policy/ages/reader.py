@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from core.errors import Misconfigured
@@ -25,6 +26,7 @@ _BIRTH_WINDOW = 6
 """Tokens after a word for birth in which the year is looked for: `born on the 4th of May 2014`."""
 _YEAR_FIRST_WINDOW = 3
 _MAX_FILLERS = 3
+_LONGEST_STEM = 16
 _OLDEST_BIRTH_YEAR = 1900
 _DATE = re.compile(r"\d{1,2}\.\d{1,2}\.((?:19|20)\d\d)|((?:19|20)\d\d)\.\d{1,2}\.\d{1,2}")
 
@@ -144,16 +146,16 @@ class _Node:
         branch, key = (self.stems, word[:-1]) if word.endswith("*") else (self.words, word)
         return branch.setdefault(key, _Node())
 
-    def step(self, token: Token) -> Iterator[_Node]:
-        for reading in token:
-            if reading in self.words:
-                yield self.words[reading]
-            if self.stems:
-                stems = (reading[:length] for length in range(2, min(len(reading), 16) + 1))
-                yield from (self.stems[stem] for stem in stems if stem in self.stems)
+    def step(self, token: Token) -> list[_Node]:
+        after = [self.words[reading] for reading in token if reading in self.words]
+        if self.stems:
+            for reading in token:
+                stems = (reading[:length] for length in range(2, min(len(reading), _LONGEST_STEM) + 1))
+                after += [self.stems[stem] for stem in stems if stem in self.stems]
+        return after
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _State:
     node: _Node
     end: int
@@ -161,7 +163,7 @@ class _State:
     skipped: int = 0
 
 
-@dataclass(slots=True)
+@dataclass
 class AgeReader:
     """All languages' forms. `read` is linear: the trie's depth and the numbers at a token are bounded."""
 
@@ -208,34 +210,50 @@ class AgeReader:
     def read(self, stream: Stream, today: date) -> list[Statement]:
         """Every statement of an age; one inside of a longer one is left out: `20 minus 6 years old` is 14."""
         numbers = self.words.find(stream)
-        found = [one for start in range(len(stream)) for one in self._read_at(stream, start, numbers, today)]
+        found: list[Statement] = []
+        for start, token in enumerate(stream):
+            if start in numbers or not self._first.isdisjoint(token) or self._stem_begins(token):
+                found += self._read_at(stream, start, numbers, today)
         found += self._birth_years(stream, today)
         return _outermost(found)
+
+    @cached_property
+    def _first(self) -> frozenset[str]:
+        return frozenset(self._root.words)
+
+    @cached_property
+    def _first_letters(self) -> frozenset[str]:
+        return frozenset(stem[:2] for stem in self._root.stems)
+
+    def _stem_begins(self, token: Token) -> bool:
+        return any(reading[:2] in self._first_letters for reading in token)
 
     def _read_at(
         self, stream: Stream, start: int, numbers: Mapping[int, list[Number]], today: date
     ) -> Iterator[Statement]:
-        states = [_State(self._root, start)]
+        states = self._steps(_State(self._root, start), stream, numbers)
         while states:
-            states = [after for state in states for after in self._steps(state, stream, numbers)]
             for state in states:
                 for form in state.node.forms:
                     if years := _years(form, state.numbers, today):
-                        yield Statement(*years, start, state.end, form.certain, form.kind in _COMPUTED)
+                        computed = form.kind in _COMPUTED
+                        yield Statement(*years, start, state.end, form.certain, computed)
+            states = [after for state in states for after in self._steps(state, stream, numbers)]
 
-    def _steps(self, state: _State, stream: Stream, numbers: Mapping[int, list[Number]]) -> Iterator[_State]:
+    def _steps(self, state: _State, stream: Stream, numbers: Mapping[int, list[Number]]) -> list[_State]:
         if state.end >= len(stream):
-            return
+            return []
         node, token = state.node, stream[state.end]
-        for after in node.step(token):
-            yield _State(after, state.end + 1, state.numbers)
+        after = [_State(next_node, state.end + 1, state.numbers) for next_node in node.step(token)]
+        if node.number is None and node.ordinal is None:
+            return after
         for number in numbers.get(state.end, ()):
             counted = node.ordinal if number.ordinal else node.number
             if counted is not None:
-                yield _State(counted, number.end, (*state.numbers, number))
-        begun = node is not self._root and (node.number or node.ordinal)
-        if begun and state.skipped < _MAX_FILLERS and not self.fillers.isdisjoint(token):
-            yield _State(node, state.end + 1, state.numbers, state.skipped + 1)
+                after.append(_State(counted, number.end, (*state.numbers, number)))
+        if node is not self._root and state.skipped < _MAX_FILLERS and not self.fillers.isdisjoint(token):
+            after.append(_State(node, state.end + 1, state.numbers, state.skipped + 1))
+        return after
 
     def _birth_years(self, stream: Stream, today: date) -> Iterator[Statement]:
         for at, token in enumerate(stream):
