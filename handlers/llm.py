@@ -43,6 +43,7 @@ from core.policy import (
     Verdict,
     apply_classifier,
     check,
+    check_chat,
     constrain,
     enforce,
     judge,
@@ -157,6 +158,9 @@ def judge_request(request: StageRequest, minor_probability: float) -> Verdict:
         return check(_texts(request), Route.GENERAL, stage="request")
     if isinstance(request, ExpandRequest) and request.features is not None:
         reject_minor(request.features, threshold=minor_probability)
+    if isinstance(request, ExpandRequest):
+        chat = check_chat(request.messages, _route(request), treated_as=_treated_as(request), stage="request")
+        return chat.verdict
     return check(_texts(request), _route(request), treated_as=_treated_as(request), stage="request")
 
 

@@ -38,6 +38,7 @@ from core.contracts import (
 from core.policy import (
     Action,
     check,
+    check_chat,
     constrain,
     evaluate_private_chat,
     reject_minor,
@@ -62,12 +63,12 @@ async def create_profile(request: ProfileCreate, chain: Chain) -> Result:
 async def picture_of_chat(request: ChatRequest, chain: Chain) -> Result:
     route, expansion, painting = _CHAT[type(request)]
     _gate_person(request, chain)
-    texts = [message.content for message in request.messages]
     # The longest chat is judged for a second: other requests' turns come in between.
-    said = await asyncio.to_thread(check, texts, route, treated_as=chain.treated_as, stage="request")
+    said = await asyncio.to_thread(check_chat, request.messages, route, treated_as=chain.treated_as, stage="request")
+    chain.treated_as = said.treated_as
     prompt = await chain.expand(expansion, request)
     check([prompt], route, treated_as=chain.treated_as, stage="expand")
-    if said.action is Action.CONSTRAIN:
+    if said.verdict.action is Action.CONSTRAIN:
         prompt = constrain(prompt)
     pictures, caption = await chain.with_caption(_checked_pictures(painting, prompt, chain), prompt)
     return _result(request, route, chain, pictures, caption=caption)

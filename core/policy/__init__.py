@@ -1,6 +1,7 @@
 """Text policy: two tiers, one engine, one table of routes. See `docs/safety.md` for what is refused where.
 
     check(texts, route)       every text of a request, before anything runs; refuses by raising `PolicyBlocked`
+    check_chat(messages, route)   the same for a conversation, where a mere mention of a child is no refusal
     build_final_prompt(prompt, route)   a prompt about to reach a GPU: constrained where the route asks, judged again
     evaluate_private_chat()   `build_final_prompt` for `chat/private/imagegen`
     sanitize_general()        the same for `imagegen`
@@ -17,7 +18,7 @@ from core.policy.audit import Audit, audit, keep_audit
 from core.policy.captions import safe_caption
 from core.policy.classifier import PIECE_CHARS, Classification, apply_classifier, split_for_classifier
 from core.policy.constraints import ADULT_ANCHOR, CONSTRAINT, STRONG_CONSTRAINT
-from core.policy.engine import check, enforce, judge, prepare
+from core.policy.engine import ChatVerdict, check, check_chat, enforce, judge, judge_chat, prepare
 from core.policy.features import reject_minor, sign_features, signed
 from core.policy.final_prompt import FinalPrompt, build_final_prompt, constrain, evaluate_private_chat, sanitize_general
 from core.policy.picture_age import (
@@ -40,6 +41,7 @@ __all__ = [
     "STRONG_CONSTRAINT",
     "Action",
     "Audit",
+    "ChatVerdict",
     "Classification",
     "FinalPrompt",
     "RouteRules",
@@ -50,11 +52,13 @@ __all__ = [
     "audit",
     "build_final_prompt",
     "check",
+    "check_chat",
     "committed_to_age_check",
     "constrain",
     "enforce",
     "evaluate_private_chat",
     "judge",
+    "judge_chat",
     "keep_audit",
     "needs_age_check",
     "prepare",

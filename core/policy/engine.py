@@ -14,36 +14,51 @@ May import: core.contracts, core.errors, core.policy.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 
-from core.contracts import Route
+from core.contracts import ChatMessage, Route
 from core.errors import Misconfigured, PolicyBlocked
 from core.policy.audit import audit, keep_audit
 from core.policy.normalization import Stream, streams
 from core.policy.routes import ROUTES
-from core.policy.rules import POSSIBLE_AGE, Found, Lexicon, Rule, Span
+from core.policy.rules import AGE, POSSIBLE_AGE, Found, Lexicon, Rule, Span
 from core.policy.verdict import CLASSIFIER_FAILED, Action, Treatment, Verdict
 from core.policy.version import POLICY_VERSION, rule_files
 
 MAX_TEXT_CHARS = 16_384
 TOO_LONG = "too_long"
 AMBIGUOUS_YOUTH = "ambiguous_youth"
+MINOR_ON_ADULT_ROUTE = "minor_on_adult_route"
+HARD_CATEGORIES = {"sexual_minors", "non_consent", "animals", "real_person"}
+"""Without rules for each of these a process does not start."""
 _LINKING_MAX = 5
 """Linking words that may stand between the two ends of a `linked` rule."""
 
 
 @cache
 def lexicon() -> Lexicon:
-    """Compiled once per process. Raises `Misconfigured` where a rule is wrong."""
+    """Compile the rules, once per process. Raises `Misconfigured` where a rule is wrong or missing."""
+    return load_lexicon(rule_files())
+
+
+def load_lexicon(files: Iterable[Path]) -> Lexicon:
+    """The compiled rules of the files. Raises `Misconfigured` where they can't be read or lack a hard category."""
     compiled = Lexicon()
-    for file in rule_files():
+    for file in files:
         try:
             compiled.add(tomllib.loads(file.read_text(encoding="utf-8")), file.stem)
         except (tomllib.TOMLDecodeError, KeyError, OSError) as error:
             raise Misconfigured(f"The policy's rules in {file.name} can't be read: {error}.") from None
+    missing = HARD_CATEGORIES - {rule.category for rule in compiled.rules}
+    if missing:
+        raise Misconfigured(
+            f"The policy has no rules for {', '.join(sorted(missing))}: files are missing from core/policy/lexicons. "
+            "Install the package again."
+        )
     return compiled.checked()
 
 
@@ -184,6 +199,58 @@ def enforce(verdict: Verdict, texts: Iterable[str], route: Route, *, stage: str 
         audit().refused(verdict.categories, route, stage=stage, version=verdict.version, texts=texts)
         raise PolicyBlocked(_refusal(verdict.categories), categories=verdict.categories, stage=stage)
     return verdict
+
+
+# ── a conversation on the adult-allowed route ────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class ChatVerdict:
+    """The verdict on a conversation, and how the rest of its request is to be treated."""
+
+    verdict: Verdict
+    treated_as: Treatment
+
+
+def judge_chat(
+    messages: Sequence[ChatMessage], route: Route, *, treated_as: Treatment | None = None, today: date | None = None
+) -> ChatVerdict:
+    """`judge` over all messages; a mere mention of a child makes the adult-allowed route moderated, not refused.
+
+    Refused all the same: anything sexual anywhere in the conversation, a child in the last message of the user or in a
+    persona (a system message), an age below 18 in any message. The written prompt is judged by itself, without mercy
+    for mentions. Never raises.
+    """
+    texts = [message.content for message in messages]
+    verdict = judge(texts, route, treated_as=treated_as, today=today)
+    treated = treatment_of(route, treated_as)
+    if verdict.categories == (MINOR_ON_ADULT_ROUTE,) and _only_mentions(messages, today):
+        return ChatVerdict(Verdict(Action.ALLOW, (), POLICY_VERSION), "moderated")
+    return ChatVerdict(verdict, treated)
+
+
+def check_chat(
+    messages: Sequence[ChatMessage], route: Route, *, treated_as: Treatment | None = None, stage: str | None = None
+) -> ChatVerdict:
+    """`judge_chat`, and raises `PolicyBlocked` where that says refuse."""
+    said = judge_chat(messages, route, treated_as=treated_as)
+    enforce(said.verdict, [message.content for message in messages], route, stage=stage)
+    return said
+
+
+def _only_mentions(messages: Sequence[ChatMessage], today: date | None) -> bool:
+    """Whether nothing is sexual, and no minor would be in the picture that the conversation asks for."""
+    words = lexicon()
+    today = today or datetime.now(UTC).date()
+    asked = max((at for at, message in enumerate(messages) if message.role == "user"), default=len(messages) - 1)
+    minors = {concept for rule in words.rules if rule.tier == "minor" for group in rule.groups for concept in group}
+    for at, message in enumerate(messages):
+        shows = minors if at >= asked or message.role == "system" else {AGE}
+        for stream in streams(message.content, words.spelling):
+            found = words.find(stream, today)
+            if not words.sexual.isdisjoint(found.everyday) or not shows.isdisjoint(found.shown):
+                return False
+    return True
 
 
 def _refusal(categories: tuple[str, ...]) -> str:

@@ -34,6 +34,7 @@ class Effect(Enum):
     MATCH = "match"
     EXCEPT = "except"
     NEVER = "never"
+    MENTION = "mention"
 
 
 AGE = "minor_age"
@@ -139,10 +140,15 @@ class _Node:
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """Where each concept is met in a stream, with all of its exceptions (`everyday`) and with the firm ones only."""
+    """Where each concept is met in a stream.
+
+    `everyday` has all exceptions taken out, `suspicious` only the firm ones; `shown` is the everyday reading without
+    persons who are talked about and not in the picture (`the kids are asleep`).
+    """
 
     everyday: Found
     suspicious: Found
+    shown: Found
 
 
 @dataclass
@@ -220,9 +226,7 @@ class Lexicon:
         return Spelling(words, in_pieces, self.whole_pieces, self.compounds, beginnings, self.numbers, self.tens)
 
     def checked(self) -> Lexicon:
-        """Raises `Misconfigured` where there is no rule, or a rule names a concept that no file holds."""
-        if not self.rules:
-            raise Misconfigured("The policy has no rules: the lexicons folder is empty. Install the package again.")
+        """Raises `Misconfigured` where a rule names a concept that no file holds."""
         for rule in self.rules:
             for concept in (concept for group in rule.groups for concept in group):
                 if concept not in self.concepts:
@@ -248,7 +252,8 @@ class Lexicon:
                 spans.setdefault(concept, []).append((stated.start, stated.end))
         suspicious = _without(found[Effect.MATCH], found[Effect.NEVER])
         everyday = _without(suspicious, found[Effect.EXCEPT])
-        return Readings(everyday | computed, suspicious | computed)
+        shown = _without(everyday, found[Effect.MENTION])
+        return Readings(everyday | computed, suspicious | computed, shown | computed)
 
     def _begin(self, token: Token) -> list[_Node]:
         """The nodes that a first token leads to, kept for the tokens met most recently."""
@@ -269,6 +274,7 @@ _PHRASE_LISTS = (
     ("exact", True, Effect.MATCH),
     ("except", False, Effect.EXCEPT),
     ("never", False, Effect.NEVER),
+    ("mention", False, Effect.MENTION),
 )
 _EXCEPTIONS_OF = {POSSIBLE_AGE: AGE}
 """A possible age has the exceptions of a certain one."""

@@ -1,0 +1,39 @@
+"""A process without the policy's files does not start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import Misconfigured
+from core.policy.engine import HARD_CATEGORIES, lexicon, load_lexicon
+from core.policy.version import LEXICONS, rule_files
+
+
+def test_no_files_at_all_are_a_start_up_failure(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="no rules for animals, non_consent, real_person, sexual_minors"):
+        load_lexicon(sorted(tmp_path.rglob("*.toml")))
+
+
+@pytest.mark.parametrize("name", ["minors.toml", "consent.toml", "animals.toml", "people.toml", "sexual.toml"])
+def test_a_missing_file_is_a_start_up_failure(name: str) -> None:
+    with pytest.raises(Misconfigured):
+        load_lexicon(file for file in rule_files() if file.name != name)
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[[rule", encoding="utf-8")
+    with pytest.raises(Misconfigured, match=r"broken\.toml"):
+        load_lexicon([broken])
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"gone\.toml"):
+        load_lexicon([tmp_path / "gone.toml"])
+
+
+def test_the_shipped_files_have_rules_for_every_hard_category() -> None:
+    assert {rule.category for rule in lexicon().rules} >= HARD_CATEGORIES
+    assert LEXICONS.is_dir()
