@@ -25,11 +25,11 @@ from core.errors import Misconfigured
 from core.settings import ROOT, PlatformSettings, load_endpoints
 from core.version import VERSION
 from deploy import apply as applying
-from deploy.api import BASE_URL, Api, ApiError
+from deploy.api import BASE_URL, Api, ApiError, LiveEndpoint
 from deploy.desired_state import DesiredEndpoint, Images, desired_endpoints
 from deploy.doctor import Finding, Level, diagnose
 from deploy.plan import FIRST_QUOTA, Action, Change, Kind, Plan, find_live, make_plan
-from deploy.smoke import Smoke, run_smoke_tests
+from deploy.smoke import Smoke, run_http_smoke_tests, run_smoke_tests
 
 app = typer.Typer(
     help="Endpoints on RunPod, from `endpoints.yaml`. The key comes from RUNPOD_API_KEY.",
@@ -118,9 +118,7 @@ def apply(
         if made.changes_something and not yes:
             typer.confirm("Apply these changes?", abort=True, err=True)
         say: Callable[[str], None] = (lambda _: None) if as_json else lambda line: console.print(escape(line))
-        steps = applying.apply(
-            session.api, session.desired, made, lambda step: say(f"{step.name}: {step.done}, {step.endpoint_id}")
-        )
+        steps = applying.apply(session.api, session.desired, made, lambda step: say(_step_line(step)))
     if as_json:
         typer.echo(json.dumps({"endpoints": [asdict(step) for step in steps]}, indent=2))
 
@@ -175,12 +173,15 @@ def _no_endpoint_to_call(findings: list[Finding]) -> bool:
 
 def _smoke(session: Session, *, as_json: bool) -> list[Smoke]:
     live = session.api.endpoints()
-    callers = [found[0].id for one in session.desired if one.pool_endpoints and (found := find_live(one, live))]
+    callers = [found[0] for one in session.desired if one.pool_endpoints and (found := find_live(one, live))]
     report: Callable[[Smoke], None] = (lambda _: None) if as_json else _print_smoke
-    base_url = PlatformSettings().endpoint_base_url
-    return [
-        one for endpoint_id in callers for one in run_smoke_tests(base_url, session.key, endpoint_id, report=report)
-    ]
+    return [result for endpoint in callers for result in _smoke_of(endpoint, session.key, report)]
+
+
+def _smoke_of(endpoint: LiveEndpoint, key: str, report: Callable[[Smoke], None]) -> list[Smoke]:
+    if endpoint.load_balancer:
+        return run_http_smoke_tests(endpoint.http_url, key, report=report)
+    return run_smoke_tests(PlatformSettings().endpoint_base_url, key, endpoint.id, report=report)
 
 
 # ── printing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -198,6 +199,10 @@ def _print_plan(made: Plan, *, as_json: bool) -> None:
         + ("" if made.fits else " [red](too many)[/]")
     )
     console.print(f"Worst case {_usd(worst)} an hour, with every worker busy; {_usd(idle)} with no request.")
+
+
+def _step_line(step: applying.Step) -> str:
+    return ", ".join(part for part in (f"{step.name}: {step.done}", step.endpoint_id, step.url) if part)
 
 
 def _print_action(action: Action) -> None:

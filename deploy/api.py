@@ -17,9 +17,11 @@ whose answer was lost may exist: `deploy.apply` looks for it by name instead.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar, Self, TypeVar
+from urllib.parse import urlencode
 
 import httpx
 import stamina
@@ -27,6 +29,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 BASE_URL = "https://api.runpod.io"
 _MAX_WAIT_S = 60.0
+_ENDPOINTS_PATH = "/v2/serverless"
+_LISTING = "Listing endpoints"
+_RESET = re.compile(r";\s*t=(\d{1,9})(?!\d)")
 
 
 # ── errors ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -127,6 +132,8 @@ class LiveEndpoint(Answer):
     type: str | None = None
     image: str | None = None
     disk: int | None = None
+    args: str | None = None
+    ports: tuple[str, ...] = ()
     registry: str | None = None
     env: dict[str, str] = Field(default_factory=dict)
     gpu: LiveGpu | None = None
@@ -135,6 +142,16 @@ class LiveEndpoint(Answer):
     scaling: dict[str, Any]
     timeout: int = Field(description="Of one job's execution, ms.")
     flashboot: str
+    request_urls: dict[str, str] = Field(default_factory=dict, alias="requestUrls")
+
+    @property
+    def load_balancer(self) -> bool:
+        return self.type == "LOAD_BALANCER"
+
+    @property
+    def http_url(self) -> str:
+        """The base URL of a load-balancing endpoint: the answer's own, or the documented form."""
+        return self.request_urls.get("base", f"https://{self.id}.api.runpod.ai").rstrip("/")
 
 
 class LiveWorker(Answer):
@@ -155,8 +172,18 @@ class CpuType(Answer):
     price: dict[str, float]
 
 
+class _Pagination(Answer):
+    has_next_page: bool = Field(default=True, alias="hasNextPage")
+    next_cursor: str | None = Field(default=None, alias="nextCursor")
+
+
 class _Endpoints(Answer):
     endpoints: tuple[LiveEndpoint, ...]
+    pagination: _Pagination | None = None
+
+    @property
+    def next_cursor(self) -> str | None:
+        return self.pagination.next_cursor if self.pagination and self.pagination.has_next_page else None
 
 
 class _Workers(Answer):
@@ -196,26 +223,35 @@ class Api:
         self._http.close()
 
     def endpoints(self) -> tuple[LiveEndpoint, ...]:
-        return self._read("Listing endpoints", "/v2/serverless", _Endpoints).endpoints
+        """Every endpoint of the account, over all pages: one that is missed here would be created a second time."""
+        page = self._read(_LISTING, _ENDPOINTS_PATH, _Endpoints)
+        found, cursors = list(page.endpoints), set[str]()
+        while (cursor := page.next_cursor) is not None:
+            if cursor in cursors:
+                raise InvalidResponse(_LISTING, detail="the pages repeat")
+            cursors.add(cursor)
+            page = self._read(_LISTING, f"{_ENDPOINTS_PATH}?{urlencode({'cursor': cursor})}", _Endpoints)
+            found += page.endpoints
+        return tuple(found)
 
     def create(self, body: dict[str, Any]) -> LiveEndpoint:
         what = f"Creating {body['name']}"
-        return _parsed(what, self._send(what, "POST", "/v2/serverless", body), LiveEndpoint)
+        return _parsed(what, self._send(what, "POST", _ENDPOINTS_PATH, body), LiveEndpoint)
 
     def update(self, endpoint: LiveEndpoint, body: dict[str, Any]) -> LiveEndpoint:
         what = f"Updating {endpoint.name}"
-        path = f"/v2/serverless/{endpoint.id}"
+        path = f"{_ENDPOINTS_PATH}/{endpoint.id}"
         return _parsed(what, self._with_retries(lambda: self._send(what, "PATCH", path, body)), LiveEndpoint)
 
     def delete(self, endpoint: LiveEndpoint) -> None:
         """Delete an endpoint; one that no longer exists is no error."""
-        what, path = f"Deleting {endpoint.name}", f"/v2/serverless/{endpoint.id}"
+        what, path = f"Deleting {endpoint.name}", f"{_ENDPOINTS_PATH}/{endpoint.id}"
         with suppress(NotFound):
             self._with_retries(lambda: self._send(what, "DELETE", path))
 
     def workers(self, endpoint: LiveEndpoint) -> tuple[LiveWorker, ...]:
         what = f"Listing the workers of {endpoint.name}"
-        return self._read(what, f"/v2/serverless/{endpoint.id}/workers", _Workers).workers
+        return self._read(what, f"{_ENDPOINTS_PATH}/{endpoint.id}/workers", _Workers).workers
 
     def gpu_types(self) -> tuple[GpuType, ...]:
         return self._read("Reading the GPU catalogue", "/v2/catalog/gpus", _Gpus).gpus
@@ -262,9 +298,17 @@ def _failure(what: str, response: httpx.Response) -> ApiError:
         detail=str(problem.get("detail") or problem.get("title") or response.reason_phrase),
         errors=tuple(map(str, listed)) if isinstance(listed, list) else (),
     )
-    wait = response.headers.get("retry-after", "")
-    error.retry_after_s = float(wait) if wait.isdecimal() else None
+    error.retry_after_s = _retry_after_s(response.headers)
     return error
+
+
+def _retry_after_s(headers: httpx.Headers) -> float | None:
+    """`Retry-After`, or else the time until the limit resets from `RateLimit: "default";r=0;t=30`."""
+    wait = headers.get("retry-after", "")
+    if wait.isascii() and wait.isdecimal():
+        return float(wait)
+    resets = [int(seconds) for seconds in _RESET.findall(headers.get("ratelimit", ""))]
+    return float(max(resets)) if resets else None
 
 
 def _parsed(what: str, response: httpx.Response, answer: type[A]) -> A:

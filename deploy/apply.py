@@ -23,6 +23,8 @@ class Step:
     name: str
     endpoint_id: str
     done: Kind
+    url: str | None = None
+    """The base URL of a load-balancing endpoint."""
 
 
 def apply(api: Api, desired: list[DesiredEndpoint], plan: Plan, report: Callable[[Step], None]) -> list[Step]:
@@ -34,7 +36,7 @@ def apply(api: Api, desired: list[DesiredEndpoint], plan: Plan, report: Callable
         action = _current_action(one, plan, ids)
         live = _perform(api, action, ids)
         ids[one.name] = live.id
-        steps.append(Step(live.name, live.id, action.kind))
+        steps.append(Step(live.name, live.id, action.kind, live.http_url if live.load_balancer else None))
         report(steps[-1])
     return steps
 

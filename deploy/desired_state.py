@@ -13,6 +13,7 @@ from core.settings import Endpoints, EndpointSpec, Pool
 
 DEFAULT_IDLE_TIMEOUT_S = 10
 """The API's default."""
+_TYPES = {"queue": "QUEUE", "load_balancer": "LOAD_BALANCER"}
 _FLASHBOOT = {"off": "OFF", "flashboot": "FLASHBOOT", "priority_flashboot": "PRIORITY_FLASHBOOT"}
 
 
@@ -66,10 +67,10 @@ def desired_endpoints(endpoints: Endpoints, images: Images, prefix: str) -> list
 def _one(name: str, spec: EndpointSpec, endpoints: Endpoints, images: Images, prefix: str) -> DesiredEndpoint:
     body = {
         "name": f"{prefix}-{name}",
-        "type": "QUEUE",
+        "type": _TYPES[spec.type],
         "image": images.reference(spec.image),
         "registry": images.credential,
-        "env": {**spec.env, **{secret: f"{{{{ RUNPOD_SECRET_{secret} }}}}" for secret in spec.secrets}},
+        "env": _environment(spec),
         "workers": _workers(spec),
         "scaling": _scaling(spec),
         "timeout": round(spec.execution_timeout_s * 1000),
@@ -78,7 +79,20 @@ def _one(name: str, spec: EndpointSpec, endpoints: Endpoints, images: Images, pr
     }
     if spec.container_disk_gb:
         body["disk"] = spec.container_disk_gb
+    if spec.args:
+        body["args"] = spec.args
+    if spec.type == "load_balancer":
+        body["ports"] = [f"{spec.port}/http"]
     return DesiredEndpoint(name, spec, body, _pools_called(endpoints) if spec.calls_others else {})
+
+
+def _environment(spec: EndpointSpec) -> dict[str, str]:
+    """The environment without the pools. `PORT` and `PORT_HEALTH` must agree with `ports`, or every request hangs."""
+    env = {**spec.env, **{secret: f"{{{{ RUNPOD_SECRET_{secret} }}}}" for secret in spec.secrets}}
+    if spec.type == "load_balancer":
+        port = str(spec.port)
+        env |= {"PORT": port, "PORT_HEALTH": port, "HEALTH_CHECK_PATH": "/ping", "HTTP_PORT": port}
+    return env
 
 
 def _hardware(spec: EndpointSpec) -> dict[str, Any]:
@@ -95,7 +109,7 @@ def _hardware(spec: EndpointSpec) -> dict[str, Any]:
 
 def _workers(spec: EndpointSpec) -> dict[str, int]:
     workers = {"min": spec.workers.min, "max": spec.workers.max}
-    if spec.scaler.type == "queue_delay":
+    if spec.type == "load_balancer" or spec.scaler.type == "queue_delay":
         # The API rejects an idle timeout for queue endpoints that scale by request count.
         workers["idleTimeout"] = spec.workers.idle_timeout_s or DEFAULT_IDLE_TIMEOUT_S
     return workers

@@ -6,6 +6,7 @@ Each check is a function from the state of an endpoint to findings; `diagnose` r
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +18,8 @@ from deploy.plan import find_live, make_plan
 STAGES_OF_POOL = {Pool.SELFIE: ("analyze",), Pool.LLM: ("expand", "moderate", "caption")}
 """All other pools serve `generate`."""
 PRICE_TOLERANCE = 0.05
+LOAD_BALANCER_LIMIT_S = 330
+"""RunPod's limit for one request to a load-balancing endpoint (load-balancing overview, July 2026)."""
 APPLY = "run `python -m deploy apply`"
 
 
@@ -65,6 +68,7 @@ def diagnose(api: Api, desired: list[DesiredEndpoint]) -> list[Finding]:
             *_reduced_workers(one),
             *_health(one),
             *_settings(one),
+            *_load_balancing(one),
             *_hardware(one, gpus),
             *_price(one, gpus, cpus),
         ]
@@ -142,6 +146,31 @@ def _settings(one: EndpointState) -> Iterator[Finding]:
     if one.live.timeout / 1000 < needed:
         what = f"ends jobs after {one.live.timeout / 1000:g} s, where its stages may need {needed:g} s"
         yield one.finding(Level.ERROR, what, "raise `execution_timeout_s` in the file, then " + APPLY)
+
+
+def _load_balancing(one: EndpointState) -> Iterator[Finding]:
+    if one.desired.spec.type != "load_balancer":
+        return
+    timeouts_s = {"execution timeout": one.live.timeout / 1000, **_timeouts_s(one.live.env)}
+    for name, seconds in timeouts_s.items():
+        if seconds > LOAD_BALANCER_LIMIT_S:
+            what = (
+                f"{name} is {seconds:g} s, but RunPod ends a load balancer's requests after {LOAD_BALANCER_LIMIT_S} s"
+            )
+            yield one.finding(Level.WARNING, what, f"lower it to {LOAD_BALANCER_LIMIT_S} s or less, then " + APPLY)
+    if (one.live.workers.idle_timeout or 0) < LOAD_BALANCER_LIMIT_S and one.live.workers.min == 0:
+        what = "may stop its last worker while asynchronous jobs run in memory, which RunPod doesn't count as requests"
+        do = f"set `idle_timeout_s` to {LOAD_BALANCER_LIMIT_S} or more, then {APPLY}"
+        yield one.finding(Level.WARNING, what, do)
+
+
+def _timeouts_s(env: dict[str, str]) -> dict[str, float]:
+    """The timeouts in an environment that bound a request, by variable."""
+    found = {}
+    for name in ("ORCHESTRATOR_TIMEOUT_S", "HTTP_WAIT_S"):
+        with suppress(KeyError, ValueError):
+            found[name] = float(env[name])
+    return found
 
 
 def needed_timeout_s(spec: EndpointSpec) -> float:

@@ -100,8 +100,9 @@ def _action(desired: DesiredEndpoint, found: list[LiveEndpoint], ids: dict[str, 
         listed = ", ".join(endpoint.id for endpoint in found)
         return Action(desired, Kind.BLOCKED, found[0], reason=f"{len(found)} endpoints have this name ({listed})")
     [live] = found
-    if live.type not in (None, "QUEUE") or (live.cpu is None) != (desired.spec.cpu is None):
-        return Action(desired, Kind.BLOCKED, live, reason="its type, or GPU against CPU, can't be changed: delete it")
+    if live.type not in (None, desired.body["type"]) or (live.cpu is None) != (desired.spec.cpu is None):
+        reason = "its type (queue or load balancer, GPU or CPU) can't be changed: delete it"
+        return Action(desired, Kind.BLOCKED, live, reason=reason)
     body = desired.with_pool_ids(ids)
     changes = tuple(_differences(body, live))
     patch = {change.field: body[change.field] for change in changes if change.field != "gpu"}
@@ -125,6 +126,8 @@ def _as_body(live: LiveEndpoint) -> dict[str, Any]:
         "image": live.image,
         "registry": live.registry,
         "disk": live.disk,
+        "args": live.args,
+        "ports": list(live.ports),
         "env": live.env,
         "workers": live.workers.model_dump(by_alias=True, exclude_none=True),
         "scaling": live.scaling,

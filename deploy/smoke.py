@@ -1,4 +1,7 @@
-"""Send one small request through each route of a live deployment: six pictures, at their normal cost."""
+"""Send one small request through each route of a live deployment: six pictures, at their normal cost.
+
+A queue endpoint is called through the job API, a load-balancing endpoint through the HTTP API.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from core.settings import ROOT
 
 _FINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}
 _POLL_S = 2.0
+_RETRY_S = 5.0
+_HTTP_TIMEOUT_S = 340.0
 _MESSAGES = [{"role": "user", "content": "I'm reading by the window while it rains outside."}]
 
 
@@ -64,6 +69,62 @@ def run_smoke_tests(
             tried.append(_run_one(http, route, request, limit_s, poll_s))
             report(tried[-1])
     return tried
+
+
+def run_http_smoke_tests(
+    url: str,
+    key: str,
+    *,
+    limit_s: float = 600,
+    pause_s: float = _RETRY_S,
+    report: Callable[[Smoke], None] = lambda _: None,
+) -> list[Smoke]:
+    """Send the requests to a load-balancing endpoint. `url` is its base URL; `limit_s` as above."""
+    tried = []
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=url, headers=headers, timeout=_HTTP_TIMEOUT_S) as http:
+        for route, request in requests().items():
+            tried.append(_post_until_served(http, route, request, limit_s, pause_s))
+            report(tried[-1])
+    return tried
+
+
+def _post_until_served(
+    http: httpx.Client, route: Route, request: dict[str, Any], limit_s: float, pause_s: float
+) -> Smoke:
+    """One request, repeated while no worker is ready: RunPod neither queues nor retries it."""
+    started = time.monotonic()
+    body = {name: value for name, value in request.items() if name != "task"}
+    while True:
+        try:
+            answer = http.post(f"/v1/{route}", json=body)
+            ok, said = _evaluate_http(answer)
+            starting = _no_worker(answer)
+        except httpx.HTTPError as error:
+            ok, said, starting = False, type(error).__name__, isinstance(error, httpx.ConnectError)
+        seconds = time.monotonic() - started
+        if not starting or seconds + pause_s > limit_s:
+            return Smoke(route, ok, seconds, said)
+        time.sleep(pause_s)
+
+
+def _no_worker(answer: httpx.Response) -> bool:
+    """Whether the platform answers in place of a worker; a worker's own errors are problem documents."""
+    from_worker = "problem+json" in answer.headers.get("content-type", "")
+    return answer.status_code in (502, 503) or (answer.status_code == 400 and not from_worker)
+
+
+def _evaluate_http(answer: httpx.Response) -> tuple[bool, str]:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    body = body if isinstance(body, dict) else {}
+    if answer.is_success and "width" in body:
+        return True, f"{body['width']}×{body['height']} {body.get('image_format', '')}".strip()
+    if "code" in body:
+        return False, f"{body['code']}: {body.get('detail', '')}"
+    return False, f"HTTP {answer.status_code}"
 
 
 def _run_one(http: httpx.Client, route: Route, request: dict[str, Any], limit_s: float, poll_s: float) -> Smoke:

@@ -116,10 +116,11 @@ def worker_environment(
         "RUNPOD_POD_HOSTNAME": f"{worker_id}-localpod",
         "RUNPOD_LOG_LEVEL": "INFO",
     }
-    env |= _queue_variables(name, endpoint, platform) if port is None else _http_variables(port)
+    if port is None:
+        env |= _queue_variables(name, endpoint, platform)
     if endpoint.calls_others:
         env |= platform.caller_environment()
-    return env | dict(endpoint.env) | ({} if port is None else {"PORT": str(port), "PORT_HEALTH": str(port)})
+    return env | dict(endpoint.env) | ({} if port is None else _http_variables(port))
 
 
 def _queue_variables(name: str, endpoint: LocalEndpoint, platform: Platform) -> dict[str, str]:
@@ -138,7 +139,14 @@ def _queue_variables(name: str, endpoint: LocalEndpoint, platform: Platform) -> 
 
 
 def _http_variables(port: int) -> dict[str, str]:
-    return {"HEALTH_CHECK_PATH": "/ping", "HTTP_HOST": "127.0.0.1", "HTTP_PORT": str(port)}
+    """Variables of an HTTP worker. They override the endpoint's own, which are for RunPod's network."""
+    return {
+        "PORT": str(port),
+        "PORT_HEALTH": str(port),
+        "HEALTH_CHECK_PATH": "/ping",
+        "HTTP_HOST": "127.0.0.1",
+        "HTTP_PORT": str(port),
+    }
 
 
 def http_endpoint(orchestrator: EndpointSpec) -> LocalEndpoint:

@@ -1,6 +1,6 @@
-"""A stand-in for RunPod's management API, built from the shape of its own OpenAPI file.
+"""A fake of RunPod's management API, made from the shape of its OpenAPI file.
 
-It keeps endpoints in memory, refuses what the description refuses (as problem documents), and checks its own answers
+It keeps endpoints in memory, rejects what the description rejects (as problem documents), and checks its own answers
 against the description too, so that a client which gets on with it gets on with what is described.
 """
 
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from jsonschema import Draft202012Validator
 
@@ -61,21 +62,28 @@ class FakeRunpodApi:
     calls: list[tuple[str, dict[str, Any] | None]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     url: str = ""
+    page_size: int = 0
+    """Endpoints of one page; 0 for no pagination."""
 
     def answer(self, method: str, path: str, authorization: str | None, body: Any) -> tuple[int, Any]:
+        path, _, query = path.partition("?")
         operation, found = _matched(method, path)
         self.calls.append((operation, body))
         try:
             _authorized(authorization)
             self._fail(operation, after=False)
-            status, reply = getattr(self, operation)(*found.groups(), *_validated(operation, body))
+            if query:
+                assert operation == "listEndpoints"
+                status, reply = 200, self._page(parse_qs(query)["cursor"][0])
+            else:
+                status, reply = getattr(self, operation)(*found.groups(), *_validated(operation, body))
             self._fail(operation, after=True)
         except Problem as problem:
             status, reply = problem.status, {"title": TITLES[problem.status], "status": problem.status}
             reply |= {"detail": problem.detail} | ({"errors": problem.errors} if problem.errors else {})
         answers = SHAPE["operations"][operation]["answers"]
         if described := answers.get(str(status), answers["default"]):
-            assert not schema_errors(described, reply), "the stand-in itself isn't true"
+            assert not schema_errors(described, reply), "the fake contradicts the description"
         return status, reply
 
     def _fail(self, operation: str, *, after: bool) -> None:
@@ -92,7 +100,16 @@ class FakeRunpodApi:
     # ── operations ──
 
     def listEndpoints(self) -> tuple[int, Any]:  # noqa: N802 (the description's names)
-        return 200, {"endpoints": list(self.endpoints.values())}
+        return 200, self._page("")
+
+    def _page(self, cursor: str) -> dict[str, Any]:
+        found = list(self.endpoints.values())
+        if not self.page_size:
+            return {"endpoints": found}
+        start = int(cursor or 0)
+        end = start + self.page_size
+        more = {"hasNextPage": True, "nextCursor": str(end)} if end < len(found) else {"hasNextPage": False}
+        return {"endpoints": found[start:end], "pagination": more}
 
     def createEndpoint(self, body: dict[str, Any]) -> tuple[int, Any]:  # noqa: N802
         if ("gpu" in body) == ("cpu" in body):
@@ -118,7 +135,8 @@ class FakeRunpodApi:
         if "gpu" in body:
             patched["gpu"] = {**had["gpu"], **body["gpu"]}
         if "workers" in body:
-            kept = {} if body.get("scaling", {}).get("type") == "REQUEST_COUNT" else had["workers"]
+            counts_jobs = had["type"] == "QUEUE" and body.get("scaling", {}).get("type") == "REQUEST_COUNT"
+            kept = {} if counts_jobs else had["workers"]
             patched["workers"] = {**kept, **body["workers"]}
         self.endpoints[endpoint_id] = _apply_rules(patched)
         return 200, self.endpoints[endpoint_id]
@@ -179,12 +197,15 @@ class FakeRunpodApi:
 def _apply_rules(endpoint: dict[str, Any]) -> dict[str, Any]:
     """The rules that the description tells in prose only. Gives the endpoint as the API shows it."""
     workers = {"min": 0, "max": 3, **endpoint.get("workers", {})}
-    if endpoint["scaling"]["type"] == "REQUEST_COUNT":
+    balanced = endpoint["type"] == "LOAD_BALANCER"
+    if balanced and endpoint["env"].get("PORT_HEALTH", "80") + "/http" not in endpoint.get("ports", []):
+        raise Problem(400, "the health port isn't exposed")
+    if endpoint["scaling"]["type"] == "REQUEST_COUNT" and not balanced:
         if "idleTimeout" in workers:
             raise Problem(400, "workers.idleTimeout is not applicable to request-count scaling")
     else:
         workers.setdefault("idleTimeout", 10)
-    shown = {**endpoint, "workers": workers}
+    shown = {**endpoint, "workers": workers, "requestUrls": _request_urls(endpoint["id"], balanced=balanced)}
     if "cpu" in endpoint:
         shown["cpu"] = [{**cpu, "memory": cpu["vcpuCount"] * 2} for cpu in endpoint["cpu"]]
         return shown
@@ -198,6 +219,14 @@ def _apply_rules(endpoint: dict[str, Any]) -> dict[str, Any]:
     if gpu["allowedCudaVersions"] and gpu["minCudaVersion"]:
         raise Problem(400, "allowedCudaVersions and minCudaVersion exclude each other")
     return {**shown, "gpu": gpu}
+
+
+def _request_urls(endpoint_id: str, *, balanced: bool) -> dict[str, str]:
+    if balanced:
+        base = f"https://{endpoint_id}.eu.api.runpod.invalid"
+        return {"base": base, "health": f"https://api.runpod.ai/v2/{endpoint_id}/health"}
+    operations = ("run", "runSync", "status", "stream", "cancel", "retry", "purgeQueue", "health")
+    return {name: f"https://api.runpod.ai/v2/{endpoint_id}/{name.lower()}" for name in operations}
 
 
 def _authorized(authorization: str | None) -> None:
