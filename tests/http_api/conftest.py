@@ -21,6 +21,7 @@ from orchestrator.polling import StageDurations
 from orchestrator.service import Service
 
 MODEL = {"name": "stand-in", "revision": "0", "profile": "none"}
+CHECKED = {"checker": "stand-in", "score": 0.01, "threshold": 0.85, "outcome": "passed"}
 WORDS = "A lighthouse stands on a cliff at dusk while waves roll in below."
 
 
@@ -96,7 +97,7 @@ def _output(call: Call) -> dict[str, Any]:
         "height": 16,
         "seed": call.payload.get("seed", 5),
         "prompt_used": call.payload["prompt"],
-        "policy": {"version": "0", "verdict": "allowed", "treated_as": "moderated"},
+        "policy": {"version": "0", "verdict": "allowed", "treated_as": "moderated", "picture": CHECKED},
     }
 
 
