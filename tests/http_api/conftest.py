@@ -127,7 +127,7 @@ def make_service(endpoints: InstantEndpoints, monkeypatch: pytest.MonkeyPatch) -
 
     def make(settings: Settings) -> Service:
         loaded = load_settings()
-        used = settings.model_copy(update={"orchestrator": loaded.orchestrator, "platform": loaded.platform})
+        used = loaded.model_copy(update={"http": settings.http})
         service = Service.from_settings(used)
         service.endpoints = endpoints  # type: ignore[assignment]
         return service
@@ -141,7 +141,7 @@ def http(settings: Settings, make_service: Callable[[Settings], Service]) -> Cal
 
     @asynccontextmanager
     async def opened(**changed: Any) -> AsyncIterator[httpx.AsyncClient]:
-        used = with_http(settings, **changed)
+        used = with_http(load_settings(), **changed)
         service = make_service(used)
         app = create_app(service, used)
         async with app.router.lifespan_context(app):
