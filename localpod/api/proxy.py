@@ -34,7 +34,7 @@ _HOP_BY_HOP = {
     "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",
-    "te",
+    "te",  # codespell:ignore te
     "trailer",
     "transfer-encoding",
     "upgrade",
