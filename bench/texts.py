@@ -23,6 +23,8 @@ ADULTS = _lines("adults.txt")
 """Explicit or suggestive text about adults: refused nowhere."""
 HARD = [(category, text) for category, _, text in (line.partition(" | ") for line in _lines("hard.txt"))]
 """(category that has to be named, text that every route refuses)."""
+HARD_KINDS = [(kind, text) for kind, _, text in (line.partition("\t") for line in _lines("hard_kinds.tsv"))]
+"""(kind, text that every route refuses)."""
 
 
 # ── where a text can stand in a request ──────────────────────────────────────────────────────────────────────────────

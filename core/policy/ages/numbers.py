@@ -54,9 +54,14 @@ class NumberWords:
             found.sort(key=lambda entry: -len(entry.phrase))
 
     def find(self, stream: Stream) -> dict[int, list[Number]]:
-        """First token → the numbers that begin there. The end of a longer number is none: `thirty five` is one."""
+        """First token → the numbers that begin there.
+
+        The end of a longer number is none, in no language: `treinta y cinco` is one number, though `cinco` is
+        Portuguese as well.
+        """
         found: dict[int, list[Number]] = {}
         taken: dict[str, int] = {}
+        longest = 0
         for at, token in enumerate(stream):
             numbers = [Number(value, at, at + 1) for value in _figures(token)]
             known = not self.entries.keys().isdisjoint(token)
@@ -64,7 +69,9 @@ class NumberWords:
                 if at >= taken.get(number.language, 0):
                     whole = self._combined(stream, number)
                     taken[number.language] = whole.end
-                    numbers.append(whole)
+                    if whole.end > longest:
+                        numbers.append(whole)
+            longest = max([longest, *(number.end for number in numbers)])
             if not numbers and not known and MINOR_NUMBER in token:
                 numbers.append(Number(_SOME_MINOR, at, at + 1))
             if numbers:

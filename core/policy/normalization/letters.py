@@ -80,6 +80,10 @@ _NAMED_LETTER = re.compile(
 )
 
 
+_IS_SYLLABLE = re.compile(r"[\u3040-\u30ff\uac00-\ud7a3]")
+"""Kana and Hangul: a part of a syllable is another one, or a mere consonant."""
+
+
 class _Folded(dict[int, str]):
     """For `str.translate`: a letter by its appearance, else by its name in Unicode (`… LETTER D WITH STROKE`)."""
 
@@ -91,6 +95,8 @@ class _Folded(dict[int, str]):
 
     @staticmethod
     def _folded(letter: str) -> str:
+        if _IS_SYLLABLE.match(letter):
+            return letter
         base = unicodedata.normalize("NFD", letter)[0]
         if base.isascii():
             return base
