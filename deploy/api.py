@@ -132,7 +132,6 @@ class LiveEndpoint(Answer):
     type: str | None = None
     image: str | None = None
     disk: int | None = None
-    args: str | None = None
     ports: tuple[str, ...] = ()
     registry: str | None = None
     env: dict[str, str] = Field(default_factory=dict)

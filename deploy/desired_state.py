@@ -79,8 +79,6 @@ def _one(name: str, spec: EndpointSpec, endpoints: Endpoints, images: Images, pr
     }
     if spec.container_disk_gb:
         body["disk"] = spec.container_disk_gb
-    if spec.args:
-        body["args"] = spec.args
     if spec.type == "load_balancer":
         body["ports"] = [f"{spec.port}/http"]
     return DesiredEndpoint(name, spec, body, _pools_called(endpoints) if spec.calls_others else {})

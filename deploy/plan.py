@@ -126,7 +126,6 @@ def _as_body(live: LiveEndpoint) -> dict[str, Any]:
         "image": live.image,
         "registry": live.registry,
         "disk": live.disk,
-        "args": live.args,
         "ports": list(live.ports),
         "env": live.env,
         "workers": live.workers.model_dump(by_alias=True, exclude_none=True),

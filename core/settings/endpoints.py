@@ -68,7 +68,6 @@ class EndpointSpec(Part):
         default=8000, description="Port of the HTTP server of a `load_balancer` endpoint."
     )
     handler: str = Field(description="Module that `python -m` starts as the worker.")
-    args: str | None = Field(default=None, description="Command of the container; unset: the image's own.")
     image: str = Field(description="The container image's name; its registry and tag are the deployment's.")
     pools: tuple[Pool, ...] = Field(default=(), description="Which pools it serves.")
     gpu: GpuSpec | None = Field(default=None, description="Its hardware, or else `cpu`.")

@@ -46,10 +46,10 @@ def test_every_create_body_is_valid_and_names_its_container_disk(path: Any) -> N
         assert body["disk"] >= 10
 
 
-def test_load_balancer_gets_type_port_idle_timeout_and_command(http: dict[str, Any]) -> None:
+def test_load_balancer_gets_type_port_idle_timeout_and_module(http: dict[str, Any]) -> None:
     assert http["type"] == "LOAD_BALANCER"
     assert http["ports"] == ["8000/http"]
-    assert http["args"] == "python -m http_api"
+    assert http["env"]["IMG_POD_MODULE"] == "http_api"
     assert http["image"] == "ghcr.io/acme/img-pod-orchestrator:1.2.3"
     assert http["scaling"] == {"type": "REQUEST_COUNT", "requestCount": 50}
     assert http["workers"] == {"min": 0, "max": 1, "idleTimeout": 330}
@@ -67,15 +67,15 @@ def test_second_apply_of_a_load_balancer_changes_nothing(api: Api, desired: list
     assert not make_plan(desired, api.endpoints()).changes_something
 
 
-def test_port_and_command_changed_in_the_console_are_reverted(
+def test_port_and_idle_timeout_changed_in_the_console_are_reverted(
     api: Api, http: dict[str, Any], fake_api: FakeRunpodApi, desired: list[DesiredEndpoint]
 ) -> None:
-    http |= {"ports": ["80/http"], "args": "sleep 1", "workers": {"min": 0, "max": 1, "idleTimeout": 5}}
+    http |= {"ports": ["80/http"], "workers": {"min": 0, "max": 1, "idleTimeout": 5}}
 
     apply(api, desired, make_plan(desired, api.endpoints()), lambda _: None)
 
     live = fake_api.find_live("img-pod-http")
-    assert (live["ports"], live["args"]) == (["8000/http"], "python -m http_api")
+    assert live["ports"] == ["8000/http"]
     assert live["workers"]["idleTimeout"] == 330
 
 
