@@ -11,11 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from PIL import Image
 
 from core.contracts import Features
 from core.settings import HttpSettings, Pool, Settings, load_settings
 from http_api.app import create_app
+from http_api.server import DrainingServer, StartingApp
 from orchestrator.endpoints import Call, StageAnswer
 from orchestrator.polling import StageDurations
 from orchestrator.service import Service
@@ -45,6 +47,7 @@ class InstantEndpoints:
         self.held = asyncio.Event()
         """Set while a generate stage waits."""
         self.cancelled = 0
+        self.open_circuits = 0
         self.failures: dict[str, Exception] = {}
 
     async def call(self, call: Call, deadline: Any, on_progress: Any = None) -> StageAnswer:
@@ -73,7 +76,7 @@ class InstantEndpoints:
         """Nothing sleeps here."""
 
     def pool_states(self) -> dict[str, dict[str, int]]:
-        return {str(pool): {"endpoints": 1, "open_circuits": 0} for pool in Pool}
+        return {str(pool): {"endpoints": 1, "open_circuits": self.open_circuits} for pool in Pool}
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -153,3 +156,47 @@ def http(settings: Settings, make_service: Callable[[Settings], Service]) -> Cal
         await service.shutdown()
 
     return opened
+
+
+class Served:
+    """A running server and its address."""
+
+    def __init__(self, server: DrainingServer, starting: StartingApp) -> None:
+        self.server = server
+        self.starting = starting
+        sockets = server.servers[0].sockets if server.servers else ()
+        self.port: int = sockets[0].getsockname()[1] if sockets else 0
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    @property
+    def jobs(self) -> Any:
+        assert self.starting.app is not None
+        return self.starting.app.state.jobs
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - what is waited for is in the server
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def serve(settings: Settings, make_service: Callable[[Settings], Service]) -> Callable[..., Any]:
+    @asynccontextmanager
+    async def serving(load: Callable[[], Service] | None = None, **changed: Any) -> AsyncIterator[Served]:
+        used = with_http(settings, **changed)
+        starting = StartingApp(load or (lambda: make_service(used)), used)
+        config = uvicorn.Config(starting, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=2)
+        server = DrainingServer(config, starting, drain_s=20)
+        starting.failed = lambda: setattr(server, "should_exit", True)
+        running = asyncio.create_task(server.serve())
+        await until(lambda: server.started or running.done())
+        if load is None:
+            await until(lambda: starting.app is not None)
+        try:
+            yield Served(server, starting)
+        finally:
+            server.should_exit = True
+            await running
+
+    return serving

@@ -9,64 +9,17 @@ import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from core.errors import Misconfigured
 from core.settings import Settings
-from http_api.server import DrainingServer, StartingApp
 from orchestrator.service import Service
-from tests.http_api.conftest import PNG, InstantEndpoints, with_http
+from tests.http_api.conftest import PNG, InstantEndpoints, until
 
 IMAGE = {"prompt": "a lighthouse at dusk"}
-
-
-class Served:
-    """A running server and its address."""
-
-    def __init__(self, server: DrainingServer, starting: StartingApp) -> None:
-        self.server = server
-        self.starting = starting
-        sockets = server.servers[0].sockets if server.servers else ()
-        self.port: int = sockets[0].getsockname()[1] if sockets else 0
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    @property
-    def jobs(self) -> Any:
-        assert self.starting.app is not None
-        return self.starting.app.state.jobs
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not holds():  # noqa: ASYNC110 - what is waited for is in the server
-            await asyncio.sleep(0.005)
-
-
-@pytest.fixture
-def serve(settings: Settings, make_service: Callable[[Settings], Service]) -> Callable[..., Any]:
-    @asynccontextmanager
-    async def serving(load: Callable[[], Service] | None = None, **changed: Any) -> AsyncIterator[Served]:
-        used = with_http(settings, **changed)
-        starting = StartingApp(load or (lambda: make_service(used)), used)
-        config = uvicorn.Config(starting, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=2)
-        server = DrainingServer(config, starting, drain_s=20)
-        starting.failed = lambda: setattr(server, "should_exit", True)
-        running = asyncio.create_task(server.serve())
-        await until(lambda: server.started or running.done())
-        if load is None:
-            await until(lambda: starting.app is not None)
-        try:
-            yield Served(server, starting)
-        finally:
-            server.should_exit = True
-            await running
-
-    return serving
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
