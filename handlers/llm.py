@@ -141,7 +141,8 @@ class _Turn:
             return caption
         plain = judge([caption.text], Route.GENERAL)
         verdict = apply_classifier(plain, await self._opinions([caption.text]), Route.GENERAL)
-        neutral = template_caption("", lambda _: False)
+        language = self.request.language if isinstance(self.request, CaptionRequest) else "en"
+        neutral = template_caption("", lambda _: False, language)
         return caption if verdict.action is Action.ALLOW else Caption(neutral, repaired=True)
 
     async def _opinions(self, texts: Sequence[str]) -> Classifications:
@@ -198,23 +199,87 @@ def writer(
     window_s: float,
     classifier: TextClassifier | None = None,
 ) -> Device[LlmInput, LlmOutput]:
-    """Jobs of both kinds share batches: each round of each job is one completion, or a few.
+    """The device that writes: each round of each job is one completion, or a few, of the running batch.
 
-    The classifier's questions wait in the same line, because they need the same device, and are batches of their own.
+    Texts to classify need the same device; they are classified between two steps of the batch, which takes about as
+    long as a few steps.
     """
 
-    def run(asked: Sequence[LlmInput], watch: BatchCallbacks) -> Sequence[Outcome[LlmOutput]]:
-        texts = [one for one in asked if isinstance(one, Texts)]
-        if texts and classifier is not None:
-            return classify_texts(texts, classifier, watch)
-        return run_programs([program(request, budget) for request in asked], backend, watch)
+    def run(requests: Sequence[LlmInput], callbacks: BatchCallbacks) -> Sequence[Outcome[LlmOutput]]:
+        batch = _WriterBatch(callbacks, budget, classifier)
+        batch.add_written(run_programs(batch.join(requests), backend, batch))
+        return [batch.outcomes[index] for index in range(len(batch.outcomes))]
 
-    return Device(run, bucket=lambda asked: isinstance(asked, Texts), max_batch=max_batch, window_s=window_s)
+    return Device(run, max_batch=max_batch, window_s=window_s)
+
+
+class _WriterBatch:
+    """A batch of jobs as the `BatchCallbacks` of its programs: texts to classify are answered when they join."""
+
+    def __init__(self, callbacks: BatchCallbacks, budget: Budget, classifier: TextClassifier | None) -> None:
+        self.callbacks, self.budget, self.classifier = callbacks, budget, classifier
+        self.count = 0
+        self.programs: list[int] = []
+        """The place of each program's job."""
+        self.outcomes: dict[int, Outcome[LlmOutput]] = {}
+
+    def join(self, requests: Sequence[LlmInput]) -> list[Program[Any]]:
+        places = range(self.count, self.count + len(requests))
+        self.count += len(requests)
+        texts = [(place, one) for place, one in zip(places, requests, strict=True) if isinstance(one, Texts)]
+        if texts and self.classifier is not None:
+            self._classify(texts, self.classifier)
+        written = [(place, one) for place, one in zip(places, requests, strict=True) if place not in self.outcomes]
+        self.programs += [place for place, _ in written]
+        return [program(one, self.budget) for _, one in written]
+
+    def _classify(self, texts: Sequence[tuple[int, Texts]], classifier: TextClassifier) -> None:
+        watch = _Members(self.callbacks, [place for place, _ in texts])
+        for (place, _), outcome in zip(
+            texts, classify_texts([one for _, one in texts], classifier, watch), strict=True
+        ):
+            self.outcomes[place] = outcome
+            self.callbacks.finished(place, outcome)
+
+    def add_written(self, outcomes: Sequence[Outcome[LlmOutput]]) -> None:
+        self.outcomes |= zip(self.programs, outcomes, strict=True)
+
+    def more(self) -> list[Program[Any]]:
+        return self.join(self.callbacks.more())
+
+    def step(self, index: int, step: int, of: int) -> None:
+        self.callbacks.step(self.programs[index], step, of)
+
+    def cancelled(self, index: int) -> bool:
+        return self.callbacks.cancelled(self.programs[index])
+
+    def finished(self, index: int, outcome: Outcome[Any]) -> None:
+        self.callbacks.finished(self.programs[index], outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """The callbacks of some members of a batch, as those of a closed batch."""
+
+    callbacks: BatchCallbacks
+    places: Sequence[int]
+
+    def step(self, index: int, step: int, of: int) -> None:
+        self.callbacks.step(self.places[index], step, of)
+
+    def cancelled(self, index: int) -> bool:
+        return self.callbacks.cancelled(self.places[index])
+
+    def finished(self, index: int, outcome: Outcome[Any]) -> None:
+        self.callbacks.finished(self.places[index], outcome)
+
+    def more(self) -> Sequence[Any]:
+        return ()
 
 
 def program(request: LlmInput, budget: Budget) -> Program[Any]:
     if isinstance(request, CaptionRequest):
-        return write_caption(request.prompt, safe_caption, budget=budget)
+        return write_caption(request.prompt, safe_caption, budget=budget, language=request.language)
     if isinstance(request, ExpandRequest):
         seed = random.SystemRandom().randint(0, 2**32 - 1) if request.seed is None else request.seed
         return expand(request.messages, request.task, request.features, seed, budget)

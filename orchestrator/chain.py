@@ -36,8 +36,10 @@ from core.contracts import (
     GenerateRequest,
     GenerateResult,
     GenerateTask,
+    Language,
     ModerateRequest,
     ModerateResult,
+    PersonRequest,
     PictureRequest,
     Route,
     StageContext,
@@ -209,13 +211,13 @@ class Chain:
 
     async def caption(self, prompt: str) -> str:
         """A caption that anyone may read. Where the llm is down, late or unfit, one made by code from the prompt."""
-        request = CaptionRequest(task=CAPTION_TASK, prompt=prompt, **self._common("caption"))
+        request = CaptionRequest(task=CAPTION_TASK, prompt=prompt, language=self._language, **self._common("caption"))
         try:
             result = await self._stage("caption", Pool.LLM, request, CaptionResult, short=True)
         except _FAILURES_TO_DO_WITHOUT as error:
             self._record_degraded("caption", error, "template_caption")
-            return template_caption(prompt, safe_caption)
-        return result.caption if safe_caption(result.caption) else template_caption(prompt, safe_caption)
+            return self._template_caption(prompt)
+        return result.caption if safe_caption(result.caption) else self._template_caption(prompt)
 
     async def with_caption(self, picture: Awaitable[P], prompt: str) -> tuple[P, str]:
         """Both at once. A picture that fails ends its caption; a caption never fails its picture, nor holds it long."""
@@ -230,7 +232,14 @@ class Chain:
             words.cancel()
             await asyncio.gather(words, return_exceptions=True)
         self._record_degraded("caption", DeadlineExceeded("The caption came too late."), "template_caption")
-        return painted, template_caption(prompt, safe_caption)
+        return painted, self._template_caption(prompt)
+
+    @property
+    def _language(self) -> Language:
+        return self.request.language if isinstance(self.request, PersonRequest) else "en"
+
+    def _template_caption(self, prompt: str) -> str:
+        return template_caption(prompt, safe_caption, self._language)
 
     # ── how a stage is run ──
 

@@ -1,9 +1,10 @@
 """What a handler needs of loaded weights: one `Protocol` for each kind of model, and the values that cross it.
 
-A backend works on batches: one call takes requests that can run together and gives one outcome for each, in order,
-either its result or the `ImgPodError` that only it met. It is called from the one thread that owns the device, it may
-block, and it asks `watch` between steps whether a member was cancelled. It raises only what ends the whole batch:
-`OutOfDeviceMemory` and `DeviceLost`; a request that is too large for the device is an outcome, `TooLarge`.
+A backend works on batches: one call takes requests that can run together and returns one outcome for each, in order,
+either its result or the `ImgPodError` of that request alone. It is called in the one thread that owns the device and
+may block. Between steps it checks `cancelled` of each member, and may take new members from `more`. It raises only what
+ends the whole batch: `OutOfDeviceMemory` and `DeviceLost`; a request that is too large for the device is an outcome,
+`TooLarge`.
 
 May import: core.contracts and core.errors. The classes that load real weights are in the modules beside this one, each
 of which imports torch for itself.
@@ -12,7 +13,7 @@ of which imports torch for itself.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
@@ -32,14 +33,18 @@ Outcome: TypeAlias = R | ImgPodError
 
 
 class BatchCallbacks(Protocol):
-    """A batch's line to the jobs it serves; `index` is a request's place in the batch."""
+    """What a running batch reports to its jobs, and asks of them; `index` is a request's place in the batch."""
 
     def step(self, index: int, step: int, of: int) -> None: ...
 
     def cancelled(self, index: int) -> bool: ...
 
     def finished(self, index: int, outcome: Outcome[Any]) -> None:
-        """May be told as soon as a member has its outcome, which is the one that the call returns for it in the end."""
+        """May be called as soon as a member has its outcome, which is also the one that the backend returns for it."""
+        ...
+
+    def more(self) -> Sequence[Any]:
+        """Requests that join the running batch, numbered after its last; a backend of closed batches never asks."""
         ...
 
 
@@ -56,6 +61,9 @@ class NoCallbacks:
     def finished(self, index: int, outcome: Outcome[Any]) -> None:
         del index, outcome
 
+    def more(self) -> Sequence[Any]:
+        return ()
+
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -66,18 +74,22 @@ class Turn:
     content: str
 
 
+StopRule: TypeAlias = Callable[[str], int | None]
+"""The length of the finished answer within the text so far; None while the answer goes on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
     """One answer asked of a language model.
 
-    `prefix` is what the answer has already begun with, and `stop` what ends it (neither is part of the text that comes
-    back). `temperature` 0 is greedy; above 0, `seed` makes the draw repeatable.
+    `prefix` is how the answer begins; it is not part of the text that is returned. `stop` may end the answer before the
+    model does. `temperature` 0 is greedy; above 0, `seed` makes the draw repeatable.
     """
 
     turns: tuple[Turn, ...]
     max_tokens: int
     prefix: str = ""
-    stop: tuple[str, ...] = ()
+    stop: StopRule | None = None
     temperature: float = 0.0
     seed: int = 0
 

@@ -81,9 +81,11 @@ def load_classifier(located: Located, *, device: str | None = None, max_batch: i
     if _model_type(located) == MODEL_TYPE:
         classifier = load_ngrams(located)
     else:
-        from core.backends.text import load_text
+        from core.backends.text import load_text, warm_up
 
-        classifier = GuardClassifier(load_text(located, device=device, max_batch=max_batch))
+        model = load_text(located, device=device, max_batch=max_batch)
+        warm_up(model)
+        classifier = GuardClassifier(model)
     classifier.classify(["Hello"], NoCallbacks())
     return classifier
 
@@ -125,6 +127,9 @@ class _PieceWatch:
 
     def finished(self, index: int, outcome: Outcome[Any]) -> None:
         del index, outcome  # a job needs the classifications of all its pieces
+
+    def more(self) -> Sequence[Any]:
+        return ()
 
 
 def classify_texts(

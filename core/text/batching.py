@@ -1,4 +1,4 @@
-"""Run several text programs as shared batches of completions.
+"""Run several text programs over one text backend.
 
 A program is a generator: it yields the completions it needs, receives their texts, and returns its result.
 """
@@ -27,17 +27,41 @@ def run_together(programs: Sequence[Program[R]]) -> Program[list[R]]:
 
 
 class _Run(Generic[R]):
-    """A program and where it stands."""
+    """A program, what it waits for, and the answers that are there already. `failed` ends it without a result."""
 
     def __init__(self, program: Program[R]) -> None:
         self.program = program
         self.wanted: list[Completion] = []
+        self.answers: dict[int, Outcome[str]] = {}
+        self.progress = 0.0
         self.result: R | None = None
+        self.failed: ImgPodError | None = None
         self.ended = False
         self._step(lambda: next(program))
 
+    def answer(self, place: int, outcome: Outcome[str]) -> bool:
+        """One of the wanted completions is finished; whether the program went on with it."""
+        self.answers[place] = outcome
+        if len(self.answers) < len(self.wanted):
+            return False
+        answers = [self.answers[n] for n in range(len(self.wanted))]
+        self.answers = {}
+        if cancelled := next((answer for answer in answers if isinstance(answer, Cancelled)), None):
+            self.failed, self.ended, self.wanted = cancelled, True, []
+            self.program.close()
+        else:
+            self.resume([answer if isinstance(answer, str) else "" for answer in answers])
+        return True
+
     def resume(self, texts: list[str]) -> None:
         self._step(lambda: self.program.send(texts))
+
+    def outcome(self) -> Outcome[R]:
+        if self.failed is not None:
+            return self.failed
+        if self.result is None:
+            raise TypeError("a program has to return a result")
+        return self.result
 
     def _step(self, go: Callable[[], list[Completion]]) -> None:
         try:
@@ -46,66 +70,75 @@ class _Run(Generic[R]):
             self.result, self.ended, self.wanted = end.value, True, []
 
 
-class _Round:
-    """One batch as a `BatchCallbacks`: completions in, whole programs out; `told` is each program's furthest progress.
+class _Completions:
+    """The completions of all programs as one batch; implements `BatchCallbacks` for the backend.
 
-    A program goes on when its own completions are finished. One that then has its result is told of while the rest of
-    the batch still runs; one that wants another completion waits for the next round.
+    A program that goes on puts its next completions into the running batch, where `more` hands them over together with
+    those of programs that join. A backend that never calls `more` gets them as its next batch.
     """
 
-    def __init__(self, runs: dict[int, _Run[Any]], watch: BatchCallbacks, told: dict[int, float]) -> None:
-        self.runs, self.watch, self.told = runs, watch, told
-        self.wanted = [completion for run in runs.values() for completion in run.wanted]
-        self.owners = [place for place, run in runs.items() for _ in run.wanted]
-        self.answers: dict[int, Outcome[str]] = {}
-        self.failed: dict[int, ImgPodError] = {}
+    def __init__(self, callbacks: BatchCallbacks) -> None:
+        self.callbacks = callbacks
+        self.runs: list[_Run[Any]] = []
+        self.waiting: list[tuple[int, int, Completion]] = []
+        self.owners: list[tuple[int, int]] = []
+        self.finished_indices: set[int] = set()
+
+    def start(self, programs: Sequence[Program[Any]]) -> None:
+        for program in programs:
+            self.runs.append(_Run(program))
+            self._went_on(len(self.runs) - 1)
+
+    def next_batch(self) -> list[Completion]:
+        """What waits, as a batch of its own."""
+        self.owners, self.finished_indices = [], set()
+        return self._hand_over()
+
+    def more(self) -> list[Completion]:
+        self.start(self.callbacks.more())
+        return self._hand_over()
 
     def step(self, index: int, step: int, of: int) -> None:
-        owner, share = self.owners[index], step / of
-        if share > self.told.get(owner, 0.0):
-            self.told[owner] = share
-            self.watch.step(owner, step, of)
+        owner, share = self.owners[index][0], step / of
+        if share > self.runs[owner].progress:
+            self.runs[owner].progress = share
+            self.callbacks.step(owner, step, of)
 
     def cancelled(self, index: int) -> bool:
-        return self.watch.cancelled(self.owners[index])
+        return self.callbacks.cancelled(self.owners[index][0])
 
     def finished(self, index: int, outcome: Outcome[str]) -> None:
-        if index in self.answers:
+        if index in self.finished_indices:
             return
-        self.answers[index] = outcome
-        mine = [place for place, owner in enumerate(self.owners) if owner == self.owners[index]]
-        if all(place in self.answers for place in mine):
-            self._go_on(self.owners[index], [self.answers[place] for place in mine])
+        self.finished_indices.add(index)
+        owner, place = self.owners[index]
+        if self.runs[owner].answer(place, outcome):
+            self._went_on(owner)
 
-    def _go_on(self, place: int, answers: list[Outcome[str]]) -> None:
-        run = self.runs[place]
-        if cancelled := next((answer for answer in answers if isinstance(answer, Cancelled)), None):
-            self.failed[place] = cancelled
-            run.program.close()
-            return
-        run.resume([answer if isinstance(answer, str) else "" for answer in answers])
+    def _went_on(self, owner: int) -> None:
+        run = self.runs[owner]
         if run.ended:
-            self.watch.finished(place, _result(run))
+            self.callbacks.finished(owner, run.outcome())
+        self.waiting += [(owner, place, completion) for place, completion in enumerate(run.wanted)]
+
+    def _hand_over(self) -> list[Completion]:
+        handed, self.waiting = self.waiting, []
+        self.owners += [(owner, place) for owner, place, _ in handed]
+        return [completion for _, _, completion in handed]
 
 
-def run_programs(programs: Sequence[Program[R]], backend: TextBackend, watch: BatchCallbacks) -> list[Outcome[R]]:
-    """Run `programs` in lockstep, one batch a round; `watch`'s index is a program's place.
+def run_programs(
+    programs: Sequence[Program[Any]], backend: TextBackend, callbacks: BatchCallbacks
+) -> list[Outcome[Any]]:
+    """The outcome of each program, those that `callbacks.more` adds included; an index is a program's place.
 
     A completion that failed on its own counts as an empty answer, which its program repairs; a cancelled one ends its
     program. Raises what the backend raises for a whole batch.
     """
-    runs = [_Run(program) for program in programs]
-    failed: dict[int, ImgPodError] = {}
-    told: dict[int, float] = {}
-    while pending := {place: run for place, run in enumerate(runs) if not run.ended and place not in failed}:
-        batch = _Round(pending, watch, told)
-        for index, answer in zip(range(len(batch.wanted)), backend.generate(batch.wanted, batch), strict=True):
-            batch.finished(index, answer)
-        failed |= batch.failed
-    return [failed.get(place) or _result(run) for place, run in enumerate(runs)]
-
-
-def _result(run: _Run[R]) -> R:
-    if run.result is None:
-        raise TypeError("a program has to return a result")
-    return run.result
+    completions = _Completions(callbacks)
+    completions.start(programs)
+    while batch := completions.next_batch():
+        outcomes = backend.generate(batch, completions)
+        for index, outcome in zip(range(len(completions.owners)), outcomes, strict=True):
+            completions.finished(index, outcome)
+    return [run.outcome() for run in completions.runs]

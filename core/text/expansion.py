@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,6 @@ from core.prompts.chat import (
     EXPAND_SYSTEM,
     EXPANSION_EXAMPLE,
     EXPANSION_FORMAT,
-    GUIDED_CONTINUATION,
-    GUIDED_SYSTEM,
     MAX_EXPANSION_WORDS,
     chat_as_material,
 )
@@ -22,12 +21,16 @@ from core.prompts.portrait import describe_person
 from core.text.batching import Program
 from core.text.budgets import BUDGETS, Budget
 from core.text.parsing import (
+    ANSWER_PREFIX,
     FUNCTION_WORDS,
     REFUSALS,
     content_stems,
     count_words,
     cut_to_words,
+    estimate_tokens,
+    is_english,
     plain_text,
+    prompt_end,
     read_prompt,
 )
 from core.text.shortening import shorten_all, shorten_by_code
@@ -52,21 +55,41 @@ def expand(
     """A chat → one paragraph of at most 120 words that an image model can paint."""
     short = yield from shorten_all(messages, seed, budget)
     shortened = sum(before != after for before, after in zip(messages, short, strict=True))
-    for attempt in range(budget.attempts):
-        if budget.guided:
-            begun = f"{scene_of(short)}. {GUIDED_CONTINUATION}"
-            [answer] = yield [_continuation(begun, seed + attempt, budget)]
-            prompt = read_prompt(f"{begun}{answer}")
-        else:
-            [answer] = yield [_expansion(short, task, features, seed + attempt, budget)]
-            prompt = read_prompt(answer)
-        if usable_prompt(prompt) and keeps_subject(prompt, short):
+    chat = newest_within(short, budget.chat_tokens)
+    for attempt, begun in enumerate(_beginnings(chat, budget)):
+        [answer] = yield [_expansion(chat, task, features, begun, seed + attempt, budget)]
+        prompt = read_prompt(f"{begun}{answer}")
+        # What code began does not count as the model's answer.
+        if usable_prompt(prompt) and keeps_subject(prompt, chat) and count_words(prompt) >= count_words(begun) + 4:
             return Expansion(_with_person(prompt, features), shortened)
     return Expansion(template_prompt(short, features), shortened, repaired=True)
 
 
+def _beginnings(messages: Sequence[ChatMessage], budget: Budget) -> list[str]:
+    """How each attempt begins. Only an English request can begin a prompt: other chats get the free attempts alone."""
+    scene = f"{scene_of(messages)}. The"
+    begun = budget.attempts - budget.free_attempts if is_english(_request(messages)) else 0
+    return [""] * budget.free_attempts + [scene] * begun
+
+
+def newest_within(messages: Sequence[ChatMessage], limit: int) -> tuple[ChatMessage, ...]:
+    """The last messages that make at most `limit` tokens together, at least one."""
+    kept: list[ChatMessage] = []
+    for message in reversed(messages):
+        limit -= estimate_tokens(message.content)
+        if kept and limit < 0:
+            break
+        kept.insert(0, message)
+    return tuple(kept)
+
+
 def _expansion(
-    messages: Sequence[ChatMessage], task: ExpandTask, features: Features | None, seed: int, budget: Budget
+    messages: Sequence[ChatMessage],
+    task: ExpandTask,
+    features: Features | None,
+    begun: str,
+    seed: int,
+    budget: Budget,
 ) -> Completion:
     person = f"\nThe person is {describe_person(features)}." if features else ""
     example_chat, example_prompt = EXPANSION_EXAMPLE
@@ -78,17 +101,10 @@ def _expansion(
             Turn("user", chat_as_material(tuple(messages)) + person),
         ),
         max_tokens=budget.expansion_tokens,
-        prefix='{"prompt": "',
-        stop=('"}', '",', '"\n', "\n"),
+        prefix=ANSWER_PREFIX + json.dumps(begun, ensure_ascii=False)[1:-1],
+        stop=prompt_end,
         temperature=budget.temperature,
         seed=seed,
-    )
-
-
-def _continuation(begun: str, seed: int, budget: Budget) -> Completion:
-    asked = Turn("user", f"Describe this picture: {begun.removesuffix(GUIDED_CONTINUATION)}")
-    return Completion(
-        (Turn("system", GUIDED_SYSTEM), asked), budget.expansion_tokens, prefix=begun, stop=("\n",), seed=seed
     )
 
 
@@ -98,8 +114,10 @@ _REQUEST_CHARS = 400
 
 
 def usable_prompt(prompt: str) -> bool:
-    """Enough words, mostly letters, no refusal, and not the same few words over and over."""
+    """Enough English words, mostly letters, no refusal, and not the same few words over and over."""
     words = prompt.lower().split()
+    if not is_english(prompt):
+        return False
     if not 5 <= len(words) <= MAX_EXPANSION_WORDS or any(said in prompt.lower() for said in REFUSALS):
         return False
     letters = sum(char.isalpha() or char.isspace() for char in prompt)
@@ -107,25 +125,38 @@ def usable_prompt(prompt: str) -> bool:
 
 
 def keeps_subject(prompt: str, messages: Sequence[ChatMessage]) -> bool:
-    """Whether the prompt speaks of what the last request was about. Of a chat that isn't English nothing is asked."""
-    if len(FUNCTION_WORDS & set(_request(messages).lower().split())) < 2:
+    """Whether the prompt shares words with the last request; true for a request that is not English."""
+    request = _request(messages)
+    if not is_english(request) or len(FUNCTION_WORDS & set(request.lower().split())) < 2:
         return True
     wanted, found = content_stems(scene_of(messages)), content_stems(prompt)
     return not wanted or len(wanted & found) >= min(2, len(wanted))
 
 
 def template_prompt(messages: Sequence[ChatMessage], features: Features | None) -> str:
-    """A prompt without a model: the last request as it stands, the person described in front. At most 120 words."""
+    """A prompt without a model: the last request as a phrase, the person described in front. At most 120 words."""
     return _with_person(f"{scene_of(messages)}. Natural light, clear focus, rich detail, calm mood.", features)
 
 
 def scene_of(messages: Sequence[ChatMessage]) -> str:
-    """The last request as a phrase that an image model can paint: `show us dancing` becomes `Two people dancing`."""
+    """The last request as a phrase that an image model can paint: `show us dancing` becomes `Two people dancing`.
+
+    Of a request without words, such as emoji alone, it is what its characters show.
+    """
     request = plain_text(shorten_by_code(_request(messages)))[:_REQUEST_CHARS]
+    if not any(char.isalnum() for char in request):
+        request = _shown_by_symbols(request)
     for pattern, said in _TO_SCENE:
         request = pattern.sub(said, request)
     request = request.strip(" .!?,;:-")
     return f"{request[:1].upper()}{request[1:]}" or "A person"
+
+
+def _shown_by_symbols(text: str) -> str:
+    """Unicode's names of pictures: `🦊❄️` becomes `fox face, snowflake`. At most eight."""
+    names = (unicodedata.name(char, "").lower() for char in text if unicodedata.category(char) == "So")
+    shown = dict.fromkeys(name for name in names if name and not name.startswith("regional indicator"))
+    return ", ".join(list(shown)[:8])
 
 
 _PICTURE = r"(?:picture|photo|image|pic|painting|drawing|snapshot|short|clip|video|scene)"

@@ -12,7 +12,17 @@ from core.prompts.chat import (
 MAX_ANSWER_CHARS = 8_000
 """An answer is read up to here: far beyond 120 words, and short enough that nothing below can be slow."""
 MAX_WORD_CHARS = 40
-_ANSWER_KEY = re.compile(r'[\s`{\[]{0,20}(?:json)?[\s`{\[]{0,20}"prompt"\s*:\s*"')
+ANSWER_PREFIX = '{"prompt": "'
+"""How an expansion begins: the model continues inside the string."""
+_KEY = re.compile(r'"prompt"\s{0,9}:\s{0,9}"')
+_PREAMBLE_CHARS = 300
+_STRING = re.compile(r'(?:[^"\\\n]++|\\.)*+', re.DOTALL)
+"""Characters and escapes up to a quote, a raw newline or the end."""
+_CLOSING = re.compile(r'"\s{0,99}(?:[}\]`]|,\s{0,99}"[^"\\\n]{1,40}"\s{0,9}:)')
+_CLOSING_AT_LINE_END = re.compile(r'"[ \t]{0,99},?[ \t]{0,99}\n')
+_TRAILING_MARKS = re.compile(r'(?<!\\)["`}\s]{1,9}$')
+_ESCAPE_OR_QUOTE = re.compile(r'(\\.)|"|\\$', re.DOTALL)
+_FEWEST_WORDS = 5
 REFUSALS = ("i'm sorry", "i am sorry", "i cannot", "i can't", "as an ai", "i'm unable", "i am unable")
 FUNCTION_WORDS = frozenset(
     re.findall(
@@ -22,6 +32,16 @@ FUNCTION_WORDS = frozenset(
         "there they this to too up us very was we were what when where which while who will with would you your",
     )
 )
+_FOREIGN_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        # French, Spanish, Portuguese, Italian, German, Dutch, Polish, Turkish
+        "le la les des du au aux et un une dans avec sur pour est sous el los las del al y en con por que es para "
+        "o os um uma do da dos das em com no na il lo gli di che e per sono nel nella der die das und ein eine mit auf "
+        "im ist den dem zu von het een van met op w z na i się jest bir ve ile bu için",
+    )
+)
+"""Function words of other languages in Latin letters. Some are English words too; such a word counts for both."""
 REQUEST_WORDS = frozenset(
     re.findall(
         r"\w+",
@@ -31,16 +51,60 @@ REQUEST_WORDS = frozenset(
 
 
 def read_prompt(answer: str) -> str:
-    """The paragraph in a model's JSON answer, whose beginning `{"prompt": "` it was given. Never raises."""
+    """The paragraph in a model's JSON answer, which begins after `ANSWER_PREFIX`. Never raises."""
     raw = answer[:MAX_ANSWER_CHARS]
-    if again := _ANSWER_KEY.match(raw):
-        raw = raw[again.end() :]
-    raw = re.split(r'(?<!\\)"\s*[,}\n]', raw, maxsplit=1)[0].rstrip('"')
+    begin = _begin_of_string(raw)
+    end = _end_of_string(raw, begin)
+    raw = _TRAILING_MARKS.sub("", raw[begin:]) if end is None else raw[begin:end]
     return cut_to_words(plain_text(_unescaped(raw)), MAX_EXPANSION_WORDS)
 
 
+def prompt_end(answer: str) -> int | None:
+    """`StopRule` of an expansion: the JSON string is closed, or its line has ended."""
+    return _end_of_string(answer, _begin_of_string(answer))
+
+
+def line_end(answer: str) -> int | None:
+    """`StopRule` of an answer of one line; empty lines before it don't count."""
+    end = answer.find("\n", len(answer) - len(answer.lstrip()))
+    return None if end < 0 else end
+
+
+def _begin_of_string(answer: str) -> int:
+    """0, or behind the key where the model began the object anew: after a code fence, a preamble or a brace."""
+    key = _KEY.search(answer, 0, _PREAMBLE_CHARS)
+    return key.end() if key and not _CLOSING.search(answer, 0, key.start()) else 0
+
+
+def _end_of_string(answer: str, begin: int) -> int | None:
+    """Where the string that begins at `begin` ends; None if it doesn't.
+
+    A quote closes the string only where JSON goes on behind it, because models leave quotes inside a string unescaped.
+    """
+    place = begin
+    while place < len(answer):
+        if run := _STRING.match(answer, place):
+            place = run.end()
+        if answer.startswith('"', place):
+            if _CLOSING.match(answer, place) or _CLOSING_AT_LINE_END.match(answer, place):
+                return place
+            place += 1
+        elif answer.startswith("\n", place):
+            if _is_paragraph(answer[begin:place]):
+                return place
+            place += 1
+        else:
+            return None
+    return None
+
+
+def _is_paragraph(line: str) -> bool:
+    """Whether a line is a prompt, and not a code fence or the preamble to one."""
+    return len(line.split()) >= _FEWEST_WORDS and not line.rstrip().endswith((":", "{"))
+
+
 def _unescaped(raw: str) -> str:
-    raw = re.sub(r"\\+$", "", raw)
+    raw = _ESCAPE_OR_QUOTE.sub(lambda found: found[1] or ('\\"' if found[0] == '"' else ""), raw)
     try:
         text = json.loads(f'"{raw}"', strict=False)
     except ValueError:
@@ -58,7 +122,11 @@ def plain_text(text: str) -> str:
     """One paragraph: no control characters, marks of markup or brackets, quotes around it, or lone surrogates."""
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
     text = re.sub(r"[\x00-\x1f\x7f-\x9f*_`~<>{}\[\]|\\]+", " ", text)
-    return " ".join(text.split()).strip("\"'“” ")
+    text = " ".join(text.split())
+    bare = text.strip("\"'“” ")
+    if bare.count('"') % 2 == 1:  # a quotation at one end, whose other mark is inside
+        return f'{bare}"' if text.endswith('"') else f'"{bare}' if text.startswith('"') else bare
+    return bare
 
 
 def cut_to_words(text: str, limit: int) -> str:
@@ -80,6 +148,29 @@ def count_words(text: str) -> int:
 def count_message_words(message: str) -> int:
     """Its words; a run of letters without spaces, as in Chinese, counts as one for every ten."""
     return sum(1 + len(word) // 10 if len(word) > MAX_WORD_CHARS else 1 for word in message.split())
+
+
+def is_english(text: str) -> bool:
+    """Whether a text may be English: Latin letters, and not more function words of other languages than of English."""
+    letters = [char for char in text if char.isalpha()]
+    if not letters or sum(char.isascii() for char in letters) < 0.9 * len(letters):
+        return False
+    words = re.findall(r"\w+", text.lower())
+    return sum(word in _FOREIGN_WORDS for word in words) <= sum(word in FUNCTION_WORDS for word in words)
+
+
+def estimate_tokens(text: str) -> int:
+    """About how many tokens a byte-level tokenizer makes of a text, rather too many than too few.
+
+    A word's letters make a token each four, letters of other alphabets about one each, and characters that no
+    vocabulary has whole, such as emoji or Ethiopic, one for each byte.
+    """
+    return sum(len(word) // 4 + 1 if word.isascii() else sum(map(_tokens_of, word)) for word in text.split())
+
+
+def _tokens_of(char: str) -> int:
+    code = char.encode("utf-8", "replace")
+    return 1 if char < "\u0700" or "\u3040" <= char <= "\u9fff" or "\uac00" <= char <= "\ud7a3" else len(code)
 
 
 def content_stems(text: str) -> set[str]:

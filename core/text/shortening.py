@@ -23,13 +23,15 @@ from core.text.parsing import (
     content_stems,
     count_message_words,
     count_words,
+    estimate_tokens,
+    line_end,
     read_line,
 )
 
 
 def shorten(message: str, seed: int = 0, budget: Budget = BUDGETS["full"]) -> Program[str]:
     """A message → the same in at most 25 words."""
-    for attempt in range(budget.attempts):
+    for attempt in range(budget.line_attempts):
         [answer] = yield [_shortening(message, seed + attempt, retry_temperature(attempt, budget), budget)]
         text = read_line(answer)
         if usable_shortening(text, message):
@@ -38,10 +40,10 @@ def shorten(message: str, seed: int = 0, budget: Budget = BUDGETS["full"]) -> Pr
 
 
 def shorten_all(messages: Sequence[ChatMessage], seed: int, budget: Budget) -> Program[list[ChatMessage]]:
-    """Every message of more than 25 words shortened: the newest by the model, all of them in one batch."""
+    """Every message of more than 25 words shortened: the newest by the model, all in one batch, the others by code."""
     long = [place for place, message in enumerate(messages) if count_message_words(message.content) > MAX_MESSAGE_WORDS]
     texts = {place: shorten_by_code(messages[place].content) for place in long}
-    readable = [place for place in long if len(messages[place].content) <= budget.model_reads_chars]
+    readable = [place for place in long if estimate_tokens(messages[place].content) <= budget.shortened_tokens]
     asked = readable[-budget.shortened_by_model :] if budget.shortened_by_model else []
     programs = [shorten(messages[place].content, seed, budget) for place in asked]
     texts.update(zip(asked, (yield from run_together(programs)), strict=True))
@@ -60,7 +62,7 @@ def _shortening(message: str, seed: int, temperature: float, budget: Budget) -> 
             Turn("user", as_material("message", message)),
         ),
         max_tokens=budget.shorten_tokens,
-        stop=("\n",),
+        stop=line_end,
         temperature=temperature,
         seed=seed,
     )

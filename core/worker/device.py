@@ -1,9 +1,9 @@
 """The one thread that owns the device, and the batches it runs.
 
-Jobs wait here in one line. The thread takes the first and, with it, others that can run in the same batch; while a
-batch runs the next ones gather, and a member that is done before the others hears so. A cancelled job leaves at once:
-the device hears of it at its next step, and no later work begins before the thread has really ended what it was doing,
-because there is only the one thread.
+Jobs wait in one queue. The thread takes the first and, with it, others that can run in the same batch. While the batch
+runs, the next jobs gather, or join it where the backend asks for more; a member is answered as soon as it is finished.
+A cancelled job ends at once for its caller and at the next step on the device. No later work begins before the thread
+has ended what it was doing, because there is only the one thread.
 
 May import: core.backends, core.errors, core.worker.job. It knows neither torch nor the SDK.
 """
@@ -29,14 +29,16 @@ OnStep = Callable[[int, int], None]
 Generate = Callable[[Sequence[Q], BatchCallbacks], Sequence[Outcome[R]]]
 
 _SETTLE_S = 0.003
-"""Jobs that the platform handed over together reach the line within this of one another."""
+"""Jobs that the platform handed over together reach the queue within this of one another."""
+_STOPPING = "The worker is shutting down; send the request again."
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceResult(Generic[R]):
-    """A job's result; `device_ms` is how long its batch ran for it, and `share_ms` the job's own part of that.
+    """A job's result; `device_ms` is how long the device worked for it, and `share_ms` the job's own part of that.
 
-    Each moment is shared by those of the batch who are not finished, so that all shares add up to the device's time.
+    Each moment is shared by the unfinished jobs of the batch, so all shares add up to the device's time. `batch_size`
+    is the largest number of jobs that ran together with it, itself included.
     """
 
     result: R
@@ -63,30 +65,35 @@ class DeviceTime:
 
 
 @dataclass(eq=False, slots=True)
-class _Waiting(Generic[Q, R]):
+class _Job(Generic[Q, R]):
+    """`shared_s` is what each unfinished job of its batch had had of the device when this one joined."""
+
     request: Q
     bucket: Hashable
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[DeviceResult[R]]
     on_step: OnStep | None
     cancelled: threading.Event = field(default_factory=threading.Event)
-    told: bool = False
+    answered: bool = False
+    joined: float = 0.0
+    shared_s: float = 0.0
+    batch_size: int = 1
 
-    def tell(self, outcome: DeviceResult[R] | ImgPodError) -> None:
-        if not self.told:
-            self.told = True
-            self._in_loop(self._tell, outcome)
+    def answer(self, outcome: DeviceResult[R] | ImgPodError) -> None:
+        if not self.answered:
+            self.answered = True
+            self._in_loop(self._resolve, outcome)
 
     def step(self, step: int, of: int) -> None:
         if self.on_step is not None and not self.cancelled.is_set():
             self._in_loop(self.on_step, step, of)
 
     def _in_loop(self, call: Callable[..., None], *args: object) -> None:
-        # A loop that has closed belongs to a worker that has left: nobody listens, and the thread must live on.
+        # The loop of a worker that has shut down is closed: nobody waits, and the thread must go on.
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(call, *args)
 
-    def _tell(self, outcome: DeviceResult[R] | ImgPodError) -> None:
+    def _resolve(self, outcome: DeviceResult[R] | ImgPodError) -> None:
         if self.future.done():
             return
         if isinstance(outcome, ImgPodError):
@@ -95,45 +102,72 @@ class _Waiting(Generic[Q, R]):
             self.future.set_result(outcome)
 
 
-@dataclass(slots=True)
-class _BatchWatch(Generic[Q, R]):
-    batch: Sequence[_Waiting[Q, R]]
-    started: float = field(default_factory=time.monotonic)
-    _shared_s: float = 0.0
-    """What each one that is not finished has had of the device by `_shared_until`."""
-    _shared_until: float = 0.0
+class _Batch(Generic[Q, R]):
+    """The jobs of one call of the backend, and its `BatchCallbacks`.
+
+    `take` gives the jobs that may join, when so many are running.
+    """
+
+    def __init__(self, jobs: Sequence[_Job[Q, R]], take: Callable[[int], list[_Job[Q, R]]]) -> None:
+        self.jobs: list[_Job[Q, R]] = []
+        self._take = take
+        self._shared_s = 0.0
+        self._shared_until = time.monotonic()
+        self._join(jobs)
+
+    @property
+    def unfinished(self) -> int:
+        return sum(not job.answered for job in self.jobs)
 
     def step(self, index: int, step: int, of: int) -> None:
-        self.batch[index].step(step, of)
+        self.jobs[index].step(step, of)
 
     def cancelled(self, index: int) -> bool:
-        return self.batch[index].cancelled.is_set()
+        return self.jobs[index].cancelled.is_set()
 
     def finished(self, index: int, outcome: Outcome[R]) -> None:
-        """A short text need not wait for the longest of its batch."""
         self.all_finished({index: outcome})
 
+    def more(self) -> list[Q]:
+        joining = self._take(self.unfinished)
+        if joining:
+            self._share_out()
+            self._join(joining)
+        return [job.request for job in joining]
+
     def all_finished(self, outcomes: Mapping[int, Outcome[R]]) -> None:
-        """`outcomes` by their members' places, all at this moment; who has been told already is left out."""
-        now = time.monotonic()
-        going = sum(not job.told for job in self.batch)
-        self._shared_s += (now - (self._shared_until or self.started)) / max(going, 1)
-        self._shared_until = now
-        device_ms, share_ms = round(1000 * (now - self.started)), round(1000 * self._shared_s)
+        """`outcomes` by their jobs' places, all at this moment; jobs that were answered before are left out."""
+        now = self._share_out()
         for index, outcome in outcomes.items():
-            done = (
-                outcome
-                if isinstance(outcome, ImgPodError)
-                else DeviceResult(outcome, device_ms, share_ms, len(self.batch))
-            )
-            self.batch[index].tell(done)
+            job = self.jobs[index]
+            if isinstance(outcome, ImgPodError):
+                job.answer(outcome)
+                continue
+            device_ms, share_ms = (round(1000 * s) for s in (now - job.joined, self._shared_s - job.shared_s))
+            job.answer(DeviceResult(outcome, device_ms, share_ms, job.batch_size))
+
+    def _share_out(self) -> float:
+        """Divide the time since the last change among the unfinished jobs; returns now."""
+        now = time.monotonic()
+        self._shared_s += (now - self._shared_until) / max(self.unfinished, 1)
+        self._shared_until = now
+        return now
+
+    def _join(self, jobs: Sequence[_Job[Q, R]]) -> None:
+        for job in jobs:
+            job.joined, job.shared_s = self._shared_until, self._shared_s
+        self.jobs += jobs
+        together = self.unfinished
+        for job in self.jobs:
+            if not job.answered:
+                job.batch_size = max(job.batch_size, together)
 
 
 class Device(Generic[Q, R]):
-    """`generate` runs in the device's thread; requests of one `bucket` may share a call of at most `max_batch`.
+    """`generate` runs in the device's thread; at most `max_batch` requests of one `bucket` share a call.
 
-    `window_s` bounds how long a batch waits for company. It waits only for as many jobs as came together the last
-    time, so a lone caller pays a few milliseconds and a crowd comes back as one batch.
+    `window_s` bounds how long a batch waits for more jobs before it starts. It waits only for as many jobs as came
+    together the last time, so a lone caller pays a few milliseconds and several callers form one batch again.
     """
 
     def __init__(
@@ -149,10 +183,10 @@ class Device(Generic[Q, R]):
         self._bucket = bucket or (lambda _: None)
         self._max_batch = max_batch
         self._window_s = window_s if max_batch > 1 else 0.0
-        self._line: deque[_Waiting[Q, R]] = deque()
-        self._news = threading.Condition()
+        self._queue: deque[_Job[Q, R]] = deque()
+        self._changed = threading.Condition()
         self._closed = False
-        self._crowd = 0
+        self._expected = 0
         self._lost: DeviceLost | None = None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -160,28 +194,28 @@ class Device(Generic[Q, R]):
     async def run(self, request: Q, on_step: OnStep | None = None) -> DeviceResult[R]:
         """Raises what the backend gave for this request; `on_step(step, of)` is called in the event loop."""
         loop = asyncio.get_running_loop()
-        mine: _Waiting[Q, R] = _Waiting(request, self._bucket(request), loop, loop.create_future(), on_step)
-        self._enter(mine)
+        mine: _Job[Q, R] = _Job(request, self._bucket(request), loop, loop.create_future(), on_step)
+        self._enqueue(mine)
         try:
             return await mine.future
         finally:
             mine.cancelled.set()
 
     def close(self) -> None:
-        """Waits for the batch that runs; who still waits in line hears `WorkerStopping`."""
-        with self._news:
+        """Wait for the running batch; the jobs that still wait in the queue fail with `WorkerStopping`."""
+        with self._changed:
             self._closed = True
-            self._news.notify()
+            self._changed.notify()
         self._thread.join()
 
     # ── in the event loop ──
 
-    def _enter(self, job: _Waiting[Q, R]) -> None:
-        with self._news:
+    def _enqueue(self, job: _Job[Q, R]) -> None:
+        with self._changed:
             if self._closed:
-                raise WorkerStopping("The worker is leaving; send the request again.")
-            self._line.append(job)
-            self._news.notify()
+                raise WorkerStopping(_STOPPING)
+            self._queue.append(job)
+            self._changed.notify()
 
     # ── in the device's thread ──
 
@@ -189,67 +223,88 @@ class Device(Generic[Q, R]):
         while (batch := self._next_batch()) is not None:
             if batch:
                 self._run(batch)
-        for job in self._line:
-            job.tell(WorkerStopping("The worker is leaving; send the request again."))
+        for job in self._queue:
+            job.answer(WorkerStopping(_STOPPING))
 
-    def _next_batch(self) -> list[_Waiting[Q, R]] | None:
-        with self._news:
-            self._news.wait_for(lambda: self._line or self._closed)
+    def _next_batch(self) -> list[_Job[Q, R]] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._closed)
             if self._closed:
                 return None
-            self._await_company(self._crowd if self._crowd > 1 else 0)
+            self._await_more(self._expected if self._expected > 1 else 0)
             return self._gather()
 
-    def _await_company(self, expected: int) -> None:
-        """Lets go of the lock while it waits; ends when the batch is full, the crowd is back, or the window is over."""
+    def _await_more(self, expected: int) -> None:
+        """Wait, without the lock, until the batch is full, the expected jobs are there, or the window is over."""
         until = time.monotonic() + self._window_s
-        while len(self._line) < self._max_batch and not self._closed:
+        while len(self._queue) < self._max_batch and not self._closed:
             left_s = until - time.monotonic()
-            if left_s <= 0 or not self._news.wait(left_s if len(self._line) < expected else min(left_s, _SETTLE_S)):
+            if left_s <= 0 or not self._changed.wait(left_s if len(self._queue) < expected else min(left_s, _SETTLE_S)):
                 return
 
-    def _gather(self) -> list[_Waiting[Q, R]]:
-        waiting = [job for job in self._line if not job.cancelled.is_set()]
-        batch = [job for job in waiting if job.bucket == waiting[0].bucket][: self._max_batch]
+    def _gather(self) -> list[_Job[Q, R]]:
+        self._drop_cancelled()
+        batch = [job for job in self._queue if job.bucket == self._queue[0].bucket][: self._max_batch]
         taken = set(map(id, batch))
-        self._line = deque(job for job in waiting if id(job) not in taken)
+        self._queue = deque(job for job in self._queue if id(job) not in taken)
         return batch
 
-    def _run(self, batch: Sequence[_Waiting[Q, R]]) -> None:
-        watch = _BatchWatch(batch)
-        try:
-            outcomes = self._outcomes(batch, watch)
-        except DeviceError as error:
-            for job in batch:
-                job.tell(error)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the jobs must hear of it and the thread live on
-            self._isolate(batch, error)
-        else:
-            watch.all_finished(dict(enumerate(outcomes)))
+    def _take_joining(self, bucket: Hashable, running: int) -> list[_Job[Q, R]]:
+        """The first jobs of the queue, as far as they fit the running batch.
 
-    def _outcomes(self, batch: Sequence[_Waiting[Q, R]], watch: BatchCallbacks) -> Sequence[Outcome[R]]:
-        if self._lost is not None:
-            raise self._lost  # a lost device stays lost, and asking it again can block for minutes
+        A job of another bucket ends this, so that its turn comes when the batch has run out.
+        """
+        with self._changed:
+            self._drop_cancelled()
+            joining: list[_Job[Q, R]] = []
+            while self._may_join(bucket) and running + len(joining) < self._max_batch:
+                joining.append(self._queue.popleft())
+            return joining
+
+    def _may_join(self, bucket: Hashable) -> bool:
+        return not self._closed and bool(self._queue) and self._queue[0].bucket == bucket
+
+    def _drop_cancelled(self) -> None:
+        self._queue = deque(job for job in self._queue if not job.cancelled.is_set())
+
+    def _run(self, jobs: Sequence[_Job[Q, R]]) -> None:
+        bucket = jobs[0].bucket
+        self._run_batch(_Batch(jobs, lambda running: self._take_joining(bucket, running)))
+
+    def _run_batch(self, batch: _Batch[Q, R]) -> None:
         try:
-            outcomes = self._generate([job.request for job in batch], watch)
+            outcomes = self._outcomes(batch)
+        except DeviceError as error:
+            for job in batch.jobs:
+                job.answer(error)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the jobs need an answer and the thread goes on
+            self._isolate(batch.jobs, error)
+        else:
+            batch.all_finished(dict(enumerate(outcomes)))
+
+    def _outcomes(self, batch: _Batch[Q, R]) -> Sequence[Outcome[R]]:
+        if self._lost is not None:
+            raise self._lost  # a lost device stays lost, and another call can block for minutes
+        try:
+            outcomes = self._generate([job.request for job in batch.jobs], batch)
         except DeviceLost as error:
             self._lost = error
             raise
         finally:
-            # Whoever works in sequence comes back as soon as he hears, and must not wait for himself: those who hear
-            # from now on are counted before they do, and those who have heard are in the line if they are back.
-            self._crowd = sum(not job.told for job in batch) + len(self._line)
-        if len(outcomes) != len(batch):
-            raise RuntimeError(f"the backend gave {len(outcomes)} outcomes for {len(batch)} requests")
+            # A caller in sequence sends its next job as soon as it has an answer, and must not wait for itself: jobs
+            # that are answered from now on are expected back, and those answered before are in the queue by now.
+            self._expected = batch.unfinished + len(self._queue)
+        if len(outcomes) != len(batch.jobs):
+            raise RuntimeError(f"the backend gave {len(outcomes)} outcomes for {len(batch.jobs)} requests")
         return outcomes
 
-    def _isolate(self, batch: Sequence[_Waiting[Q, R]], error: BaseException) -> None:
-        """After an unexpected failure of a batch, run each member alone, so that one cannot fail the others."""
-        if len(batch) == 1:
-            batch[0].tell(internal_error(error))
+    def _isolate(self, jobs: Sequence[_Job[Q, R]], error: BaseException) -> None:
+        """One job's unforeseen failure must not be the others': each runs again, alone and joined by none."""
+        if len(jobs) == 1:
+            jobs[0].answer(internal_error(error))
             return
-        for job in batch:
+        for job in jobs:
             if job.cancelled.is_set():
-                job.tell(Cancelled("The job was cancelled."))
-            elif not job.told:
-                self._run([job])
+                job.answer(Cancelled("The job was cancelled."))
+            elif not job.answered:
+                self._run_batch(_Batch([job], lambda _: []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from core.backends import Outcome
@@ -14,6 +15,8 @@ class Watching:
         self.steps: list[tuple[int, int, int]] = []
         self.cancel = cancel or {}
         self.ended: dict[int, Outcome[Any]] = {}
+        self.joining: list[Sequence[Any]] = []
+        """What `more` gives, call by call."""
 
     def step(self, index: int, step: int, of: int) -> None:
         self.steps.append((index, step, of))
@@ -24,6 +27,9 @@ class Watching:
 
     def finished(self, index: int, outcome: Outcome[Any]) -> None:
         self.ended[index] = outcome
+
+    def more(self) -> Sequence[Any]:
+        return self.joining.pop(0) if self.joining else ()
 
     def of(self, index: int) -> list[int]:
         return [step for seen, step, _ in self.steps if seen == index]

@@ -66,6 +66,7 @@ def chat(*contents: str) -> tuple[ChatMessage, ...]:
 
 
 ROOFTOP = chat("Show us dancing on a rooftop at night in the rain")
+DANCING = "Two people dancing on a rooftop at night in the rain"
 
 
 def expanded(backend: Scripted, messages: tuple[ChatMessage, ...] = ROOFTOP, **more: object) -> Expansion:
@@ -95,15 +96,18 @@ def test_a_bad_answer_is_asked_again_with_another_seed() -> None:
     assert first != second
 
 
-def test_two_bad_answers_leave_a_prompt_made_by_code() -> None:
+def test_only_bad_answers_give_a_prompt_made_by_code() -> None:
     outcome = expanded(Answers(["I'm sorry, I cannot help with that request at all."]))
     assert outcome == Expansion(template_prompt(ROOFTOP, None), repaired=True)
     assert "dancing on a rooftop at night in the rain" in outcome.prompt
 
 
-def test_an_answer_about_something_else_is_not_taken() -> None:
+def test_after_answers_about_something_else_the_request_begins_the_prompt() -> None:
     elsewhere = "A fishing boat rests on calm turquoise water beside a stone harbour in bright morning sunshine."
-    assert expanded(Answers([elsewhere])).repaired
+    backend = Answers([elsewhere, elsewhere, " city lights shine on the wet roof."])
+    outcome = expanded(backend)
+    assert outcome.prompt == f"{DANCING}. The city lights shine on the wet roof."
+    assert [batch[0].prefix for batch in backend.batches] == ['{"prompt": "'] * 2 + [f'{{"prompt": "{DANCING}. The']
 
 
 def test_a_long_answer_ends_with_a_sentence_within_120_words() -> None:
@@ -189,14 +193,20 @@ def test_the_chat_cannot_close_its_own_block() -> None:
     assert block.endswith("</chat>")
 
 
-def test_a_guided_prompt_begins_with_the_request_in_code() -> None:
-    backend = Answers([" lights of the city shine on wet stone and the mood is bright and free."])
+def test_the_embedded_models_prompt_begins_with_the_request() -> None:
+    backend = Answers([' lights of the city shine on wet stone and the mood is bright and free."}'])
     outcome = expanded(backend, budget=BUDGETS["embedded"])
-    assert outcome.prompt == (
-        "Two people dancing on a rooftop at night in the rain. "
-        "The lights of the city shine on wet stone and the mood is bright and free."
+    assert outcome == Expansion(
+        f"{DANCING}. The lights of the city shine on wet stone and the mood is bright and free."
     )
-    assert backend.batches[0][0].prefix == "Two people dancing on a rooftop at night in the rain. The"
+    assert backend.batches[0][0].prefix == f'{{"prompt": "{DANCING}. The'
+
+
+def test_a_quotation_in_the_request_is_escaped_in_the_beginning_of_the_prompt() -> None:
+    backend = Answers([" letters glow over the dark street in the rain."])
+    outcome = expanded(backend, chat('Paint a bar with a sign "OPEN" at night'), budget=BUDGETS["embedded"])
+    assert '\\"OPEN\\"' in backend.batches[0][0].prefix
+    assert outcome.prompt.startswith('A bar with a sign "OPEN" at night. The letters')
 
 
 @pytest.mark.parametrize(
@@ -320,7 +330,7 @@ def test_an_unsafe_caption_is_asked_again_and_then_replaced() -> None:
     made = captioned(backend, safe=lambda text: "rain" not in text)
     assert made.repaired
     assert "rain" not in made.text
-    assert len(backend.batches) == FULL.attempts
+    assert len(backend.batches) == FULL.line_attempts
 
 
 @given(st.text(max_size=500))
@@ -448,8 +458,8 @@ def test_every_expand_task_has_a_budgeted_completion() -> None:
 
 def test_message_longer_than_the_model_reads_is_shortened_by_code_alone() -> None:
     message = ChatMessage(role="user", content="波" * 4_000)
-    [asked] = next(expand((message,), ExpandTask.CHAT_1TO1, None, 1, BUDGETS["embedded"]))
-    assert sum(len(turn.content) for turn in asked.turns) < 2_000
+    [asked] = next(expand((message,), ExpandTask.CHAT_1TO1, None, 1, FULL))
+    assert sum(len(turn.content) for turn in asked.turns) < 2_500
 
 
 def test_a_backend_that_gives_too_few_answers_is_an_error_and_not_asked_for_ever() -> None:

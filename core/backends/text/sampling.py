@@ -1,0 +1,101 @@
+"""Choose the next token of each row: repetition penalty, temperature and top-p, computed where the logits are.
+
+Only the `CANDIDATES` most likely tokens of a sampled row cross to the CPU, where the row's own generator draws from
+them. The draw is exact: where the nucleus of top-p does not lie within the candidates, the whole row crosses instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+
+TOP_P = 0.95
+"""Share of the probability that sampling draws from; greedy rows don't use it."""
+CANDIDATES = 128
+
+
+class SampledRow(Protocol):
+    """`written` are the row's own tokens so far; a `temperature` of 0 is greedy."""
+
+    @property
+    def temperature(self) -> float: ...
+
+    @property
+    def generator(self) -> torch.Generator: ...
+
+    @property
+    def written(self) -> Sequence[int]: ...
+
+
+def choose_tokens(logits: torch.Tensor, rows: Sequence[SampledRow], penalty: float) -> list[int]:
+    """The next token of each row; `logits` are `(rows, vocabulary)` on any device."""
+    scores = penalize(logits.float(), [row.written for row in rows], penalty)
+    tokens: list[int] = scores.argmax(-1).tolist()
+    sampled = [place for place, row in enumerate(rows) if row.temperature > 0]
+    if sampled:
+        drawn = draw_tokens(scores[torch.tensor(sampled, device=scores.device)], [rows[place] for place in sampled])
+        for place, token in zip(sampled, drawn, strict=True):
+            tokens[place] = token
+    return tokens
+
+
+def penalize(scores: torch.Tensor, written: Sequence[Sequence[int]], penalty: float) -> torch.Tensor:
+    """Scores with the written tokens made less likely (Keskar et al. 2019, as in transformers).
+
+    Tokens of the prompt are not penalized, which transformers does: a prompt made of the request's words may use them.
+    """
+    longest = max(map(len, written), default=0)
+    if penalty == 1.0 or longest == 0:
+        return scores
+    # A row is padded with a token of its own, or, where it has none, with one whose score is put back unchanged.
+    padded = [[*tokens, *[tokens[0] if tokens else 0] * (longest - len(tokens))] for tokens in written]
+    ids = torch.tensor(padded, device=scores.device)
+    has_written = torch.tensor([[bool(tokens)] for tokens in written], device=scores.device)
+    known = scores.gather(1, ids)
+    penalized = torch.where(known > 0, known / penalty, known * penalty)
+    return scores.scatter(1, ids, torch.where(has_written, penalized, known))
+
+
+def draw_tokens(scores: torch.Tensor, rows: Sequence[SampledRow]) -> list[int]:
+    """A token of each row by temperature and top-p, drawn with the row's generator."""
+    scaled = scores / torch.tensor([[row.temperature] for row in rows], device=scores.device)
+    total = scaled.logsumexp(-1).cpu()
+    values, ids = (part.cpu() for part in scaled.topk(min(CANDIDATES, scaled.shape[1])))
+    tokens = []
+    for place, row in enumerate(rows):
+        point = float(torch.rand((), generator=row.generator, dtype=torch.float64))
+        token = draw_from(values[place], ids[place], total[place], point, complete=values.shape[1] == scaled.shape[1])
+        tokens.append(draw_from_all(scaled[place].cpu(), total[place], point) if token is None else token)
+    return tokens
+
+
+def draw_from_all(scaled: torch.Tensor, total: torch.Tensor, point: float) -> int:
+    """The token at `point` (0–1) of a whole row's nucleus."""
+    token = draw_from(scaled, torch.arange(len(scaled)), total, point, complete=True)
+    if token is None:
+        raise ValueError("a whole row has a nucleus")
+    return token
+
+
+def draw_from(
+    values: torch.Tensor, ids: torch.Tensor, total: torch.Tensor, point: float, *, complete: bool
+) -> int | None:
+    """The token at `point` of the nucleus, from the most likely tokens of a row; None where the nucleus is larger.
+
+    Tokens are ordered by score, equal ones by id, so the result does not depend on the order of `values`. `total` is
+    the row's logsumexp. `complete`: `values` is the whole row.
+    """
+    by_id = ids.argsort()
+    values, ids = values[by_id], ids[by_id]
+    order = values.argsort(descending=True, stable=True)
+    values, ids = values[order], ids[order]
+    shares = (values.double() - total.double()).exp()
+    until = shares.cumsum(0)
+    size = max(1, int((until - shares < TOP_P).sum()))
+    # Tokens that score like the last candidate may be missing among the candidates.
+    if not complete and bool(values[size - 1] <= values[-1]):
+        return None
+    place = int(torch.searchsorted(until[:size], point * until[size - 1], right=True))
+    return int(ids[min(place, size - 1)])

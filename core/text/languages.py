@@ -1,0 +1,92 @@
+"""What a caption needs to know of each language: its name, its script, how its words are counted, a neutral caption."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from core.contracts import Language
+from core.text.parsing import is_english
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionLanguage:
+    """`scripts`: how Unicode's names of its letters begin; none where they are Latin. `letters_per_word`: see below.
+
+    Chinese, Japanese and Thai put no spaces between words. There a word is counted for every two, three or four
+    letters, near the mean length of a word of running text; everywhere else, words are what spaces divide.
+    """
+
+    name: str
+    neutral_caption: str
+    scripts: tuple[str, ...] = ()
+    letters_per_word: int | None = None
+
+    def count_words(self, text: str) -> int:
+        if self.letters_per_word is None:
+            return len(text.split())
+        return -(-sum(char.isalpha() for char in text) // self.letters_per_word)
+
+    def may_be(self, text: str) -> bool:
+        """Whether a text may be in this language: by its script, and where that is Latin, by not being English."""
+        letters = [char for char in text if char.isalpha()]
+        if not self.scripts:
+            latin = sum(unicodedata.name(char, "").startswith("LATIN") for char in letters)
+            return latin >= 0.9 * len(letters) and (self.name == "English" or not is_english(text))
+        return sum(unicodedata.name(char, "").startswith(self.scripts) for char in letters) >= 0.7 * len(letters)
+
+
+CAPTION_LANGUAGES: dict[Language, CaptionLanguage] = {
+    "ar": CaptionLanguage(
+        "Arabic", "لحظة صغيرة من قصتنا، مرسومة بالضوء والألوان من أجلك أنت وحدك اليوم.", scripts=("ARABIC",)
+    ),
+    "de": CaptionLanguage(
+        "German", "Ein kleiner Moment aus unserer Geschichte, gemalt in Licht und Farbe, nur für dich."
+    ),
+    "en": CaptionLanguage("English", "A small moment from our story, painted in light and colour just for you."),
+    "es": CaptionLanguage("Spanish", "Un pequeño momento de nuestra historia, pintado con luz y color solo para ti."),
+    "fr": CaptionLanguage("French", "Un petit moment de notre histoire, peint en lumière et en couleurs pour toi."),
+    "he": CaptionLanguage(
+        "Hebrew", "רגע קטן אחד מתוך הסיפור שלנו, מצויר באור ובצבע במיוחד בשבילך.", scripts=("HEBREW",)
+    ),
+    "hi": CaptionLanguage(
+        "Hindi", "हमारी कहानी का एक छोटा सा पल, रोशनी और रंगों में, सिर्फ़ आपके लिए।", scripts=("DEVANAGARI",)
+    ),
+    "it": CaptionLanguage("Italian", "Un piccolo momento della nostra storia, dipinto con luce e colore solo per te."),
+    "ja": CaptionLanguage(
+        "Japanese",
+        "私たちの物語の小さなひととき、光と色で描いた、あなただけのための一枚です。",
+        scripts=("CJK", "HIRAGANA", "KATAKANA"),
+        letters_per_word=3,
+    ),
+    "ko": CaptionLanguage(
+        "Korean",
+        "우리 이야기 속 작은 순간을 빛과 색으로 그려 오직 당신에게 전하는 그림 한 장.",
+        scripts=("HANGUL",),
+    ),
+    "nl": CaptionLanguage(
+        "Dutch", "Een klein moment uit ons verhaal, geschilderd in licht en kleur, speciaal voor jou."
+    ),
+    "pl": CaptionLanguage(
+        "Polish", "Mała chwila z naszej historii, namalowana światłem i kolorem, właśnie dla ciebie."
+    ),
+    "pt": CaptionLanguage("Portuguese", "Um pequeno momento da nossa história, pintado com luz e cor só para você."),
+    "ru": CaptionLanguage(
+        "Russian",
+        "Маленькое мгновение нашей с тобой истории, нарисованное светом и красками только для тебя.",
+        scripts=("CYRILLIC",),
+    ),
+    "th": CaptionLanguage(
+        "Thai",
+        "ช่วงเวลาเล็กๆ จากเรื่องราวของเรา วาดด้วยแสงและสีสันเพื่อคุณโดยเฉพาะ",
+        scripts=("THAI",),
+        letters_per_word=4,
+    ),
+    "tr": CaptionLanguage("Turkish", "Hikâyemizden küçük bir an, ışık ve renklerle sadece senin için özenle çizildi."),
+    "zh": CaptionLanguage(
+        "Chinese",
+        "我们故事里的一个小小瞬间，用光与色彩画成，只为你一个人。",
+        scripts=("CJK",),
+        letters_per_word=2,
+    ),
+}

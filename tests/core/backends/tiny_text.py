@@ -1,0 +1,47 @@
+"""A language model of the production class, small and with random weights: quick, and as sensitive to a mistake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from core.backends.text import LoadedText
+from core.contracts import ModelInfo
+from core.weights import Model, fetch
+
+
+def tiny_model(**config: Any) -> Any:
+    """Qwen2 with groups of query heads; large weights, so that every token of the context changes the next one."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(0)
+    small: dict[str, Any] = {
+        "vocab_size": 49_152,
+        "hidden_size": 48,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 8_192,
+        "initializer_range": 0.5,
+        "eos_token_id": None,
+        "bos_token_id": None,
+        "pad_token_id": None,
+    }
+    return Qwen2ForCausalLM(Qwen2Config(**small | config)).eval()
+
+
+def tiny_text(*, max_batch: int = 8, slot_tokens: int | None = None) -> LoadedText:
+    """`slot_tokens`: length of the decoder's slots, where the test wants short ones."""
+    from transformers import AutoTokenizer
+
+    (weights,) = fetch("embedded", [Model.TEXT])
+    info = ModelInfo(name="tiny", revision="0", profile="none")
+    backend = LoadedText(info, tiny_model(), AutoTokenizer.from_pretrained(weights.path), max_batch=max_batch)
+    backend.ends = set()
+    if slot_tokens is not None:
+        backend.decoder.cache.tokens = max_batch * slot_tokens
+        backend.decoder.cache.arrange(max_batch, slot_tokens)
+        backend.decoder.base_length = slot_tokens
+    return backend
