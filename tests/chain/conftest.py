@@ -1,10 +1,11 @@
-"""Two platforms: one with the real workers on embedded weights, one with stand-ins for tests of the orchestrator."""
+"""Two platforms: one with the real workers on embedded weights, one with stand-ins for tests of their callers."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ import pytest
 
 from core.settings import load_endpoints
 from localpod import LocalEndpoint, LocalpodThread, Options, Scaler
+from localpod.spec import http_endpoint
 
 Seen = TypeVar("Seen")
 FINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}
@@ -89,6 +91,30 @@ POOLS = {
 }
 
 
+def stand_in_workers(env: dict[str, str]) -> dict[str, LocalEndpoint]:
+    return {
+        name: LocalEndpoint(STAND_IN, Scaler("request_count", 1, 0, 2), pools=pools, env=env)
+        for name, pools in POOLS.items()
+    }
+
+
+@pytest.fixture
+def http_pod(tmp_path: Path) -> Iterator[Callable[..., LocalpodThread]]:
+    """Starts the HTTP API over stand-in workers, as `localpod up` does; `env` reaches every worker."""
+    pods: list[LocalpodThread] = []
+
+    def start(**env: str) -> LocalpodThread:
+        env = {"STAND_IN_LOG": str(tmp_path / "executions"), **env}
+        http = replace(http_endpoint(load_endpoints().endpoints["orchestrator"]), env=env)
+        pods.append(LocalpodThread({"http": http, **stand_in_workers(env)}, Options()))
+        pods[-1].start()
+        return pods[-1]
+
+    yield start
+    for pod in pods:
+        pod.stop()
+
+
 @pytest.fixture
 def stand_ins(tmp_path: Path) -> Iterator[Callable[..., Caller]]:
     """Starts the real orchestrator over stand-in workers; `env` reaches every worker."""
@@ -96,13 +122,9 @@ def stand_ins(tmp_path: Path) -> Iterator[Callable[..., Caller]]:
 
     def start(**env: str) -> Caller:
         env = {"STAND_IN_LOG": str(tmp_path / "executions"), **env}
-        workers = {
-            name: LocalEndpoint(STAND_IN, Scaler("request_count", 1, 0, 2), pools=pools, env=env)
-            for name, pools in POOLS.items()
-        }
         scaler = Scaler("request_count", 50, 0, 1)
         whole = LocalEndpoint("orchestrator", scaler, calls_others=True, env=env)
-        pod = LocalpodThread({"orchestrator": whole, **workers}, Options())
+        pod = LocalpodThread({"orchestrator": whole, **stand_in_workers(env)}, Options())
         pod.start()
         callers.append(Caller(pod))
         return callers[-1]
