@@ -60,7 +60,10 @@ Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, patt
 Style = Annotated[str, StringConstraints(max_length=MAX_STYLE_CHARS)]
 ImageFormat = Literal["webp", "png", "jpeg"]
 Language = Annotated[
-    Literal["ar", "de", "en", "es", "fr", "he", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh"],
+    Literal[
+        "ar", "cs", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hu", "id", "it", "ja", "ko", "nl", "pl",
+        "pt", "ro", "ru", "sv", "th", "tr", "uk", "vi", "zh",
+    ],
     BeforeValidator(_primary_subtag),
-]
+]  # fmt: skip
 """ISO 639-1, read from any BCP 47 tag."""

@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from core.contracts import Language
-from core.text.parsing import is_english
+from core.text.parsing import count_function_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class CaptionLanguage:
         letters = [char for char in text if char.isalpha()]
         if not self.scripts:
             latin = sum(unicodedata.name(char, "").startswith("LATIN") for char in letters)
-            return latin >= 0.9 * len(letters) and (self.name == "English" or not is_english(text))
+            english, foreign = count_function_words(text)
+            return latin >= 0.9 * len(letters) and (self.name == "English" or english < 2 or english <= foreign)
         return sum(unicodedata.name(char, "").startswith(self.scripts) for char in letters) >= 0.7 * len(letters)
 
 
@@ -89,4 +90,30 @@ CAPTION_LANGUAGES: dict[Language, CaptionLanguage] = {
         scripts=("CJK",),
         letters_per_word=2,
     ),
+    "cs": CaptionLanguage("Czech", "Malá chvíle z našeho příběhu, namalovaná světlem a barvami jen pro tebe."),
+    "el": CaptionLanguage(
+        "Greek",
+        "Μια μικρή στιγμή από την ιστορία μας, ζωγραφισμένη με φως και χρώμα μόνο για σένα.",
+        scripts=("GREEK",),
+    ),
+    "fa": CaptionLanguage(
+        "Persian", "لحظه‌ای کوچک از داستان ما، با نور و رنگ فقط برای تو نقاشی شده است.", scripts=("ARABIC",)
+    ),
+    "fi": CaptionLanguage(
+        "Finnish", "Pieni hetki meidän yhteisestä tarinastamme, maalattu valolla ja väreillä juuri sinua varten."
+    ),
+    "hu": CaptionLanguage(
+        "Hungarian", "Egy kis pillanat a mi történetünkből, fénnyel és színekkel festve, csak neked."
+    ),
+    "id": CaptionLanguage("Indonesian", "Momen kecil dari kisah kita, dilukis dengan cahaya dan warna khusus untukmu."),
+    "ro": CaptionLanguage(
+        "Romanian", "Un mic moment din povestea noastră, pictat cu lumină și culoare doar pentru tine."
+    ),
+    "sv": CaptionLanguage("Swedish", "En liten stund ur vår berättelse, målad med ljus och färg bara för dig."),
+    "uk": CaptionLanguage(
+        "Ukrainian",
+        "Маленька мить нашої з тобою історії, намальована світлом і барвами лише для тебе.",
+        scripts=("CYRILLIC",),
+    ),
+    "vi": CaptionLanguage("Vietnamese", "Một khoảnh khắc nhỏ trong câu chuyện của chúng ta, vẽ dành riêng cho bạn."),
 }

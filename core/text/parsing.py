@@ -155,8 +155,14 @@ def is_english(text: str) -> bool:
     letters = [char for char in text if char.isalpha()]
     if not letters or sum(char.isascii() for char in letters) < 0.9 * len(letters):
         return False
+    english, foreign = count_function_words(text)
+    return foreign <= english
+
+
+def count_function_words(text: str) -> tuple[int, int]:
+    """How many words are function words of English, and of other languages."""
     words = re.findall(r"\w+", text.lower())
-    return sum(word in _FOREIGN_WORDS for word in words) <= sum(word in FUNCTION_WORDS for word in words)
+    return sum(word in FUNCTION_WORDS for word in words), sum(word in _FOREIGN_WORDS for word in words)
 
 
 def estimate_tokens(text: str) -> int:

@@ -42,7 +42,33 @@ class Chat1to1Fields(TypedDict, total=False):
     expires_after_s: int | None
     features: Features | Mapping[str, Any] | None
     language: Literal[
-        "ar", "de", "en", "es", "fr", "he", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh"
+        "ar",
+        "cs",
+        "de",
+        "el",
+        "en",
+        "es",
+        "fa",
+        "fi",
+        "fr",
+        "he",
+        "hi",
+        "hu",
+        "id",
+        "it",
+        "ja",
+        "ko",
+        "nl",
+        "pl",
+        "pt",
+        "ro",
+        "ru",
+        "sv",
+        "th",
+        "tr",
+        "uk",
+        "vi",
+        "zh",
     ]
     messages: Required[Sequence[ChatMessage | Mapping[str, Any]]]
     subject: Subject | Mapping[str, Any] | None
@@ -62,7 +88,33 @@ class ChatShortsFields(TypedDict, total=False):
     expires_after_s: int | None
     features: Features | Mapping[str, Any] | None
     language: Literal[
-        "ar", "de", "en", "es", "fr", "he", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh"
+        "ar",
+        "cs",
+        "de",
+        "el",
+        "en",
+        "es",
+        "fa",
+        "fi",
+        "fr",
+        "he",
+        "hi",
+        "hu",
+        "id",
+        "it",
+        "ja",
+        "ko",
+        "nl",
+        "pl",
+        "pt",
+        "ro",
+        "ru",
+        "sv",
+        "th",
+        "tr",
+        "uk",
+        "vi",
+        "zh",
     ]
     messages: Required[Sequence[ChatMessage | Mapping[str, Any]]]
 
@@ -81,7 +133,33 @@ class ChatScenesFields(TypedDict, total=False):
     expires_after_s: int | None
     features: Features | Mapping[str, Any] | None
     language: Literal[
-        "ar", "de", "en", "es", "fr", "he", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh"
+        "ar",
+        "cs",
+        "de",
+        "el",
+        "en",
+        "es",
+        "fa",
+        "fi",
+        "fr",
+        "he",
+        "hi",
+        "hu",
+        "id",
+        "it",
+        "ja",
+        "ko",
+        "nl",
+        "pl",
+        "pt",
+        "ro",
+        "ru",
+        "sv",
+        "th",
+        "tr",
+        "uk",
+        "vi",
+        "zh",
     ]
     messages: Required[Sequence[ChatMessage | Mapping[str, Any]]]
 
@@ -100,7 +178,33 @@ class ChatPrivateFields(TypedDict, total=False):
     expires_after_s: int | None
     features: Features | Mapping[str, Any] | None
     language: Literal[
-        "ar", "de", "en", "es", "fr", "he", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh"
+        "ar",
+        "cs",
+        "de",
+        "el",
+        "en",
+        "es",
+        "fa",
+        "fi",
+        "fr",
+        "he",
+        "hi",
+        "hu",
+        "id",
+        "it",
+        "ja",
+        "ko",
+        "nl",
+        "pl",
+        "pt",
+        "ro",
+        "ru",
+        "sv",
+        "th",
+        "tr",
+        "uk",
+        "vi",
+        "zh",
     ]
     prompt: Required[str]
 
@@ -119,7 +223,33 @@ class ImageGenFields(TypedDict, total=False):
     expires_after_s: int | None
     features: Features | Mapping[str, Any] | None
     language: Literal[
-        "ar", "de", "en", "es", "fr", "he", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh"
+        "ar",
+        "cs",
+        "de",
+        "el",
+        "en",
+        "es",
+        "fa",
+        "fi",
+        "fr",
+        "he",
+        "hi",
+        "hu",
+        "id",
+        "it",
+        "ja",
+        "ko",
+        "nl",
+        "pl",
+        "pt",
+        "ro",
+        "ru",
+        "sv",
+        "th",
+        "tr",
+        "uk",
+        "vi",
+        "zh",
     ]
     prompt: Required[str]
     caption: bool

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -17,17 +17,22 @@ from core.contracts import (
     Features,
     GenderPresentation,
     HairColor,
+    Language,
     ModelInfo,
 )
 from core.errors import Cancelled, OutOfDeviceMemory, TooLarge
+from core.policy import safe_caption
 from core.prompts.chat import chat_as_material
 from core.prompts.portrait import describe_person
+from core.settings import ROOT
 from core.text.batching import run_programs
 from core.text.budgets import BUDGETS, Budget
 from core.text.captions import Caption, read_caption, template_caption, usable_caption, write_caption
 from core.text.expansion import Expansion, expand, keeps_subject, scene_of, template_prompt, usable_prompt
+from core.text.languages import CAPTION_LANGUAGES
 from core.text.parsing import read_prompt
 from core.text.shortening import shorten, shorten_by_code
+from tests.core.text.scripted import Streaming
 
 FULL = BUDGETS["full"]
 ANSWER = "Two people dance on a wet rooftop at night, city lights behind them, rain in their hair, warm mood."
@@ -390,7 +395,7 @@ def test_a_device_that_fails_fails_the_batch() -> None:
         run_programs([expand(ROOFTOP, ExpandTask.SHORTS, None, 0)], Scripted(fail), NoCallbacks())
 
 
-class Recorder:
+class Recorder(NoCallbacks):
     def __init__(self) -> None:
         self.steps: list[tuple[int, float]] = []
         self.ended: list[tuple[int, Outcome[Any]]] = []
@@ -470,3 +475,131 @@ def test_a_backend_that_gives_too_few_answers_is_an_error_and_not_asked_for_ever
     programs: list[Any] = [write_caption(ANSWER, lambda _: True), write_caption(ANSWER, lambda _: True)]
     with pytest.raises(ValueError, match="shorter"):
         run_programs(programs, Forgetful(lambda _: GOOD), NoCallbacks())
+
+
+# ── captions in other languages ──────────────────────────────────────────────────────────────────────────────────────
+
+SPANISH = "Bailando bajo las luces de la ciudad mientras cae una lluvia cálida."
+
+
+def captioned_in(language: Language, translation: str, safe: Callable[[str], bool] = lambda _: True) -> Caption:
+    backend = Scripted(lambda asked: translation if "<caption>" in asked.turns[-1].content else GOOD)
+    [outcome] = run_programs([write_caption(ANSWER, safe, language=language)], backend, NoCallbacks())
+    assert isinstance(outcome, Caption)
+    return outcome
+
+
+def test_a_caption_is_translated_from_the_english_one_and_sees_nothing_of_the_prompt() -> None:
+    asked: list[Completion] = []
+    backend = Scripted(lambda one: asked.append(one) or (SPANISH if len(asked) > 1 else GOOD))  # type: ignore[func-returns-value]
+    [outcome] = run_programs([write_caption(ANSWER, lambda _: True, language="es")], backend, NoCallbacks())
+    assert outcome == Caption(SPANISH)
+    assert "Spanish" in asked[1].turns[0].content
+    assert GOOD in asked[1].turns[1].content
+    assert ANSWER not in str(asked[1].turns)
+
+
+@pytest.mark.parametrize("language", CAPTION_LANGUAGES)
+def test_the_neutral_caption_of_each_language_is_usable_and_safe(language: Language) -> None:
+    text = template_caption(ANSWER, safe_caption, language)
+    assert usable_caption(text, language)
+    assert safe_caption(text)
+    assert safe_caption(CAPTION_LANGUAGES[language].neutral_caption)
+
+
+def test_every_language_of_a_request_and_of_the_policy_has_its_caption() -> None:
+    assert set(CAPTION_LANGUAGES) == set(get_args(get_args(Language)[0]))
+    lexicons = {path.stem for path in (ROOT / "core" / "policy" / "lexicons" / "languages").glob("*.toml")}
+    assert lexicons
+    assert lexicons <= set(CAPTION_LANGUAGES)
+
+
+@pytest.mark.parametrize(
+    ("language", "translation"),
+    [
+        ("es", GOOD),
+        ("es", "Bailando bajo la lluvia."),
+        ("zh", GOOD),
+        ("zh", "在雨中跳舞。"),
+        ("ja", "雨の中で踊る。" * 20),
+        ("ar", SPANISH),
+        ("ko", ""),
+    ],
+)
+def test_an_unusable_translation_is_replaced_by_the_neutral_caption(language: Language, translation: str) -> None:
+    assert captioned_in(language, translation) == Caption(CAPTION_LANGUAGES[language].neutral_caption, repaired=True)
+
+
+def test_an_unsafe_translation_is_replaced_by_the_neutral_caption() -> None:
+    made = captioned_in("es", SPANISH, safe=lambda text: text != SPANISH)
+    assert made == Caption(CAPTION_LANGUAGES["es"].neutral_caption, repaired=True)
+
+
+def test_an_english_caption_made_by_code_is_not_translated() -> None:
+    backend = Answers([""])
+    [outcome] = run_programs([write_caption(ANSWER, lambda _: True, language="fr")], backend, NoCallbacks())
+    assert outcome == Caption(CAPTION_LANGUAGES["fr"].neutral_caption, repaired=True)
+    assert len(backend.batches) == FULL.line_attempts
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "words"),
+    [
+        ("en", "Two people dance in the rain.", 6),
+        ("zh", "两个人在雨中跳舞，很开心。", 6),
+        ("ja", "雨の中で踊る二人。", 3),
+        ("th", "สองคนเต้นรำกลางสายฝน", 5),
+        ("ko", "빗속에서 춤추는 두 사람", 4),
+    ],
+)
+def test_words_are_counted_as_the_language_does(language: Language, text: str, words: int) -> None:
+    assert CAPTION_LANGUAGES[language].count_words(text) == words
+
+
+def test_the_embedded_model_is_not_asked_to_translate() -> None:
+    backend = Answers([GOOD])
+    program = write_caption(ANSWER, lambda _: True, budget=BUDGETS["embedded"], language="de")
+    [outcome] = run_programs([program], backend, NoCallbacks())
+    assert outcome == Caption(CAPTION_LANGUAGES["de"].neutral_caption, repaired=True)
+    assert len(backend.batches) == 1
+
+
+# ── programs that join and go on in a running batch ──────────────────────────────────────────────────────────────────
+
+
+class JoinedBy(Recorder):
+    """A batch that another program joins after some steps."""
+
+    def __init__(self, joining: list[Any]) -> None:
+        super().__init__()
+        self.joining = joining
+
+    def cancelled(self, index: int) -> bool:
+        return False
+
+    def more(self) -> Sequence[Any]:
+        return [self.joining.pop()] if self.joining else ()
+
+
+def test_a_program_that_joins_is_finished_with_the_batch_that_runs() -> None:
+    watch = JoinedBy([write_caption(ANSWER, lambda _: True)])
+    backend = Streaming(lambda asked: GOOD if "<picture>" in asked.turns[-1].content else ANSWER)
+    programs: list[Any] = [expand(ROOFTOP, ExpandTask.SHORTS, None, 0)]
+    outcomes = run_programs(programs, backend, watch)
+    assert outcomes == [Expansion(ANSWER), Caption(GOOD)]
+    assert [index for index, _ in watch.ended] == [1, 0]
+
+
+def test_the_next_completion_of_a_program_enters_the_running_batch() -> None:
+    calls = 0
+
+    class Counting(Streaming):
+        def generate(self, requests: Sequence[Completion], callbacks: BatchCallbacks) -> list[Outcome[str]]:
+            nonlocal calls
+            calls += 1
+            return super().generate(requests, callbacks)
+
+    backend = Counting(lambda asked: "" if asked.seed == 5 else ANSWER)
+    programs = [expand(ROOFTOP, ExpandTask.SHORTS, None, seed) for seed in (5, 0)]
+    assert run_programs(programs, backend, NoCallbacks()) == [Expansion(ANSWER)] * 2
+    assert (calls, len(backend.asked)) == (1, 3)

@@ -303,3 +303,139 @@ async def test_a_finished_member_is_not_run_again_when_another_fails(model):
     assert good.result == "early"
     assert isinstance(bad, Internal)
     assert model.batches == [["good", "bad"], ["bad"]]
+
+
+# ── joining a running batch ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Continuous:
+    """Asks for more between steps; a member is finished when the test puts it into `done`."""
+
+    def __init__(self):
+        self.members = []
+        self.calls = 0
+        self.done = set()
+        self.fails = None
+
+    def generate(self, requests, callbacks):
+        self.calls += 1
+        self.members = members = list(requests)
+        finished = set()
+        while len(finished) < len(members):
+            members += callbacks.more()
+            if self.fails is not None:
+                raise self.fails
+            for index, request in enumerate(members):
+                if index not in finished and (request in self.done or callbacks.cancelled(index)):
+                    finished.add(index)
+                    callbacks.finished(index, request)
+            time.sleep(0.001)
+        return members
+
+
+async def test_a_job_joins_a_batch_that_runs_and_is_answered_before_it_ends():
+    model = Continuous()
+    on = device(model, max_batch=4)
+    long = asyncio.create_task(on.run("long"))
+    await until(lambda: model.members)
+    model.done.add("short")
+    async with asyncio.timeout(5):
+        done = await on.run("short")
+    assert (done.result, done.batch_size, long.done(), model.calls) == ("short", 2, False, 1)
+    model.done.add("long")
+    rest = await long
+    assert (rest.batch_size, model.calls) == (2, 1)
+    assert done.share_ms + rest.share_ms == pytest.approx(rest.device_ms, abs=2)
+    assert done.device_ms <= rest.device_ms
+
+
+async def test_no_more_jobs_join_than_the_batch_may_have():
+    model = Continuous()
+    on = device(model, max_batch=2)
+    jobs = [asyncio.create_task(on.run(request)) for request in "abc"]
+    await until(lambda: len(model.members) == 2)
+    await asyncio.sleep(0.02)
+    assert len(model.members) == 2
+    model.done.add("a")
+    await until(lambda: model.members == ["a", "b", "c"])
+    model.done |= {"b", "c"}
+    assert [done.result for done in await asyncio.gather(*jobs)] == ["a", "b", "c"]
+
+
+async def test_a_job_of_another_bucket_has_its_turn_before_later_ones_join():
+    model = Continuous()
+    on = device(model, max_batch=8, bucket=len)
+    first = asyncio.create_task(on.run("a"))
+    await until(lambda: model.members)
+    other = asyncio.create_task(on.run("bb"))
+    await asyncio.sleep(0.01)
+    later = asyncio.create_task(on.run("c"))
+    await asyncio.sleep(0.02)
+    assert model.members == ["a"]
+    model.done |= {"a", "bb", "c"}
+    assert [done.result for done in await asyncio.gather(first, other, later)] == ["a", "bb", "c"]
+    assert model.calls == 3
+
+
+async def test_a_job_cancelled_in_the_queue_joins_nothing():
+    model = Continuous()
+    on = device(model, max_batch=2)
+    running = [asyncio.create_task(on.run(request)) for request in "ab"]
+    await until(lambda: len(model.members) == 2)
+    waiting = asyncio.create_task(on.run("gone"))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.sleep(0.01)
+    model.done |= {"a", "b", "c"}
+    await asyncio.gather(*running)
+    await on.run("c")
+    assert "gone" not in model.members
+
+
+async def test_a_closing_device_lets_its_batch_end_and_nothing_join():
+    model = Continuous()
+    on = device(model, max_batch=4)
+    running = asyncio.create_task(on.run("a"))
+    await until(lambda: model.members)
+    closing = asyncio.create_task(asyncio.to_thread(on.close))
+    await asyncio.sleep(0.02)
+    with pytest.raises(WorkerStopping):
+        await on.run("late")
+    model.done.add("a")
+    await asyncio.wait_for(closing, 5)
+    assert (await running).result == "a"
+
+
+async def test_a_failure_fails_the_jobs_that_joined_as_well():
+    model = Continuous()
+    on = device(model, max_batch=4)
+    jobs = [asyncio.create_task(on.run("a"))]
+    await until(lambda: model.members)
+    jobs.append(asyncio.create_task(on.run("b")))
+    await until(lambda: len(model.members) == 2)
+    model.fails = OutOfDeviceMemory("full")
+    ended = await asyncio.gather(*jobs, return_exceptions=True)
+    assert [type(error) for error in ended] == [OutOfDeviceMemory] * 2
+
+
+async def test_jobs_that_joined_a_batch_that_crashed_run_again_one_by_one():
+    calls = []
+
+    def generate(requests, callbacks):
+        requests = list(requests)
+        while not calls and len(requests) == 1:
+            requests += callbacks.more()
+        calls.append(requests)
+        if "bad" in requests:
+            raise ValueError("odd")
+        assert callbacks.more() == [], "a job that runs again is joined by none"
+        return requests
+
+    on = Device(generate, max_batch=4)
+    good = asyncio.create_task(on.run("good"))
+    await asyncio.sleep(0.01)
+    bad = asyncio.create_task(on.run("bad"))
+    ended = await asyncio.gather(good, bad, return_exceptions=True)
+    assert ended[0].result == "good"
+    assert isinstance(ended[1], Internal)
+    assert calls == [["good", "bad"], ["good"], ["bad"]]

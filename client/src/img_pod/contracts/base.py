@@ -22,8 +22,10 @@ MAX_MESSAGES = 40
 MAX_MESSAGE_CHARS = 4_000
 MAX_PROMPT_CHARS = 2_000
 MAX_STYLE_CHARS = 300
-MAX_SELFIE_CHARS = 9_800_000
-"""Base64 of 7 MiB, with room for a data URI's head."""
+MAX_SELFIE_CHARS = 11_000_000
+"""Base64 of 7 MiB, with room for line breaks, escapes and a data URI's head."""
+SELFIE_FORMATS = "JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF"
+"""The file formats of a selfie, as descriptions and errors name them."""
 MAX_PICTURES = 4
 """Of one request."""
 MAX_EXPIRY_S = 365 * 24 * 3600
@@ -59,7 +61,10 @@ Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, patt
 Style = Annotated[str, StringConstraints(max_length=MAX_STYLE_CHARS)]
 ImageFormat = Literal["webp", "png", "jpeg"]
 Language = Annotated[
-    Literal["ar", "de", "en", "es", "fr", "he", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh"],
+    Literal[
+        "ar", "cs", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hu", "id", "it", "ja", "ko", "nl", "pl",
+        "pt", "ro", "ru", "sv", "th", "tr", "uk", "vi", "zh",
+    ],
     BeforeValidator(_primary_subtag),
-]
+]  # fmt: skip
 """ISO 639-1, read from any BCP 47 tag."""

@@ -99,9 +99,9 @@ class UnknownTask(InvalidRequest):
 
 
 class BadPicture(InvalidRequest):
-    """The selfie is no picture that can be opened, or not base64.
+    """The selfie is no picture that can be opened, takes too long to decode, or is not base64.
 
-    Send a JPEG, PNG, WebP or HEIC, its longer side at most ten times the shorter.
+    Send a JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF, its longer side at most ten times the shorter.
     """
 
     code = "bad_picture"

@@ -16,6 +16,7 @@ from img_pod.contracts.base import (
     MAX_MESSAGES,
     MAX_PICTURES,
     MAX_SELFIE_CHARS,
+    SELFIE_FORMATS,
     Identifier,
     ImageFormat,
     Language,
@@ -97,7 +98,7 @@ class ProfileCreate(PictureRequest):
 
     task: Literal[Route.PROFILE] = Field(description="Names this request.")
     selfie: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SELFIE_CHARS)] = Field(
-        description="Base64, a data URI, or an https URL of a JPEG, PNG, WebP or HEIC of at most 7 MiB."
+        description=f"Base64, a data URI, or an https URL of a {SELFIE_FORMATS} of at most 7 MiB."
     )
     style: Style | None = Field(default=None, description="How it should look, such as `watercolour`.")
 

@@ -33,6 +33,14 @@ class PictureCheck(Message):
     )
 
 
+class AgeCheck(Message):
+    """Apparent age of the people in a picture that the output check calls sexual."""
+
+    faces: int = Field(ge=0, description="How many faces were read; 0: the whole picture was.")
+    under_18: Unit = Field(description="The highest probability of under 18 that was read.")
+    threshold: Unit = Field(description="From this probability on, a picture is refused.")
+
+
 class PolicyReport(Message):
     """What the policy decided, and what it did about it."""
 
@@ -41,21 +49,24 @@ class PolicyReport(Message):
     categories: tuple[str, ...] = Field(default=(), description="Which kinds of rules the text met; never its words.")
     applied: tuple[str, ...] = Field(default=(), description="What was put into the prompt or done to the request.")
     treated_as: Literal["moderated", "adult_allowed"] = Field(description="By which tier it was judged.")
-    picture: PictureCheck | None = Field(default=None, description="The look at the finished picture.")
+    picture: PictureCheck | None = Field(default=None, description="The check of the finished picture.")
+    age_check: AgeCheck | None = Field(
+        default=None, description="The age check of a picture whose output score requires one; null for the others."
+    )
 
 
 class Degraded(Message):
-    """A stage that failed and was replaced, so that the request could be answered all the same."""
+    """A stage or input that failed and was replaced, so that the request could be answered all the same."""
 
     stage: str = Field(description="The stage that failed.")
-    reason: str = Field(description="The error's code.")
+    reason: str = Field(description="The error's code, or `incomplete_picture`.")
     fallback: str = Field(description="What was used instead.")
 
 
 class StageRecord(Message):
     """One stage of a finished request: where it ran, how long, and what that cost."""
 
-    stage: str = Field(description="`analyze`, `expand`, `moderate`, `generate` or `caption`.")
+    stage: str = Field(description="`analyze`, `expand`, `moderate`, `generate`, `check` or `caption`.")
     task: str = Field(description="The worker task it called.")
     endpoint_id: str = Field(description="The endpoint that answered.")
     job_id: str | None = Field(default=None, description="The platform's id of the stage's job.")

@@ -14,6 +14,7 @@ from pydantic import (
 from img_pod.contracts.base import (
     CONTRACT_VERSION,
     MAX_SELFIE_CHARS,
+    SELFIE_FORMATS,
     Identifier,
     ImageFormat,
     Language,
@@ -21,11 +22,20 @@ from img_pod.contracts.base import (
     Message,
     Seed,
     Side,
+    Unit,
 )
-from img_pod.contracts.features import FaceMeta, Features
+from img_pod.contracts.features import AgeBand, FaceMeta, Features
 from img_pod.contracts.requests import Messages
 from img_pod.contracts.results import Degraded, ModelInfo, Picture, PolicyReport
-from img_pod.contracts.tasks import ANALYZE_TASK, CAPTION_TASK, MODERATE_TASK, ExpandTask, GenerateTask, Route
+from img_pod.contracts.tasks import (
+    ANALYZE_TASK,
+    CAPTION_TASK,
+    CHECK_TASK,
+    MODERATE_TASK,
+    ExpandTask,
+    GenerateTask,
+    Route,
+)
 
 
 class StageContext(Message):
@@ -43,6 +53,10 @@ class StageContext(Message):
         default=None,
         description="The largest result that the orchestrator can pass on; it can only lower the worker's.",
     )
+    age_check: Annotated[str, StringConstraints(max_length=100)] | None = Field(
+        default=None,
+        description="The orchestrator's commitment to run `picture/check` on this picture before it is released.",
+    )
 
 
 class StageRequest(Message):
@@ -58,7 +72,16 @@ class AnalyzeRequest(StageRequest):
 
     task: Literal["profile/analyze"] = Field(description="Names this request.")
     selfie: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SELFIE_CHARS)] = Field(
-        description="Base64, a data URI, or an https URL of a JPEG, PNG, WebP or HEIC of at most 7 MiB."
+        description=f"Base64, a data URI, or an https URL of a {SELFIE_FORMATS} of at most 7 MiB."
+    )
+
+
+class CheckRequest(StageRequest):
+    """Generated picture → apparent age of everybody in it."""
+
+    task: Literal["picture/check"] = Field(description="Names this request.")
+    picture: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SELFIE_CHARS)] = Field(
+        description="Base64 of a JPEG, PNG or WebP of at most 7 MiB. URLs are refused."
     )
 
 
@@ -103,6 +126,7 @@ class GenerateRequest(StageRequest):
 
 STAGE_REQUESTS: dict[str, type[StageRequest]] = {
     ANALYZE_TASK: AnalyzeRequest,
+    CHECK_TASK: CheckRequest,
     **dict.fromkeys(ExpandTask, ExpandRequest),
     CAPTION_TASK: CaptionRequest,
     MODERATE_TASK: ModerateRequest,
@@ -129,6 +153,23 @@ class AnalyzeResult(StageResult):
 
     features: Features = Field(description="What was read; signed where the deployment has a signing key.")
     face: FaceMeta = Field(description="Where the face is, and the picture's quality.")
+    degraded: tuple[Degraded, ...] = Field(default=(), description="What could not be read, such as a picture's end.")
+
+
+class ApparentAge(Message):
+    """The apparent age of one face, or of the people in a whole picture."""
+
+    age_band: AgeBand = Field(description="The most probable band; `unknown` where none is probable enough.")
+    confidence: Unit = Field(description="The probability of that band.")
+    under_18: Unit = Field(description="The probability of `under_18`, whichever band was read.")
+
+
+class CheckResult(StageResult):
+    """Apparent ages; the orchestrator decides whether the picture is released."""
+
+    faces: tuple[ApparentAge, ...] = Field(description="One entry for each face that was read, the largest first.")
+    whole: ApparentAge = Field(description="Read from the whole picture.")
+    faces_not_read: Annotated[int, Field(ge=0)] = Field(description="Faces that were found beyond the limit of 12.")
 
 
 class ExpandResult(StageResult):

@@ -34,6 +34,7 @@ class GenerateTask(StrEnum):
 
 
 ANALYZE_TASK: Literal["profile/analyze"] = "profile/analyze"
+CHECK_TASK: Literal["picture/check"] = "picture/check"
 CAPTION_TASK: Literal["chat/1to1/caption"] = "chat/1to1/caption"
 MODERATE_TASK: Literal["moderate"] = "moderate"
 ROUTE_OF_TASK: dict[str, Route] = {
@@ -49,4 +50,4 @@ ROUTE_OF_TASK: dict[str, Route] = {
     GenerateTask.GENERAL: Route.GENERAL,
 }
 """A worker task names its route, so that a worker can judge its text by the right rules whoever calls it. A caption may
-belong to any route, and `moderate` is told of one."""
+belong to any route, a request of `moderate` names one, and `picture/check` is the same on every route."""
