@@ -38,7 +38,10 @@ def ended_response(job: HttpJob, *, as_image: bool) -> Response:
     """The answer to a request whose job has ended."""
     if job.result is None:
         return error_response(job.error or DeadlineExceeded("The request did not end in time."))
-    return image_response(job.result) if as_image else json_response(job.result)
+    if as_image:
+        return image_response(job.result)
+    # The last event is the result as JSON already.
+    return Response(job.events[-1].data.encode(), media_type="application/json")
 
 
 def image_response(result: Result) -> Response:

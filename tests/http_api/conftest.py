@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from core.contracts import Features
+from core.contracts import AgeBand, Features
 from core.settings import HttpSettings, Pool, Settings, load_settings
 from http_api.app import create_app
 from http_api.server import DrainingServer, StartingApp
@@ -85,7 +85,7 @@ class InstantEndpoints:
 def _output(call: Call) -> dict[str, Any]:
     common = {"model": MODEL, "device_ms": 1}
     if call.stage == "analyze":
-        features = Features(age_band="25_34", confidence={"age_band": 0.99}).model_dump(mode="json")
+        features = Features(age_band=AgeBand.FROM_25_TO_34, confidence={"age_band": 0.99}).model_dump(mode="json")
         face = {"detected": True, "box": [0, 0, 9, 9], "confidence": 1, "faces_in_picture": 1, "quality_score": 1}
         return {**common, "features": features, "face": {**face, "components": {}}}
     if call.stage == "expand":
