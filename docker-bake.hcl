@@ -32,7 +32,7 @@ target "image" {
     REVISION = REVISION
     WEIGHTS  = WEIGHTS
   }
-  # Read where HF_TOKEN is set, for repositories that want one; it stays in no layer.
+  # Read from HF_TOKEN, for repositories that need a token; no layer contains it.
   secret = ["type=env,id=hf_token,env=HF_TOKEN"]
 }
 

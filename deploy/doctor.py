@@ -108,16 +108,18 @@ def _pool_findings(states: list[EndpointState], live: tuple[LiveEndpoint, ...]) 
             ids = [part.strip() for part in one.live.env.get(variable, "").split(",") if part.strip()]
             if not ids:
                 yield one.finding(Level.ERROR, f"pool {pool} has no endpoint ({variable} is empty)", APPLY)
-            for gone in sorted(set(ids) - alive):
-                yield one.finding(Level.ERROR, f"pool {pool} points to {gone}, which doesn't exist", APPLY)
+            for missing in sorted(set(ids) - alive):
+                yield one.finding(Level.ERROR, f"pool {pool} points to {missing}, which doesn't exist", APPLY)
 
 
 def _reduced_workers(one: EndpointState) -> Iterator[Finding]:
-    has, asked = one.live.workers.max, one.desired.spec.workers.max
-    if has < asked:
-        what = f"may have {has} workers, the file says {asked}: RunPod lowers the figure after days without requests, "
+    live, desired = one.live.workers.max, one.desired.spec.workers.max
+    if live < desired:
+        what = (
+            f"may have {live} workers, the file has {desired}: RunPod lowers the figure after days without requests, "
+        )
         do = APPLY + "; RunPod never restores it by itself"
-        yield one.finding(Level.WARNING if has else Level.ERROR, what + "or where workers keep failing", do)
+        yield one.finding(Level.WARNING if live else Level.ERROR, what + "or where workers keep failing", do)
 
 
 def _health(one: EndpointState) -> Iterator[Finding]:
@@ -203,9 +205,9 @@ def _hardware(one: EndpointState, gpus: tuple[GpuType, ...]) -> Iterator[Finding
 
 def _price(one: EndpointState, gpus: tuple[GpuType, ...], cpus: tuple[CpuType, ...]) -> Iterator[Finding]:
     listed = list_price_usd_per_s(one.desired.spec, gpus, cpus)
-    said = one.desired.spec.price_per_s
-    if listed is not None and (said is None or abs(said - listed) > PRICE_TOLERANCE * listed):
-        what = f"costs ${listed:.6f} a second by RunPod's catalogue, the file says {said or 'nothing'}"
+    price = one.desired.spec.price_per_s
+    if listed is not None and (price is None or abs(price - listed) > PRICE_TOLERANCE * listed):
+        what = f"costs ${listed:.6f} a second by RunPod's catalogue, the file has {price or 'no price'}"
         yield one.finding(Level.WARNING, what, "set `price_per_s` in the file: results and plans compute costs with it")
 
 

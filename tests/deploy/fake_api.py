@@ -95,7 +95,7 @@ class FakeRunpodApi:
                 fault.times -= 1
                 if not fault.status:
                     raise ConnectionAbortedError
-                raise Problem(fault.status, "the stand-in was told to")
+                raise Problem(fault.status, "a fault of the test")
 
     # ── operations ──
 

@@ -1,4 +1,4 @@
-"""`apply` makes RunPod what the file says, once, and goes on where it stopped. The API is the stand-in's."""
+"""`apply` creates and updates endpoints, and continues after a failure. The API is a fake."""
 
 import pytest
 
@@ -154,7 +154,7 @@ def test_too_many_workers_stop_apply_before_any_change(
 def test_workers_of_other_endpoints_count_against_the_quota(
     api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]
 ) -> None:
-    api.create({**shipped[0].body, "name": "somebody-elses", "registry": None})
+    api.create({**shipped[0].body, "name": "another", "registry": None})
 
     with pytest.raises(ApplyBlocked, match="other endpoints of the account have 1"):
         applied(api, shipped)
@@ -193,13 +193,13 @@ def test_destroy_removes_callers_first_and_no_other_endpoints(
     api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]
 ) -> None:
     applied(api, shipped)
-    stranger = api.create({**shipped[0].body, "name": "somebody-elses"})
+    other = api.create({**shipped[0].body, "name": "another"})
     removed: list[str] = []
 
     destroy(api, shipped, api.endpoints(), removed.append)
 
     assert removed[0] == "img-pod-orchestrator"
-    assert list(fake_api.endpoints) == [stranger.id]
+    assert list(fake_api.endpoints) == [other.id]
 
 
 def test_destroy_skips_endpoints_that_no_longer_exist(
@@ -228,7 +228,7 @@ def test_each_answer_of_the_api_is_a_failure_of_its_own_that_says_what_to_do(
         api.endpoints()
 
     assert type(caught.value).__name__ == name
-    assert str(caught.value).startswith(f"Listing endpoints failed ({status}): the stand-in was told to. ")
+    assert str(caught.value).startswith(f"Listing endpoints failed ({status}): a fault of the test. ")
     assert KEY not in str(caught.value)
 
 

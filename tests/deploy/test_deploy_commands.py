@@ -1,4 +1,4 @@
-"""The four commands, as they are typed: what they print, when they ask, and their exit status."""
+"""The four commands: output, confirmation and exit status."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""`doctor` finds what is wrong with a live deployment, and finds nothing where nothing is wrong."""
+"""Findings of `doctor` for a live deployment, and none for a sound one."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def test_workers_removed_after_idle_days_are_a_finding(
     finding = only(diagnose(api, shipped))
 
     assert finding.level is level
-    assert f"may have {left} workers, the file says 2" in finding.what
+    assert f"may have {left} workers, the file has 2" in finding.what
     assert "deploy apply" in finding.do
 
 

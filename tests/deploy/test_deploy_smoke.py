@@ -1,4 +1,4 @@
-"""Smoke requests go through the job API and each outcome is told apart. The platform is a stand-in of two routes."""
+"""Smoke requests through the job API, and the report of each outcome. The platform is mocked."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Dockerfiles, bake, compose, workflows and the Hub's files agree with each other and with endpoints.yaml."""
+"""Dockerfiles, bake, compose, workflows and the Hub's files match each other and endpoints.yaml."""
 
 import re
 import subprocess

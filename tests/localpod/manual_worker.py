@@ -1,4 +1,4 @@
-"""Workers for the tests here: stock ones from `handlers/`, and the test itself, speaking the protocol by worker."""
+"""Workers for these tests: stock SDK workers from `handlers/`, and one whose requests the test sends itself."""
 
 import asyncio
 import sys

@@ -44,7 +44,7 @@ async def test_worker_operations_without_the_worker_key_are_refused(attached, op
     _, http = attached
     headers = {} if key is None else {"Authorization": key}
 
-    assert (await http.get(f"/e/{operation}/stranger", headers=headers)).status_code == 401
+    assert (await http.get(f"/e/{operation}/unknown", headers=headers)).status_code == 401
 
 
 @pytest.mark.parametrize("operation", ["job-done", "job-stream"])
@@ -52,7 +52,7 @@ async def test_results_without_the_worker_key_are_refused(attached, operation):
     _, http = attached
     job_id = (await http.post("/e/run", json={"input": 1}, headers={"Authorization": "any"})).json()["id"]
 
-    assert (await http.post(f"/e/{operation}/stranger/{job_id}", json={"output": 1})).status_code == 401
+    assert (await http.post(f"/e/{operation}/unknown/{job_id}", json={"output": 1})).status_code == 401
 
 
 async def test_the_worker_key_of_one_start_takes_jobs_with_and_without_bearer(attached):

@@ -1,4 +1,4 @@
-"""Workers that somebody else started, in a container say: whoever asks an attached endpoint for jobs is one."""
+"""Workers that are started elsewhere, for example in a container, and request jobs of an attached endpoint."""
 
 import httpx
 import pytest
@@ -23,10 +23,10 @@ async def http(tmp_path):
 
 async def test_an_external_worker_of_an_attached_endpoint_serves_a_job(http):
     job_id = await submit(http)
-    stranger = ManualWorker(http, "e", "from-a-container")
+    external = ManualWorker(http, "e", "from-a-container")
 
-    assert (await stranger.take())["id"] == job_id
-    await stranger.done(job_id, {"output": 7})
+    assert (await external.take())["id"] == job_id
+    await external.done(job_id, {"output": 7})
 
     seen = (await status(http, job_id)).json()
     assert (seen["status"], seen["output"], seen["workerId"]) == ("COMPLETED", 7, "from-a-container")

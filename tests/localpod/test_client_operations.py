@@ -1,4 +1,4 @@
-"""The endpoint API as a client sees it, the test being the worker."""
+"""The client API. The test itself is the worker."""
 
 import asyncio
 

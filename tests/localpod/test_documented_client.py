@@ -1,4 +1,4 @@
-"""The client that docs/api.md prints, run as it stands there."""
+"""The client that docs/api.md prints."""
 
 import json
 import re

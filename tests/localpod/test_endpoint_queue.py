@@ -1,4 +1,4 @@
-"""The queue itself, with a clock that the test turns: no HTTP, no process, no waiting."""
+"""The queue alone, with a fake clock: no HTTP and no processes."""
 
 import pytest
 
@@ -182,12 +182,12 @@ def test_a_cancelled_queued_job_is_never_delivered(endpoint):
 
 def test_cancelling_a_running_job_sends_a_stop_to_its_worker(endpoint):
     job, slot = submit(endpoint), endpoint.add_slot("w")
-    told = []
-    slot.on_stop = lambda: told.append(True)
+    stops = []
+    slot.on_stop = lambda: stops.append(True)
     endpoint.take(slot, 1)
     endpoint.cancel(job)
     assert slot.stops == [job.id]
-    assert told == [True]
+    assert stops == [True]
     assert not endpoint.finish(job, "w", Outcome(output=1, has_output=True))
     assert job.state is State.CANCELLED
 

@@ -1,4 +1,4 @@
-"""Any order of submits, takes, results, cancels, deaths and passing time: the books stay right and nothing hangs."""
+"""Property test: any order of submits, takes, results, cancels, worker deaths and time keeps the counts right."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ from localpod.jobs import Envelope, Outcome, State
 
 
 class Lifecycles(RuleBasedStateMachine):
-    """Jobs of one endpoint, with three workers that may die and come back under a new id."""
+    """Jobs of one endpoint, with three workers that can die and return under a new id."""
 
     jobs = Bundle("jobs")
 

@@ -9,7 +9,9 @@ import pytest
 import pytest_asyncio
 
 from core.errors import Misconfigured
+from core.settings import ROOT, load_endpoints
 from localpod import LocalEndpoint, Localpod, Options, Scaler, WorkerTimes
+from localpod.spec import Platform, worker_environment
 from tests.localpod.manual_worker import HANDLERS, manual, until
 
 KEY = {"Authorization": "Bearer any"}
@@ -275,3 +277,15 @@ def test_a_load_balancer_cant_be_attached():
     endpoint = LocalEndpoint(handler="x", load_balancer=True)
     with pytest.raises(Misconfigured, match="can't be attached"):
         Localpod({"web": endpoint}, Options(attach=("web",)))
+
+
+def test_http_endpoint_of_the_shipped_file_listens_on_loopback_here():
+    local = LocalEndpoint.from_spec(load_endpoints(ROOT / "endpoints-http.yaml").endpoints["http"])
+    platform = Platform("http://127.0.0.1:1/v2", "key", "worker-key", {}, "mark", 10)
+
+    env = worker_environment("http", local, "w", platform, {}, port=4711)
+
+    assert local.load_balancer
+    assert local.idle_timeout_s == 330
+    assert (env["HTTP_HOST"], env["HTTP_PORT"], env["PORT"]) == ("127.0.0.1", "4711", "4711")
+    assert env["RUNPOD_API_KEY"] == "key"

@@ -96,21 +96,21 @@ def test_run_sets_the_environment_and_passes_the_exit_code_through(endpoints):
         "print(json.dumps([answer['output']['echo'], os.environ['ORCHESTRATOR_LLM_ENDPOINT_IDS']]));"
         "raise SystemExit(7)"
     )
-    told = localpod("run", "--endpoints", endpoints, "--", sys.executable, "-c", script)
-    assert told.returncode == 7
-    assert json.loads(told.stdout) == [{"a": 1}, "echo"]
+    done = localpod("run", "--endpoints", endpoints, "--", sys.executable, "-c", script)
+    assert done.returncode == 7
+    assert json.loads(done.stdout) == [{"a": 1}, "echo"]
 
 
 def test_run_without_a_command_says_how_to_write_one(endpoints):
-    told = localpod("run", "--endpoints", endpoints)
-    assert told.returncode == 2
-    assert "after `--`" in told.stderr
+    done = localpod("run", "--endpoints", endpoints)
+    assert done.returncode == 2
+    assert "after `--`" in done.stderr
 
 
 def test_run_with_a_command_that_does_not_exist_says_so(endpoints):
-    told = localpod("run", "--endpoints", endpoints, "--", "no-such-program")
-    assert told.returncode == 2
-    assert "no-such-program can't be run" in told.stderr
+    done = localpod("run", "--endpoints", endpoints, "--", "no-such-program")
+    assert done.returncode == 2
+    assert "no-such-program can't be run" in done.stderr
 
 
 def test_up_prints_its_urls_and_ends_with_ctrl_c_and_so_do_its_workers(up):
@@ -137,10 +137,10 @@ def test_workers_and_their_heartbeats_die_when_localpod_is_killed_with_9(up):
 
 def test_a_second_one_on_the_same_port_says_that_it_is_in_use(up, endpoints):
     _, port = up
-    told = localpod("up", "--endpoints", endpoints, "--port", port)
-    assert told.returncode == 2
-    assert f"port {port} is in use" in told.stderr
-    assert "Traceback" not in told.stderr
+    done = localpod("up", "--endpoints", endpoints, "--port", port)
+    assert done.returncode == 2
+    assert f"port {port} is in use" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_faults_and_state_from_the_command_line(up):
@@ -157,39 +157,39 @@ def test_faults_and_state_from_the_command_line(up):
 
 
 def test_without_a_running_one_fault_says_how_to_start_one():
-    told = localpod("fault", "--list", "--url", f"http://127.0.0.1:{free_port()}")
-    assert told.returncode == 2
-    assert "python -m localpod up" in told.stderr
+    done = localpod("fault", "--list", "--url", f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 2
+    assert "python -m localpod up" in done.stderr
 
 
 def test_only_an_endpoint_that_exists_can_be_chosen(endpoints):
-    told = localpod("up", "--endpoints", endpoints, "--only", "echo,nix")
-    assert told.returncode == 2
-    assert "no endpoint nix; it has echo, other" in told.stderr
+    done = localpod("up", "--endpoints", endpoints, "--only", "echo,nix")
+    assert done.returncode == 2
+    assert "no endpoint nix; it has echo, other" in done.stderr
 
 
 def test_a_broken_endpoints_file_is_one_sentence(tmp_path):
     path = tmp_path / "broken.yaml"
     path.write_text("endpoints: {a: {handler: x}}", encoding="utf-8")
-    told = localpod("up", "--endpoints", path)
-    assert told.returncode == 2
-    assert "broken.yaml" in told.stderr
-    assert "Traceback" not in told.stderr
+    done = localpod("up", "--endpoints", path)
+    assert done.returncode == 2
+    assert "broken.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_workers_own_output_is_shown_when_asked_for(endpoints):
     command = "import os, httpx; httpx.post(os.environ['RUNPOD_ENDPOINT_BASE_URL'] + '/echo/runsync',"
     command += " json={'input': {}}, headers={'Authorization': 'x'}, timeout=30)"
-    told = localpod("run", "--logs", "--endpoints", endpoints, "--", sys.executable, "-c", command)
-    assert told.returncode == 0
-    assert any(line.split()[:1] == ["echo"] and "Started." in line for line in told.stderr.splitlines())
+    done = localpod("run", "--logs", "--endpoints", endpoints, "--", sys.executable, "-c", command)
+    assert done.returncode == 0
+    assert any(line.split()[:1] == ["echo"] and "Started." in line for line in done.stderr.splitlines())
 
 
 def test_importing_localpod_costs_no_sdk():
     code = "import sys, localpod; print([name for name in ('runpod', 'torch', 'boto3') if name in sys.modules])"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_up_adds_the_http_api_beside_a_queue_orchestrator():

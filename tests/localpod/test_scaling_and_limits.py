@@ -1,4 +1,4 @@
-"""How many workers, how many requests: plain arithmetic."""
+"""The scaler's number of workers, and rate limits."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Workers under the unmodified SDK, and RunPod's own clients in front."""
+"""Workers under the unmodified SDK, and RunPod's own clients."""
 
 import json
 import os
@@ -49,8 +49,8 @@ def follow(http, name, job_id, *, until=("COMPLETED", "FAILED", "CANCELLED", "TI
 
 def test_the_plain_sdks_client_works_unchanged(stock_pod):
     env = {**os.environ, "RUNPOD_ENDPOINT_BASE_URL": stock_pod.base_url}
-    told = subprocess.run([sys.executable, "-c", CLIENT], env=env, capture_output=True, text=True, check=True)
-    assert json.loads(told.stdout.splitlines()[-1]) == {
+    done = subprocess.run([sys.executable, "-c", CLIENT], env=env, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == {
         "run_sync": {"say": "hello"},
         "output": {"sleep": 0.1},
         "status": "COMPLETED",
@@ -77,8 +77,8 @@ asyncio.run(main())
 
 def test_the_plain_sdks_async_client_works_unchanged(stock_pod):
     env = {**os.environ, "RUNPOD_ENDPOINT_BASE_URL": stock_pod.base_url}
-    told = subprocess.run([sys.executable, "-c", ASYNC_CLIENT], env=env, capture_output=True, text=True, check=True)
-    last = json.loads(told.stdout.splitlines()[-1])
+    done = subprocess.run([sys.executable, "-c", ASYNC_CLIENT], env=env, capture_output=True, text=True, check=True)
+    last = json.loads(done.stdout.splitlines()[-1])
     assert last == [{"say": "hello"}, "COMPLETED", "CANCELLED", ["jobs", "workers"]]
 
 

@@ -8,7 +8,7 @@ from tests.localpod.manual_worker import submit, until
 
 @pytest_asyncio.fixture
 async def receiver():
-    """A server that answers what `receiver.codes` says, then 200, and keeps what it was sent."""
+    """A server that answers with `receiver.codes`, then 200, and stores the bodies."""
 
     class Receiver:
         codes, got, url = [], [], ""

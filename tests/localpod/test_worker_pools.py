@@ -1,4 +1,4 @@
-"""Workers coming and going: from nothing to the maximum and back, and what happens to those that can't."""
+"""Worker pools: scaling from zero to the maximum and back, crashes, timeouts and stops."""
 
 import dataclasses
 import sys

@@ -1,4 +1,4 @@
-"""The protocol that workers speak, request by request."""
+"""The worker protocol, request by request."""
 
 import asyncio
 import os
@@ -62,11 +62,11 @@ async def test_a_result_that_is_not_json_fails_the_job_with_a_reason(http, worke
 
 
 async def test_an_error_object_is_dropped_and_an_error_string_is_reported(http, worker):
-    told, lost = await submit(http), await submit(http)
+    failed, lost = await submit(http), await submit(http)
     await worker.take_batch(2)
-    await worker.done(told, {"error": "bad", "output": {"partial": 1}})
+    await worker.done(failed, {"error": "bad", "output": {"partial": 1}})
     await worker.done(lost, {"error": {"code": "bad"}})
-    seen = (await status(http, told)).json()
+    seen = (await status(http, failed)).json()
     assert (seen["status"], seen["error"], seen["output"]) == ("FAILED", "bad", {"partial": 1})
     seen = (await status(http, lost)).json()
     assert seen["status"] == "COMPLETED"
@@ -147,7 +147,7 @@ async def test_a_worker_that_stops_pinging_is_replaced_and_its_job_requeued(pod,
     assert (await status(http, job_id)).json()["status"] == "IN_QUEUE"
 
 
-@pytest.mark.parametrize("path", ["job-take/stranger", "job-stop/stranger", "ping/stranger", "job-take"])
+@pytest.mark.parametrize("path", ["job-take/unknown", "job-stop/unknown", "ping/unknown", "job-take"])
 async def test_an_unknown_worker_is_refused(http, path):
     assert (await http.get(f"/e/{path}?gpu=CPU", headers=AS_WORKER)).status_code == 404
 

@@ -1,4 +1,4 @@
-"""Every kind of fault, shown to happen where it was asked for and nowhere else."""
+"""Every kind of fault occurs where it is configured, and nowhere else."""
 
 import asyncio
 import time
