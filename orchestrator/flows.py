@@ -63,8 +63,9 @@ async def create_profile(request: ProfileCreate, chain: Chain) -> Result:
 async def picture_of_chat(request: ChatRequest, chain: Chain) -> Result:
     route, expansion, painting = _CHAT[type(request)]
     _gate_person(request, chain)
-    # The longest chat is judged for a second: other requests' turns come in between.
-    said = await asyncio.to_thread(check_chat, request.messages, route, treated_as=chain.treated_as, stage="request")
+    # Also messages that no model receives: leniency must not be a way around the policy. The longest chat takes a
+    # second: in a thread, other requests' turns come in between.
+    said = await asyncio.to_thread(check_chat, request.received, route, treated_as=chain.treated_as, stage="request")
     chain.treated_as = said.treated_as
     prompt = await chain.expand(expansion, request)
     check([prompt], route, treated_as=chain.treated_as, stage="expand")
@@ -150,6 +151,7 @@ def _result(
         cost_usd=None if None in costs else round(sum(cost for cost in costs if cost is not None), 8),
         trace_id=chain.trace_id,
         images=pictures.items(),
+        read=request.report(),
     )
 
 

@@ -86,6 +86,7 @@ class InMemoryIdempotency:
 def digest(request: PictureRequest, s3_config: Mapping[str, object] | None = None) -> str:
     """What two requests with one key must have in common: all but the caller's names, and the bucket, less its keys."""
     body = request.model_dump(mode="json", exclude={"idempotency_key", "request_id"})
+    body["received"] = [message.content for message in request.received]
     if s3_config is not None:
         body["s3Config"] = [str(s3_config.get(name)) for name in ("endpointUrl", "bucketName")]
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

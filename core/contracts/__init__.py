@@ -21,18 +21,16 @@ from core.contracts.base import (
     MAX_STYLE_CHARS,
     SELFIE_FORMATS,
     Identifier,
-    ImageFormat,
     Language,
     LongPrompt,
     Message,
     MessageText,
     Prompt,
-    Seed,
     Seen,
-    Side,
     Style,
     Unit,
 )
+from core.contracts.chat import MAX_RECEIVED_CHARS, MAX_RECEIVED_MESSAGES, ChatMessage, ContentPart, ReceivedMessage
 from core.contracts.features import (
     ATTRIBUTES,
     AgeBand,
@@ -55,7 +53,6 @@ from core.contracts.features import (
 from core.contracts.requests import (
     REQUESTS,
     Chat1to1,
-    ChatMessage,
     ChatPrivate,
     ChatRequest,
     ChatScenes,
@@ -69,14 +66,17 @@ from core.contracts.requests import (
     Subject,
 )
 from core.contracts.results import (
+    Adjusted,
     AgeCheck,
     Degraded,
     ImageItem,
+    LeftOut,
     ModelInfo,
     Picture,
     PictureCheck,
     PictureError,
     PolicyReport,
+    ReadReport,
     Result,
     StageRecord,
 )
@@ -111,6 +111,7 @@ from core.contracts.tasks import (
     Route,
 )
 from core.contracts.validation import read_request
+from core.contracts.values import MAX_SEED, ImageFormat, Seed, Side
 
 __all__ = [
     "ANALYZE_TASK",
@@ -123,6 +124,9 @@ __all__ = [
     "MAX_MESSAGE_CHARS",
     "MAX_PICTURES",
     "MAX_PROMPT_CHARS",
+    "MAX_RECEIVED_CHARS",
+    "MAX_RECEIVED_MESSAGES",
+    "MAX_SEED",
     "MAX_SELFIE_CHARS",
     "MAX_STYLE_CHARS",
     "MODERATE_TASK",
@@ -130,6 +134,7 @@ __all__ = [
     "ROUTE_OF_TASK",
     "SELFIE_FORMATS",
     "STAGE_REQUESTS",
+    "Adjusted",
     "AgeBand",
     "AgeCheck",
     "AnalyzeRequest",
@@ -145,6 +150,7 @@ __all__ = [
     "ChatShorts",
     "CheckRequest",
     "CheckResult",
+    "ContentPart",
     "Degraded",
     "Earrings",
     "ExpandRequest",
@@ -171,6 +177,7 @@ __all__ = [
     "ImageGen",
     "ImageItem",
     "Language",
+    "LeftOut",
     "LongPrompt",
     "Message",
     "MessageText",
@@ -186,6 +193,8 @@ __all__ = [
     "PolicyReport",
     "ProfileCreate",
     "Prompt",
+    "ReadReport",
+    "ReceivedMessage",
     "Request",
     "Result",
     "Route",

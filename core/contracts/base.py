@@ -30,8 +30,8 @@ MAX_PICTURES = 4
 MAX_EXPIRY_S = 365 * 24 * 3600
 
 
-def _with_something_to_see(text: str) -> str:
-    """Refuses what only looks empty: zero-width characters, controls, odd spaces (Unicode categories C and Z)."""
+def _not_blank(text: str) -> str:
+    """Refuse a text of nothing but zero-width characters, controls and spaces (Unicode categories C and Z)."""
     if all(unicodedata.category(char)[0] in "CZ" for char in text):
         raise ValueError("must not be blank")
     return text
@@ -43,22 +43,19 @@ def _primary_subtag(tag: object) -> object:
 
 
 class Message(BaseModel):
-    """A message is a value: it can't be changed, and NaN or infinity is no number."""
+    """Base of all messages: immutable, without unknown fields, NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
-Seen = AfterValidator(_with_something_to_see)
+Seen = AfterValidator(_not_blank)
 MessageText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_MESSAGE_CHARS), Seen]
 Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT_CHARS), Seen]
 LongPrompt = Annotated[str, StringConstraints(min_length=1, max_length=2 * MAX_PROMPT_CHARS), Seen]
-"""What our own processes send on: a prompt with a constraint or a person in front of it."""
+"""A prompt with a constraint or a description of a person in front, as our own processes send it."""
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
-Side = Annotated[int, Field(strict=True, ge=64, le=1536, multiple_of=16)]
-Seed = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 Style = Annotated[str, StringConstraints(max_length=MAX_STYLE_CHARS)]
-ImageFormat = Literal["webp", "png", "jpeg"]
 Language = Annotated[
     Literal[
         "ar", "cs", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hu", "id", "it", "ja", "ko", "nl", "pl",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
     StrictBool,
     StringConstraints,
+    model_validator,
 )
 
 from core.contracts.base import (
@@ -17,26 +20,25 @@ from core.contracts.base import (
     MAX_SELFIE_CHARS,
     SELFIE_FORMATS,
     Identifier,
-    ImageFormat,
     Language,
     Message,
-    MessageText,
     Prompt,
-    Seed,
-    Side,
     Style,
 )
+from core.contracts.chat import AsReceived, ChatMessage, ReadChat, read_chat
 from core.contracts.features import Features
+from core.contracts.results import Adjusted, LeftOut, ReadReport
 from core.contracts.tasks import Route
-
-
-class ChatMessage(Message):
-    """One turn of a chat. It is material for a picture, never an instruction to a model."""
-
-    role: Literal["user", "assistant", "system"] = Field(description="Who said it.")
-    content: MessageText = Field(
-        description="What was said; of more than 25 words, it is shortened before a prompt is made of it."
-    )
+from core.contracts.values import (
+    DecimalNumber,
+    RequestedFormat,
+    SeedOrNone,
+    Side,
+    WholeNumber,
+    adjustments,
+    split_size,
+    whole_number,
+)
 
 
 class Subject(Message):
@@ -59,28 +61,72 @@ class PictureRequest(Message):
         default=None,
         description="The same key and body give the same answer; the same key and another body are refused.",
     )
-    seed: Seed | None = Field(default=None, description="Unset, one is drawn; the result says which.")
+    seed: SeedOrNone = Field(
+        default=None,
+        description="Unset or -1, one is drawn; the result says which. One of 2^53 or more is taken modulo 2^53.",
+    )
     width: Side | None = Field(
-        default=None, description="px. Full weights take 256–1536; unset, the weights' own size."
+        default=None,
+        description="px, rounded to a multiple of 16. Full weights take 256–1536; unset, the weights' own size.",
     )
     height: Side | None = Field(default=None, description="px, as `width`.")
-    output_format: ImageFormat = Field(default="webp", description="The picture's file format.")
-    timeout_s: Annotated[float, Field(strict=True, ge=1, le=900)] | None = Field(
+    size: Annotated[str, StringConstraints(max_length=20)] | None = Field(
+        default=None, description="Width and height in one, such as `1024x768`; `auto` is unset."
+    )
+    output_format: RequestedFormat = Field(default="webp", description="The picture's file format.")
+    timeout_s: Annotated[float, Field(strict=True, ge=1, le=900), DecimalNumber] | None = Field(
         default=None, description="For the whole request, queueing and cold starts included."
     )
     include_prompt: StrictBool = Field(
         default=False, description="Also write the prompt into the picture's own metadata."
     )
-    n: Annotated[int, Field(strict=True, ge=1, le=MAX_PICTURES)] = Field(
+    n: Annotated[int, Field(strict=True, ge=1, le=MAX_PICTURES), WholeNumber] = Field(
         default=1,
         description="How many pictures, with the seeds `seed`, `seed` + 1, …; the result has an `images` list.",
     )
     webhook_url: (
         Annotated[str, StringConstraints(min_length=9, max_length=2_000, pattern=r"^https://[\x21-\x7e]+$")] | None
     ) = Field(default=None, description="A public https URL that the signed result is posted to; see docs/http.md.")
-    expires_after_s: Annotated[int, Field(strict=True, ge=60, le=MAX_EXPIRY_S)] | None = Field(
+    expires_after_s: Annotated[int, Field(strict=True, ge=60, le=MAX_EXPIRY_S), WholeNumber] | None = Field(
         default=None, description="Delete the stored pictures after this time. Needs the deployment's bucket."
     )
+
+    _adjusted: tuple[tuple[str, str], ...] = PrivateAttr(default=())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read_values(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(given, dict):
+            return handler(given)
+        given = _with_sides(given)
+        request = handler(given)
+        used = request.model_dump(include={"width", "height", "seed"})
+        request._adjusted = tuple(adjustments(given, used))  # noqa: SLF001 - this class's own
+        return request
+
+    @property
+    def received(self) -> tuple[ChatMessage, ...]:
+        """Every text of a chat that was received, also what is not used; none for other requests."""
+        return ()
+
+    def report(self) -> ReadReport | None:
+        """How the request was read; None where that was to the letter."""
+        adjusted = tuple(Adjusted(field=name, used=used) for name, used in self._adjusted)
+        return ReadReport(adjusted=adjusted) if adjusted else None
+
+
+def _with_sides(given: dict[str, Any]) -> dict[str, Any]:
+    """`given` with `width` and `height` in place of `size`. Raises `ValueError` for what is no size or contradicts."""
+    size = given.get("size")
+    if size is None or size == "auto":
+        return given
+    sides = split_size(size)
+    if sides is None:
+        raise ValueError("`size` must be width x height in px, such as 1024x768")
+    for name, side in zip(("width", "height"), sides, strict=True):
+        if given.get(name) is not None and whole_number(given[name]) != side:
+            raise ValueError(f"`size` and `{name}` differ: give one of them")
+    return {**given, "size": None, "width": sides[0], "height": sides[1]}
 
 
 class PersonRequest(PictureRequest):
@@ -105,7 +151,33 @@ class ProfileCreate(PictureRequest):
 class ChatRequest(PersonRequest):
     """A request whose picture is drawn from a chat."""
 
-    messages: Messages = Field(description="The chat, oldest first; the picture shows what it has come to.")
+    messages: Annotated[Messages, AsReceived] = Field(
+        description=f"The chat, oldest first; the newest {MAX_MESSAGES} messages are used. Its last turns matter most."
+    )
+
+    _chat: ReadChat = PrivateAttr(default_factory=ReadChat)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read_messages(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        chat = read_chat(given.get("messages")) if isinstance(given, dict) else None
+        if chat is None:
+            return handler(given)
+        request = handler({**given, "messages": chat.used})
+        request._chat = chat  # noqa: SLF001 - this class's own
+        return request
+
+    @property
+    def received(self) -> tuple[ChatMessage, ...]:
+        return self._chat.received
+
+    def report(self) -> ReadReport:
+        """How many messages were received and used, and what was left out."""
+        values = super().report() or ReadReport()
+        left_out = tuple(LeftOut(what=what, count=count) for what, count in self._chat.left_out.items())
+        return values.model_copy(
+            update={"messages": self._chat.count, "messages_used": len(self.messages), "left_out": left_out}
+        )
 
 
 class Chat1to1(ChatRequest):

@@ -8,9 +8,10 @@ from pydantic import (
     Field,
 )
 
-from core.contracts.base import CONTRACT_VERSION, ImageFormat, Message, Unit
+from core.contracts.base import CONTRACT_VERSION, Message, Unit
 from core.contracts.features import FaceMeta, Features
 from core.contracts.tasks import Route
+from core.contracts.values import ImageFormat
 
 
 class ModelInfo(Message):
@@ -124,6 +125,34 @@ class ImageItem(Message):
     error: PictureError | None = Field(default=None, description="Why this picture failed; null where it did not.")
 
 
+class LeftOut(Message):
+    """What a request held that was not used."""
+
+    what: Literal["empty", "tool", "older", "beginning", "picture", "part", "field"] = Field(
+        description=(
+            "Messages without text (`empty`), of a tool, or older than the newest 40; the `beginning` of a message "
+            "that is too long; a `picture` or another `part` of a message's content; a message's further `field`."
+        )
+    )
+    count: int = Field(ge=1, description="How many.")
+
+
+class Adjusted(Message):
+    """A field whose value was read as another one."""
+
+    field: str = Field(description="The request's field.")
+    used: str = Field(description="The value that was used; `drawn` for a random one.")
+
+
+class ReadReport(Message):
+    """How the request was read, where that was not to the letter."""
+
+    messages: int | None = Field(default=None, description="How many messages were received.")
+    messages_used: int | None = Field(default=None, description="How many of them the models received.")
+    left_out: tuple[LeftOut, ...] = Field(default=(), description="What was not used; the policy judged it as well.")
+    adjusted: tuple[Adjusted, ...] = Field(default=(), description="Values that were rounded or replaced.")
+
+
 class Result(Picture):
     """What the orchestrator answers, whatever the task."""
 
@@ -144,6 +173,9 @@ class Result(Picture):
         default=None, description="Sum of the timeline's costs; null where a price is unset."
     )
     trace_id: str = Field(description="Is in every log line of this request, the workers' included.")
+    read: ReadReport | None = Field(
+        default=None, description="For chats, and where a value was adjusted: how the request was read."
+    )
     picture_id: str | None = Field(
         default=None, description="For deleting the stored file: `DELETE /v1/pictures/{picture_id}` of the HTTP API."
     )

@@ -15,12 +15,9 @@ from core.contracts.base import (
     MAX_SELFIE_CHARS,
     SELFIE_FORMATS,
     Identifier,
-    ImageFormat,
     Language,
     LongPrompt,
     Message,
-    Seed,
-    Side,
     Unit,
 )
 from core.contracts.features import AgeBand, FaceMeta, Features
@@ -35,6 +32,7 @@ from core.contracts.tasks import (
     GenerateTask,
     Route,
 )
+from core.contracts.values import ImageFormat, Seed, Side
 
 
 class StageContext(Message):

@@ -16,9 +16,9 @@ from core.errors import InvalidRequest, TooLarge, UnknownTask
 
 M = TypeVar("M", bound=Message)
 _TOO_LONG = {"string_too_long", "too_long"}
-_MOST_VALUES = 10_000
-"""In a whole input, nested ones included; the largest valid one has a few hundred. A million wrong ones in a small job
-would hold the event loop for seconds, only to be explained."""
+_MOST_VALUES = 20_000
+"""In a whole input, nested ones included; a chat of a thousand messages has some ten thousand. A million wrong ones in
+a small job would hold the event loop for seconds, only to be explained."""
 _MOST_DETAILS = 100
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}", re.ASCII)
 _PLAINER = {

@@ -35,7 +35,7 @@ async def test_official_client_lists_one_model(http: Any) -> None:
 
 async def test_size_that_can_not_be_is_a_bad_request(http: Any) -> None:
     async with http() as client, client_of(client) as ai:
-        for size in ("100x100", "large", "4096x4096"):
+        for size in ("50x50", "large", "4096x4096"):
             with pytest.raises(openai.BadRequestError):
                 await ai.images.generate(prompt="a lighthouse", size=size)  # type: ignore[call-overload]
 

@@ -99,6 +99,7 @@ RESULT: dict[str, Any] = {
     ],
     "cost_usd": 0.0012803,
     "trace_id": "5f0c6b1d2a3e4f5061728394a5b6c7d8",
+    "read": {"messages": 3, "messages_used": 3, "left_out": [], "adjusted": []},
     "picture_id": None,
     "images": [],
 }

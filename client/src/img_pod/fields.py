@@ -18,6 +18,7 @@ class ProfileCreateFields(TypedDict, total=False):
     seed: int | None
     width: int | None
     height: int | None
+    size: str | None
     output_format: Literal["webp", "png", "jpeg"]
     timeout_s: float | None
     include_prompt: bool
@@ -34,6 +35,7 @@ class Chat1to1Fields(TypedDict, total=False):
     seed: int | None
     width: int | None
     height: int | None
+    size: str | None
     output_format: Literal["webp", "png", "jpeg"]
     timeout_s: float | None
     include_prompt: bool
@@ -80,6 +82,7 @@ class ChatShortsFields(TypedDict, total=False):
     seed: int | None
     width: int | None
     height: int | None
+    size: str | None
     output_format: Literal["webp", "png", "jpeg"]
     timeout_s: float | None
     include_prompt: bool
@@ -125,6 +128,7 @@ class ChatScenesFields(TypedDict, total=False):
     seed: int | None
     width: int | None
     height: int | None
+    size: str | None
     output_format: Literal["webp", "png", "jpeg"]
     timeout_s: float | None
     include_prompt: bool
@@ -170,6 +174,7 @@ class ChatPrivateFields(TypedDict, total=False):
     seed: int | None
     width: int | None
     height: int | None
+    size: str | None
     output_format: Literal["webp", "png", "jpeg"]
     timeout_s: float | None
     include_prompt: bool
@@ -215,6 +220,7 @@ class ImageGenFields(TypedDict, total=False):
     seed: int | None
     width: int | None
     height: int | None
+    size: str | None
     output_format: Literal["webp", "png", "jpeg"]
     timeout_s: float | None
     include_prompt: bool

@@ -4,7 +4,6 @@
 from img_pod.contracts.base import (
     CONTRACT_VERSION,
     Identifier,
-    ImageFormat,
     Language,
     LongPrompt,
     MAX_EXPIRY_S,
@@ -18,12 +17,11 @@ from img_pod.contracts.base import (
     MessageText,
     Prompt,
     SELFIE_FORMATS,
-    Seed,
     Seen,
-    Side,
     Style,
     Unit,
 )
+from img_pod.contracts.chat import ChatMessage, ContentPart, MAX_RECEIVED_CHARS, MAX_RECEIVED_MESSAGES, ReceivedMessage
 from img_pod.contracts.features import (
     ATTRIBUTES,
     AgeBand,
@@ -45,7 +43,6 @@ from img_pod.contracts.features import (
 )
 from img_pod.contracts.requests import (
     Chat1to1,
-    ChatMessage,
     ChatPrivate,
     ChatRequest,
     ChatScenes,
@@ -60,14 +57,17 @@ from img_pod.contracts.requests import (
     Subject,
 )
 from img_pod.contracts.results import (
+    Adjusted,
     AgeCheck,
     Degraded,
     ImageItem,
+    LeftOut,
     ModelInfo,
     Picture,
     PictureCheck,
     PictureError,
     PolicyReport,
+    ReadReport,
     Result,
     StageRecord,
 )
@@ -101,10 +101,12 @@ from img_pod.contracts.tasks import (
     ROUTE_OF_TASK,
     Route,
 )
+from img_pod.contracts.values import ImageFormat, MAX_SEED, Seed, Side
 
 __all__ = [
     "ANALYZE_TASK",
     "ATTRIBUTES",
+    "Adjusted",
     "AgeBand",
     "AgeCheck",
     "AnalyzeRequest",
@@ -123,6 +125,7 @@ __all__ = [
     "ChatShorts",
     "CheckRequest",
     "CheckResult",
+    "ContentPart",
     "Degraded",
     "Earrings",
     "ExpandRequest",
@@ -149,12 +152,16 @@ __all__ = [
     "ImageGen",
     "ImageItem",
     "Language",
+    "LeftOut",
     "LongPrompt",
     "MAX_EXPIRY_S",
     "MAX_MESSAGES",
     "MAX_MESSAGE_CHARS",
     "MAX_PICTURES",
     "MAX_PROMPT_CHARS",
+    "MAX_RECEIVED_CHARS",
+    "MAX_RECEIVED_MESSAGES",
+    "MAX_SEED",
     "MAX_SELFIE_CHARS",
     "MAX_STYLE_CHARS",
     "MODERATE_TASK",
@@ -174,6 +181,8 @@ __all__ = [
     "Prompt",
     "REQUESTS",
     "ROUTE_OF_TASK",
+    "ReadReport",
+    "ReceivedMessage",
     "Request",
     "Result",
     "Route",

@@ -16,12 +16,9 @@ from img_pod.contracts.base import (
     MAX_SELFIE_CHARS,
     SELFIE_FORMATS,
     Identifier,
-    ImageFormat,
     Language,
     LongPrompt,
     Message,
-    Seed,
-    Side,
     Unit,
 )
 from img_pod.contracts.features import AgeBand, FaceMeta, Features
@@ -36,6 +33,7 @@ from img_pod.contracts.tasks import (
     GenerateTask,
     Route,
 )
+from img_pod.contracts.values import ImageFormat, Seed, Side
 
 
 class StageContext(Message):
