@@ -1,6 +1,7 @@
 """The HTTP API as a process: `python -m http_api`.
 
     python -m http_api                   serve on HTTP_HOST:HTTP_PORT
+    python -m http_api --upstream URL    serve the playground for a deployment elsewhere; the key is RUNPOD_API_KEY
     python -m http_api new-key NAME      make a caller's key and its entry for HTTP_KEYS_FILE
     python -m http_api webhook-secret    make an ORCHESTRATOR_WEBHOOK_SECRET
 
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.command == "webhook-secret":
             print(f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}")
             return 0
-        return _serve()
+        return _serve() if arguments.upstream is None else _serve_upstream(arguments.upstream)
     except Misconfigured as error:
         print(error.message, file=sys.stderr)
         return 1
@@ -40,6 +41,16 @@ def _serve() -> int:
     settings = load_settings()
     configure(on_platform=settings.platform.endpoint_id is not None, level=settings.worker.log_level)
     serve(lambda: load(settings), settings)
+    return 0
+
+
+def _serve_upstream(upstream: str) -> int:
+    from http_api.upstream import serve
+
+    settings = load_settings()
+    configure(on_platform=False, level=settings.worker.log_level)
+    print(f"The playground is at http://127.0.0.1:{settings.http.port}/", file=sys.stderr)
+    serve(upstream, settings.platform.key, settings.http.port)
     return 0
 
 
@@ -57,6 +68,7 @@ def _new_key(name: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m http_api", description="The HTTP API of img-pod.")
+    parser.add_argument("--upstream", metavar="URL", help="serve the playground for this deployment, adding the key")
     commands = parser.add_subparsers(dest="command")
     key = commands.add_parser("new-key", help="make a caller's key and its entry for HTTP_KEYS_FILE")
     key.add_argument("name", help="the caller's name")

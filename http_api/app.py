@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.errors import ImgPodError, InvalidRequest, MethodNotAllowed, NotFound
 from core.settings import Settings
 from core.worker.job import internal_error
-from http_api import docs_page, openapi, operations
+from http_api import docs_page, openapi, operations, playground
 from http_api.answers import json_response
 from http_api.callers import Callers
 from http_api.health import Health
@@ -59,6 +59,7 @@ def create_app(service: Service, settings: Settings) -> FastAPI:
     _add_openai_routes(app, OpenAiRoutes(routes))
     _add_operation_routes(app, Health(service, jobs), metrics, callers)
     _add_documentation(app)
+    app.router.routes += playground.routes(settings.http.results_folder)
     app.add_exception_handler(ImgPodError, _on_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_middleware(GuardMiddleware)

@@ -271,6 +271,9 @@ class HttpSettings(_FromEnvironment):
         default=256_000_000, description="And how many bytes of results."
     )
     drain_s: Seconds = Field(default=25, description="After SIGTERM, how long running requests may take to finish.")
+    results_folder: Path | None = Field(
+        default=None, description="Results that the playground puts into its gallery, as `./demo` writes them to `out`."
+    )
 
 
 MAX_URL_EXPIRY_S = 7 * 24 * 3600
