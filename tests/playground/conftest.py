@@ -35,7 +35,9 @@ class PictureEndpoints(instant.InstantEndpoints):
         answer = await super().call(call, deadline, on_progress)
         if call.stage == "generate":
             seed, prompt = int(call.payload.get("seed", 5)), str(call.payload["prompt"])
-            answer.output.update(image_base64=picture(seed, prompt), image_format="webp", width=256, height=256)  # type: ignore[union-attr]
+            answer.output.update(  # type: ignore[union-attr]
+                image_base64=picture(seed, prompt), image_format="webp", width=256, height=256
+            )
         if call.stage == "analyze":
             answer.output["face"]["box"] = [40, 30, 200, 220]  # type: ignore[index]
         return answer
