@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from core.errors import EndpointUnavailable, ImgPodError, Misconfigured
+from core.errors import EndpointUnavailable, ImgPodError, Misconfigured, Unauthorized
 from http_api import playground
 from http_api.problems import error_response
 
@@ -89,7 +89,7 @@ def _check_origin(request: Request) -> None:
     host = request.headers.get("host", "").rsplit(":", 1)[0]
     origin = request.headers.get("origin")
     if host not in _LOOPBACK or (origin is not None and urlsplit(origin).netloc != request.headers.get("host")):
-        raise Misconfigured("This address serves its own page only: open it at 127.0.0.1.")
+        raise Unauthorized("This address serves its own page only: open it at 127.0.0.1.")
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

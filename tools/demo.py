@@ -1,6 +1,8 @@
 """The demo: four requests through the whole chain, and what came of them as files.
 
-    python -m tools.demo [SELFIE]
+    python -m tools.demo [SELFIE] [--open]
+
+`--open` then serves the playground with these results in its gallery, until Ctrl-C.
 
 Platform and workers run on this machine (localpod), unless RUNPOD_API_KEY and ORCHESTRATOR_ENDPOINT_ID name a
 deployment. Everything lands in `out/`: the pictures, each result as JSON, and `index.html` that shows them together.
@@ -12,11 +14,13 @@ import base64
 import json
 import os
 import shutil
+import signal
 import sys
 import time
+import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,9 +30,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from core.settings import ROOT, load_endpoints
+from core.settings import ROOT, EndpointSpec, load_endpoints
 from embedded.drawing.faces import write_selfies
 from localpod import LocalpodThread, Options
+from localpod.spec import LocalEndpoint, http_endpoint
 from tools.demo_page import Shown, write_page
 
 OUT = ROOT / "out"
@@ -94,19 +99,35 @@ def _said(state: dict[str, Any]) -> str:
         return str(state.get("error") or state["status"])
 
 
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The client of a platform, and the playground's address where it serves one."""
+
+    client: Client
+    playground: str | None
+
+
 @contextmanager
-def platform() -> Iterator[Client]:
+def platform(*, serve_page: bool) -> Iterator[Platform]:
     """A deployment where one is named, else localpod with one warm worker for each endpoint."""
     key, endpoint = os.environ.get("RUNPOD_API_KEY"), os.environ.get("ORCHESTRATOR_ENDPOINT_ID")
     if key and endpoint:
         base = os.environ.get("RUNPOD_ENDPOINT_BASE_URL", "https://api.runpod.ai/v2")
         console.print(f"Running against the deployed orchestrator [bold]{endpoint}[/].")
-        yield Client(f"{base}/{endpoint}/", key)
+        yield Platform(Client(f"{base}/{endpoint}/", key), None)
         return
     console.print("Starting the platform and its workers on this machine …")
     shutil.rmtree(OUT / "logs", ignore_errors=True)  # the last run's
-    with LocalpodThread(load_endpoints(), Options(warm=True, state_dir=OUT / "logs")) as pod:
-        yield Client(f"{pod.base_url}/orchestrator/", pod.key)
+    endpoints = load_endpoints().endpoints
+    page = {"http": _page_endpoint(endpoints["orchestrator"])} if serve_page else {}
+    with LocalpodThread({**endpoints, **page}, Options(warm=True, state_dir=OUT / "logs")) as pod:
+        yield Platform(Client(f"{pod.base_url}/orchestrator/", pod.key), pod.url if serve_page else None)
+
+
+def _page_endpoint(orchestrator: EndpointSpec) -> LocalEndpoint:
+    """The HTTP API with the playground, whose gallery begins with the results in `out/`."""
+    endpoint = http_endpoint(orchestrator)
+    return replace(endpoint, env={**endpoint.env, "HTTP_RESULTS_FOLDER": str(OUT)})
 
 
 def profile_request(selfie: Path) -> dict[str, Any]:
@@ -184,15 +205,31 @@ def own_selfie(given: Path | None) -> Path:
     return copied
 
 
-def main(selfie: Annotated[Path | None, typer.Argument(help="Your own selfie; unset, a drawn one.")] = None) -> None:
+def show_playground(address: str) -> None:
+    """Open the playground in a browser, if there is one, and serve it until Ctrl-C."""
+    url = f"{address}/#gallery"
+    console.print(f"The playground is at [bold]{url}[/] until Ctrl-C.")
+    webbrowser.open(url)
+    with suppress(KeyboardInterrupt):
+        signal.pause()
+
+
+def main(
+    selfie: Annotated[Path | None, typer.Argument(help="Your own selfie; unset, a drawn one.")] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Then serve the playground, until Ctrl-C.")] = False,  # noqa: FBT002
+) -> None:
     OUT.mkdir(exist_ok=True)
     picture = own_selfie(selfie)
     started = time.monotonic()
-    with platform() as client:
-        finished = run_all(client, picture)
-    write_results(finished, picture)
-    print_table(finished)
-    console.print(f"{time.monotonic() - started:.0f} s. Open [bold]out/index.html[/] to see them all.")
+    with platform(serve_page=open_page) as running:
+        finished = run_all(running.client, picture)
+        write_results(finished, picture)
+        print_table(finished)
+        console.print(f"{time.monotonic() - started:.0f} s. Open [bold]out/index.html[/] to see them all.")
+        if running.playground is not None:
+            show_playground(running.playground)
+        else:
+            console.print("To play on in a browser: [bold]./demo --open[/]")
     sys.exit(0 if all(done.output for done in finished) else 1)
 
 
