@@ -55,6 +55,9 @@ ShareEnv = Annotated[list[str] | None, typer.Option(help="Let workers inherit th
 Http = Annotated[
     bool, typer.Option("--http/--no-http", help="Serve the HTTP API under /v1, where there is an orchestrator.")
 ]
+HttpWithoutKey = Annotated[
+    bool, typer.Option("--http-without-key", help="Need no key for the HTTP API, also beyond loopback.")
+]
 Attach = Annotated[
     str | None,
     typer.Option(help="Endpoints whose workers you start yourself, separated by commas."),
@@ -87,6 +90,7 @@ def up(  # noqa: PLR0913, PLR0917  # each is an option of the command
     share_env: ShareEnv = None,
     attach: Attach = None,
     http: Http = True,  # noqa: FBT002  # an option, not an argument
+    http_without_key: HttpWithoutKey = False,  # noqa: FBT002  # an option, not an argument
     state_dir: StateDir = None,
 ) -> None:
     """Run the platform until Ctrl-C."""
@@ -97,6 +101,7 @@ def up(  # noqa: PLR0913, PLR0917  # each is an option of the command
         key=key,
         worker_key=worker_key,
         allow_hosts=tuple(allow_host or ()),
+        http_without_key=http_without_key,
         warm=warm,
         limits=not no_limits,
         idle_timeout_s=idle_timeout_s,

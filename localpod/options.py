@@ -24,9 +24,11 @@ class Options:
     """Options of a localpod. Times in seconds; the defaults are RunPod's where it documents one.
 
     `key` None accepts any key. `worker_key` None draws one per start. `allow_hosts` are names accepted in the Host
-    header beside loopback. `warm` keeps at least one worker per endpoint. `idle_timeout_s` overrides every endpoint's.
-    `shutdown_grace_s` is the time workers get to exit when localpod stops. `share_env` names environment variables that
-    workers inherit although they are normally excluded. `attach` names endpoints whose workers are started elsewhere.
+    header beside loopback. `http_without_key` serves the HTTP API without a key although `host` is not loopback. `warm`
+    keeps at least one worker per endpoint. `idle_timeout_s` overrides every endpoint's. `shutdown_grace_s` is the time
+    workers get to exit when localpod stops. `no_worker_timeout_s` and `request_timeout_s` are those of load-balancing
+    endpoints. `share_env` names environment variables that workers inherit although they are normally excluded.
+    `attach` names endpoints whose workers are started elsewhere.
     """
 
     host: str = "127.0.0.1"
@@ -34,6 +36,7 @@ class Options:
     key: str | None = None
     worker_key: str | None = None
     allow_hosts: Collection[str] = ()
+    http_without_key: bool = False
     warm: bool = False
     limits: bool = True
     idle_timeout_s: float | None = None
@@ -53,6 +56,11 @@ class Options:
     @property
     def on_loopback(self) -> bool:
         return self.host in LOOPBACK_HOSTS
+
+    @property
+    def open_http(self) -> bool:
+        """Whether the HTTP API needs no key."""
+        return self.http_without_key or (self.on_loopback and self.key is None)
 
 
 def local_endpoints(endpoints: AnyEndpoints, options: Options) -> dict[str, LocalEndpoint]:

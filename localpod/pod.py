@@ -199,8 +199,8 @@ class Localpod:
 
     @property
     def open_http(self) -> bool:
-        """Whether the HTTP API needs no key: on loopback, unless one is configured."""
-        return self.options.on_loopback and self.options.key is None
+        """Whether the HTTP API needs no key."""
+        return self.options.open_http
 
     @property
     def key(self) -> str:

@@ -80,6 +80,15 @@ async def test_a_configured_key_is_required_for_the_http_api(start):
     assert (await http.get("/v1/x", headers={"Authorization": "Bearer secret"})).status_code == 200
 
 
+async def test_beyond_loopback_the_http_api_needs_a_key_unless_switched_off(start):
+    _, http = await start(host="0.0.0.0")
+    _, without = await start(host="0.0.0.0", http_without_key=True)
+
+    assert (await http.get("/v1/x")).status_code == 401
+    assert (await http.get("/v1/x", headers=KEY)).status_code == 200
+    assert (await without.get("/v1/x")).status_code == 200
+
+
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])
 async def test_keyless_calls_by_other_web_pages_are_refused(start, origin):
     _, http = await start()
