@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -95,6 +95,7 @@ KINDS: Mapping[str, Callable[[list[float], date], Range | None]] = {
     "nth_year": lambda n, _: _exactly(n[0] - 1),
     "decade_of_life": lambda n, _: (n[0], n[0] + 9),
     "before_adulthood": lambda n, _: _exactly(ADULT_AGE - n[0]),
+    "months_before_adulthood": lambda n, _: _exactly(ADULT_AGE - max(1, n[0] / 12)),
     "years_before_age": lambda n, _: _exactly(n[1] - n[0]),
     "age_in_years": lambda n, _: _exactly(n[0] - n[1]),
     "product": lambda n, _: _exactly(n[0] * n[1]),
@@ -114,7 +115,16 @@ KINDS: Mapping[str, Callable[[list[float], date], Range | None]] = {
     "grade_from_15": _grade(15, 3),
 }
 """Name in a language's file → the range of years, or None where the numbers are no age."""
-_COMPUTED = {"before_adulthood", "years_before_age", "age_in_years", "product", "quotient", "sum", "at_most"}
+_COMPUTED = {
+    "before_adulthood",
+    "months_before_adulthood",
+    "years_before_age",
+    "age_in_years",
+    "product",
+    "quotient",
+    "sum",
+    "at_most",
+}
 
 
 # ── the trie ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -171,6 +181,7 @@ class AgeReader:
     fillers: set[str] = field(default_factory=set)
     """Words that may stand before a number of a form: `only`, `almost`."""
     birth_words: set[str] = field(default_factory=set)
+    birth_words_possible: set[str] = field(default_factory=set)
     birth_words_after: set[str] = field(default_factory=set)
     _root: _Node = field(default_factory=_Node)
 
@@ -197,6 +208,7 @@ class AgeReader:
             self.words.units_first.add(language)
         self.fillers |= {phrase[0] for word in content.get("fillers", ()) for phrase in spell(word) if len(phrase) == 1}
         self.birth_words |= {phrase[0] for word in content.get("birth", ()) for phrase in spell(word)}
+        self.birth_words_possible |= {phrase[0] for word in content.get("birth_possible", ()) for phrase in spell(word)}
         self.birth_words_after |= {phrase[0] for word in content.get("birth_after", ()) for phrase in spell(word)}
 
     def _add_form(self, pattern: str, form: _Form, spell: Spell) -> None:
@@ -259,6 +271,9 @@ class AgeReader:
         for at, token in enumerate(stream):
             if not self.birth_words.isdisjoint(token):
                 yield from _years_within(stream, at + 1, at + 1 + _BIRTH_WINDOW, today)
+            if not self.birth_words_possible.isdisjoint(token):
+                within = _years_within(stream, at + 1, at + 1 + _BIRTH_WINDOW, today)
+                yield from (replace(stated, certain=False) for stated in within)
             if not self.birth_words_after.isdisjoint(token):
                 yield from _years_within(stream, max(0, at - _YEAR_FIRST_WINDOW), at, today)
 
