@@ -7,9 +7,9 @@
     {"caption": "Two people share a quiet walk along the beach as the sun sets.", "repaired": false, …}
 
 Tasks: chat/1to1/expand, chat/shorts/expand, chat/scenes/expand, chat/1to1/caption (one captioner for all routes), and
-moderate, which writes nothing: it is the text classifier's answer about a prompt that no other task here hears first.
+moderate, which writes nothing: it returns what the text classifier makes of a prompt that no other task here reads.
 A text is judged before the model sees it, and what the model wrote is judged after; where a text classifier is
-configured, both have its opinion as well. Importing this loads nothing.
+configured, it classifies both as well. Importing this loads nothing.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def handler(
     second_opinion: bool = False,
     worker_id: str | None = None,
 ) -> JobHandler[StageRequest]:
-    """`second_opinion`: the device has a text classifier, which is asked about every text."""
+    """`second_opinion`: the device has a text classifier, which classifies every text."""
 
     async def respond(request: StageRequest, job: Job) -> ExpandResult | CaptionResult | ModerateResult:
         if isinstance(request, ModerateRequest) and not second_opinion:
@@ -116,23 +116,23 @@ class _Turn:
         self.meter.add(done)
         self.meter.batch_size = done.batch_size
         if isinstance(done.result, tuple):
-            raise TypeError("the device answered a request with opinions")
+            raise TypeError("the device answered a request with classifications")
         return done.result
 
     async def joined(self, verdict: Verdict, texts: Sequence[str], stage: str) -> Verdict:
-        """The rules' verdict, or the stricter one that the classifier's opinions make of it. Raises `PolicyBlocked`."""
+        """The rules' verdict, or the stricter one of the text classifier. Raises `PolicyBlocked`."""
         if not self.second_opinion:
             return verdict
         route, treated_as = _route(self.request), _treated_as(self.request)
-        joined = apply_classifier(verdict, await self._opinions(texts), route, treated_as=treated_as)
+        joined = apply_classifier(verdict, await self._classify(texts), route, treated_as=treated_as)
         return enforce(joined, texts, route, stage=stage)
 
-    async def judged(self, prompt: str, said: Verdict) -> str:
-        """What the model wrote, judged like a stranger's text; constrained where only the classifier asks for that."""
+    async def judged(self, prompt: str, of_request: Verdict) -> str:
+        """Judge what the model wrote, like any text; constrain it where only the classifier finds it explicit."""
         verdict = check([prompt], _route(self.request), treated_as=_treated_as(self.request), stage="expand")
         verdict = await self.joined(verdict, [prompt], "expand")
-        explicit = Action.CONSTRAIN in {said.action, verdict.action}
-        # The rules would ask for it again in the worker that paints; the classifier is asked only here.
+        explicit = Action.CONSTRAIN in {of_request.action, verdict.action}
+        # The worker that paints applies the rules again; the classifier runs only here.
         return constrain(prompt) if self.second_opinion and explicit else prompt
 
     async def fit_for_everybody(self, caption: Caption) -> Caption:
@@ -140,12 +140,12 @@ class _Turn:
         if not self.second_opinion:
             return caption
         plain = judge([caption.text], Route.GENERAL)
-        verdict = apply_classifier(plain, await self._opinions([caption.text]), Route.GENERAL)
+        verdict = apply_classifier(plain, await self._classify([caption.text]), Route.GENERAL)
         language = self.request.language if isinstance(self.request, CaptionRequest) else "en"
         neutral = template_caption("", lambda _: False, language)
         return caption if verdict.action is Action.ALLOW else Caption(neutral, repaired=True)
 
-    async def _opinions(self, texts: Sequence[str]) -> Classifications:
+    async def _classify(self, texts: Sequence[str]) -> Classifications:
         done = await self.device.run(Texts(split_for_classifier(texts)))
         self.meter.add(done)
         if not isinstance(done.result, tuple):

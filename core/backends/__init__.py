@@ -80,7 +80,7 @@ StopRule: TypeAlias = Callable[[str], int | None]
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One answer asked of a language model.
+    """One request to a language model.
 
     `prefix` is how the answer begins; it is not part of the text that is returned. `stop` may end the answer before the
     model does. `temperature` 0 is greedy; above 0, `seed` makes the draw repeatable.
@@ -102,14 +102,14 @@ class TextBackend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """A classifier's opinion of one text, in its own names for categories."""
+    """A classifier's label and categories of one text, by its own names."""
 
     label: Literal["safe", "controversial", "unsafe"]
     categories: tuple[str, ...] = ()
 
 
 class TextClassifier(Protocol):
-    """A second opinion beside the policy's rules. A failed one is an outcome: the policy decides what that means."""
+    """A text classifier beside the policy's rules. A failure is an outcome; the policy decides what follows from it."""
 
     info: ModelInfo
 

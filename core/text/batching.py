@@ -18,20 +18,20 @@ Program: TypeAlias = Generator[list[Completion], list[str], R]
 def run_together(programs: Sequence[Program[R]]) -> Program[list[R]]:
     """Several programs as one, whose rounds are the rounds of all."""
     runs = [_Run(program) for program in programs]
-    while pending := [run for run in runs if not run.ended]:
-        texts = yield [completion for run in pending for completion in run.wanted]
-        for run in pending:
-            mine, texts = texts[: len(run.wanted)], texts[len(run.wanted) :]
+    while unfinished := [run for run in runs if not run.ended]:
+        texts = yield [completion for run in unfinished for completion in run.pending]
+        for run in unfinished:
+            mine, texts = texts[: len(run.pending)], texts[len(run.pending) :]
             run.resume(mine)
     return [run.result for run in runs if run.result is not None]
 
 
 class _Run(Generic[R]):
-    """A program, what it waits for, and the answers that are there already. `failed` ends it without a result."""
+    """A program, its pending completions, and the answers that have arrived. `failed` ends it without a result."""
 
     def __init__(self, program: Program[R]) -> None:
         self.program = program
-        self.wanted: list[Completion] = []
+        self.pending: list[Completion] = []
         self.answers: dict[int, Outcome[str]] = {}
         self.progress = 0.0
         self.result: R | None = None
@@ -40,14 +40,14 @@ class _Run(Generic[R]):
         self._step(lambda: next(program))
 
     def answer(self, place: int, outcome: Outcome[str]) -> bool:
-        """One of the wanted completions is finished; whether the program went on with it."""
+        """Take the outcome of a pending completion; True when it was the last, and the program went on."""
         self.answers[place] = outcome
-        if len(self.answers) < len(self.wanted):
+        if len(self.answers) < len(self.pending):
             return False
-        answers = [self.answers[n] for n in range(len(self.wanted))]
+        answers = [self.answers[n] for n in range(len(self.pending))]
         self.answers = {}
         if cancelled := next((answer for answer in answers if isinstance(answer, Cancelled)), None):
-            self.failed, self.ended, self.wanted = cancelled, True, []
+            self.failed, self.ended, self.pending = cancelled, True, []
             self.program.close()
         else:
             self.resume([answer if isinstance(answer, str) else "" for answer in answers])
@@ -65,9 +65,9 @@ class _Run(Generic[R]):
 
     def _step(self, go: Callable[[], list[Completion]]) -> None:
         try:
-            self.wanted = go()
+            self.pending = go()
         except StopIteration as end:
-            self.result, self.ended, self.wanted = end.value, True, []
+            self.result, self.ended, self.pending = end.value, True, []
 
 
 class _Completions:
@@ -119,7 +119,7 @@ class _Completions:
         run = self.runs[owner]
         if run.ended:
             self.callbacks.finished(owner, run.outcome())
-        self.waiting += [(owner, place, completion) for place, completion in enumerate(run.wanted)]
+        self.waiting += [(owner, place, completion) for place, completion in enumerate(run.pending)]
 
     def _hand_over(self) -> list[Completion]:
         handed, self.waiting = self.waiting, []

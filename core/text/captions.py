@@ -127,7 +127,7 @@ def usable_caption(text: str, language: Language = "en") -> bool:
         len(text) <= 160
         and MIN_CAPTION_WORDS <= spoken.count_words(text) <= MAX_CAPTION_WORDS
         and not any(char in text for char in '#@"<>{}')
-        and not any(said in text.lower() for said in REFUSALS)
+        and not any(refusal in text.lower() for refusal in REFUSALS)
         and (language == "en" or spoken.may_be(text))
     )
 

@@ -118,7 +118,7 @@ def usable_prompt(prompt: str) -> bool:
     words = prompt.lower().split()
     if not is_english(prompt):
         return False
-    if not 5 <= len(words) <= MAX_EXPANSION_WORDS or any(said in prompt.lower() for said in REFUSALS):
+    if not 5 <= len(words) <= MAX_EXPANSION_WORDS or any(refusal in prompt.lower() for refusal in REFUSALS):
         return False
     letters = sum(char.isalpha() or char.isspace() for char in prompt)
     return letters >= 0.8 * len(prompt) and len(set(words)) >= 0.4 * len(words) and len(prompt) <= _PROMPT_CHARS
@@ -129,8 +129,8 @@ def keeps_subject(prompt: str, messages: Sequence[ChatMessage]) -> bool:
     request = _request(messages)
     if not is_english(request) or len(FUNCTION_WORDS & set(request.lower().split())) < 2:
         return True
-    wanted, found = content_stems(scene_of(messages)), content_stems(prompt)
-    return not wanted or len(wanted & found) >= min(2, len(wanted))
+    expected, found = content_stems(scene_of(messages)), content_stems(prompt)
+    return not expected or len(expected & found) >= min(2, len(expected))
 
 
 def template_prompt(messages: Sequence[ChatMessage], features: Features | None) -> str:
@@ -146,8 +146,8 @@ def scene_of(messages: Sequence[ChatMessage]) -> str:
     request = plain_text(shorten_by_code(_request(messages)))[:_REQUEST_CHARS]
     if not any(char.isalnum() for char in request):
         request = _shown_by_symbols(request)
-    for pattern, said in _TO_SCENE:
-        request = pattern.sub(said, request)
+    for pattern, replacement in _TO_SCENE:
+        request = pattern.sub(replacement, request)
     request = request.strip(" .!?,;:-")
     return f"{request[:1].upper()}{request[1:]}" or "A person"
 
@@ -161,8 +161,8 @@ def _shown_by_symbols(text: str) -> str:
 
 _PICTURE = r"(?:picture|photo|image|pic|painting|drawing|snapshot|short|clip|video|scene)"
 _TO_SCENE = [
-    (re.compile(pattern, re.IGNORECASE), said)
-    for pattern, said in (
+    (re.compile(pattern, re.IGNORECASE), replacement)
+    for pattern, replacement in (
         (r"^(?:(?:oh|hey|hi|hello|wow|ok|okay|yes|well|nice|great|so|and|very|please|thanks)\b[\s,.!]*)+", ""),
         (r"\b(?:please|(?:can|could|would|will) you|i(?:'d| would) (?:love|like) to (?:see|have))\b[\s,]*", ""),
         (r"^(?:show|send|give|draw|paint|make|create|generate|imagine|picture)\s+", ""),
@@ -178,15 +178,15 @@ _TO_SCENE = [
 
 
 def _request(messages: Sequence[ChatMessage]) -> str:
-    """What the user asked for last, with enough of the chat before it that it says something."""
-    said: list[str] = []
+    """The user's last message, with earlier ones in front until there are six words."""
+    parts: list[str] = []
     for message in reversed(messages):
-        if message.role == "system" or (not said and message.role == "assistant" and len(messages) > 1):
+        if message.role == "system" or (not parts and message.role == "assistant" and len(messages) > 1):
             continue
-        said.insert(0, message.content)
-        if count_words(" ".join(said)) >= 6:
+        parts.insert(0, message.content)
+        if count_words(" ".join(parts)) >= 6:
             break
-    return " ".join(said) or messages[-1].content
+    return " ".join(parts) or messages[-1].content
 
 
 def _with_person(prompt: str, features: Features | None) -> str:

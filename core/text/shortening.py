@@ -44,9 +44,9 @@ def shorten_all(messages: Sequence[ChatMessage], seed: int, budget: Budget) -> P
     long = [place for place, message in enumerate(messages) if count_message_words(message.content) > MAX_MESSAGE_WORDS]
     texts = {place: shorten_by_code(messages[place].content) for place in long}
     readable = [place for place in long if estimate_tokens(messages[place].content) <= budget.shortened_tokens]
-    asked = readable[-budget.shortened_by_model :] if budget.shortened_by_model else []
-    programs = [shorten(messages[place].content, seed, budget) for place in asked]
-    texts.update(zip(asked, (yield from run_together(programs)), strict=True))
+    by_model = readable[-budget.shortened_by_model :] if budget.shortened_by_model else []
+    programs = [shorten(messages[place].content, seed, budget) for place in by_model]
+    texts.update(zip(by_model, (yield from run_together(programs)), strict=True))
     return [
         ChatMessage(role=message.role, content=texts[place]) if place in texts else message
         for place, message in enumerate(messages)
@@ -70,10 +70,10 @@ def _shortening(message: str, seed: int, temperature: float, budget: Budget) -> 
 
 def usable_shortening(text: str, message: str) -> bool:
     """At most 25 words that the message is about, and not a reply to it."""
-    if not 1 <= count_words(text) <= MAX_MESSAGE_WORDS or any(said in text.lower() for said in REFUSALS):
+    if not 1 <= count_words(text) <= MAX_MESSAGE_WORDS or any(refusal in text.lower() for refusal in REFUSALS):
         return False
-    said = content_stems(text)
-    return bool(said) and len(said & content_stems(message)) >= 0.5 * len(said)
+    stems = content_stems(text)
+    return bool(stems) and len(stems & content_stems(message)) >= 0.5 * len(stems)
 
 
 def shorten_by_code(message: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
-from core.backends import BatchCallbacks, Classified, Completion, Outcome, TextClassifier
+from core.backends import BatchCallbacks, Classified, Completion, Outcome, TextBackend, TextClassifier
 from core.contracts import (
     CAPTION_TASK,
     MODERATE_TASK,
@@ -17,6 +20,7 @@ from core.contracts import (
     CaptionResult,
     ExpandResult,
     ExpandTask,
+    Language,
     ModelInfo,
     ModerateResult,
     Route,
@@ -26,9 +30,11 @@ from core.contracts import (
 from core.errors import BadAnswer, DeviceLost, ImgPodError, MinorSuspected, Misconfigured, PolicyBlocked
 from core.policy import CONSTRAINT, PIECE_CHARS, safe_caption
 from core.text.budgets import Budget
+from core.text.languages import CAPTION_LANGUAGES
 from core.worker.job import Job
 from core.worker.progress import Progress
 from handlers.llm import handler, writer
+from tests.core.text.scripted import Streaming
 
 HARD = ["a naked child", "bestiality", "she is raped", "a nude photo of taylor swift"]
 PLAIN = "A lighthouse on a cliff at dusk, waves below, warm light in its windows."
@@ -71,7 +77,7 @@ Answer = Callable[..., Any]
 
 
 @contextmanager
-def worker(model: Says, classifier: TextClassifier | None = None) -> Iterator[Answer]:
+def worker(model: TextBackend, classifier: TextClassifier | None = None) -> Iterator[Answer]:
     device = writer(model, Budget(), max_batch=8, window_s=0.0, classifier=classifier)
     respond = handler(model, device, minor_probability=0.3, second_opinion=classifier is not None)
 
@@ -337,3 +343,50 @@ async def test_moderating_goes_by_the_rules_first(text: str) -> None:
 async def test_a_worker_without_a_classifier_can_not_moderate() -> None:
     with worker(Says(PLAIN)) as answer, pytest.raises(Misconfigured, match="LLM_CLASSIFIER"):
         await answer(**moderated(PLAIN))
+
+
+# ── the running batch ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_text_is_classified_and_a_caption_written_while_an_expansion_runs() -> None:
+    """The expansion does not end before the test says so; both others are answered in the same batch."""
+    said = "The old lighthouse keeper watches the sea from his window at dusk."
+    release = threading.Event()
+
+    class Held(Streaming):
+        def _ended(self, request: Completion, length: int) -> str | None:
+            if "<chat>" in request.turns[-1].content and not release.is_set():
+                time.sleep(0.001)
+                return None
+            return super()._ended(request, length)
+
+    model, classifier = (
+        Held(lambda one: said if "<picture>" in one.turns[-1].content else f'{PLAIN}"}}'),
+        Thinks(lambda _: SAFE),
+    )
+    with worker(model, classifier) as answer:
+        expansion = asyncio.create_task(answer(**chat(ExpandTask.SHORTS, "the lighthouse at dusk")))
+        async with asyncio.timeout(10):
+            while len(classifier.asked) < 1:  # noqa: ASYNC110 - what the device's thread does has no event
+                await asyncio.sleep(0.001)
+            assert (await answer(**moderated(PLAIN))).verdict == "allowed"
+            assert (await answer(**captioned(PLAIN))).caption == said
+            assert not expansion.done()
+            release.set()
+            assert (await expansion).prompt == PLAIN
+
+
+@pytest.mark.parametrize("language", ["es", "zh", "ar"])
+async def test_an_unsafe_caption_is_neutral_in_the_language_of_the_request(language: Language) -> None:
+    with worker(Says("A nude woman lies on a bed in the warm light of the evening sun.")) as answer:
+        result = await answer(**captioned(PLAIN, language=language))
+    assert (result.caption, result.repaired) == (CAPTION_LANGUAGES[language].neutral_caption, True)
+
+
+async def test_a_caption_that_the_classifier_finds_unsafe_is_neutral_in_the_language_of_the_request() -> None:
+    said = "Bailando bajo las luces de la ciudad mientras cae una lluvia cálida."
+    english = "Dancing under the city lights while a warm rain keeps falling down."
+    model = Streaming(lambda one: said if "<caption>" in one.turns[-1].content else english)
+    with worker(model, Thinks(lambda text: VIOLENT if text == said else SAFE)) as answer:
+        result = await answer(**captioned(PLAIN, language="es"))
+    assert (result.caption, result.repaired) == (CAPTION_LANGUAGES["es"].neutral_caption, True)

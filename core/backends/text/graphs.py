@@ -1,7 +1,7 @@
 """A decode step as a CUDA graph: its kernels are launched as one, and no compiler is needed.
 
 A graph has fixed shapes and addresses, so there is one for each pair of a slot count and a length; a step uses the
-smallest that holds it. Slots that no row has decode token 0 at position 0 of themselves, and nobody reads the result.
+smallest that holds it. Slots that no row has decode token 0 at position 0 of themselves, and the result is not used.
 """
 
 from __future__ import annotations

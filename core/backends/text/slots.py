@@ -176,14 +176,14 @@ def slot_attention(
     packed = queries[0]
     parts = []
     if rows := step.decoding:
-        asked = packed[:, :rows].transpose(0, 1).reshape(rows, heads, -1, size)
+        grouped = packed[:, :rows].transpose(0, 1).reshape(rows, heads, -1, size)
         past_keys, past_values = keys[:rows, :, : step.length], values[:rows, :, : step.length]
-        answer = scaled_dot_product_attention(asked, past_keys, past_values, attn_mask=step.mask, scale=scaling)
+        answer = scaled_dot_product_attention(grouped, past_keys, past_values, attn_mask=step.mask, scale=scaling)
         parts.append(answer.reshape(rows, -1))
     for piece in step.pieces:
-        asked = packed[:, piece.offset : piece.offset + piece.count].reshape(1, heads, -1, size)
+        grouped = packed[:, piece.offset : piece.offset + piece.count].reshape(1, heads, -1, size)
         row, until = slice(piece.slot, piece.slot + 1), piece.start + piece.count
         past_keys, past_values = keys[row, :, :until], values[row, :, :until]
-        answer = scaled_dot_product_attention(asked, past_keys, past_values, attn_mask=piece.mask, scale=scaling)
+        answer = scaled_dot_product_attention(grouped, past_keys, past_values, attn_mask=piece.mask, scale=scaling)
         parts.append(answer.reshape(-1, piece.count, size).transpose(0, 1).reshape(piece.count, -1))
     return torch.cat(parts).view(1, -1, len(packed), size), None
