@@ -4,7 +4,7 @@ __main__.py    the server: `python -m http_api`, and commands that make keys and
 app.py         the FastAPI application over one `Service`
 routes.py      POST of a task: read, admit, start, wait
 bodies.py      request bodies, bounded while they are read
-preferences.py how a caller wants to wait: `Accept` and `Prefer`
+preferences.py `Accept` and `Prefer`: the answer's form, and how long to wait for it
 jobs.py        running and ended jobs with their events
 answers.py     a job's end as a response: JSON, the picture itself, an event stream
 problems.py    errors as application/problem+json (RFC 9457)

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.contracts import Route
 from orchestrator.service import Service
-from orchestrator.tracing import Traced
+from orchestrator.tracing import RequestTrace
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
 _UNKNOWN_PATH = "unknown"
@@ -62,7 +62,7 @@ class Metrics:
         )
         self.circuits = Gauge("img_pod_open_circuits", "Endpoints that are not called.", ["pool"], registry=registry)
 
-    def observe(self, traced: Traced) -> None:
+    def observe(self, traced: RequestTrace) -> None:
         """Counts a request that ended."""
         route = str(traced.route)
         self.requests.labels(route, traced.code or "ok").inc()

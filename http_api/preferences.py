@@ -1,4 +1,4 @@
-"""How a caller wants its answer: what `Accept` allows, and what `Prefer` asks for (RFC 9110, RFC 7240).
+"""Content negotiation and waiting preferences of a request: `Accept` and `Prefer` (RFC 9110, RFC 7240).
 
 May import: core.contracts, core.errors.
 """

@@ -1,4 +1,4 @@
-"""The server process: it answers /ping while the service is loaded, and drains when it is told to stop.
+"""The server process: answers /ping while the service is loading, and drains on SIGTERM.
 
 May import: core, orchestrator, uvicorn, http_api.
 """

@@ -5,7 +5,9 @@ service.py          admission, idempotency and deadline around a flow
 flows.py            the order of stages that answers each task
 chain.py            one request in progress: its stages, deadline, timeline and degradations
 pictures.py         the pictures of one request: seeds, progress, outcomes
-endpoints.py        calls of endpoints: run, runsync, status, cancel, retries
+endpoints.py        stage calls: submit, poll, retry
+stage_call.py       one stage as it is sent and answered
+cleanup.py          cancels of abandoned jobs; waking a pool
 pools.py            the endpoints of each pool and their circuit breakers
 runpod_client.py    HTTP requests to the RunPod endpoint API
 polling.py          when the status of a running job is requested next

@@ -16,7 +16,7 @@ _SHORTEST_WAIT_MS = 100
 
 
 class Capacity:
-    """How many requests of one route run at a time, and how fast they have been ending."""
+    """Limit of the pictures of one route that are under way, with a measured rate of completion."""
 
     def __init__(self, limit: int, *, retry_after_cap_ms: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
@@ -26,8 +26,8 @@ class Capacity:
         self._ends: deque[float] = deque(maxlen=256)
 
     @contextmanager
-    def place(self, pictures: int = 1) -> Iterator[None]:
-        """A place for each picture of a request. Raises `QueueFull`, with the time until one is likely to be free."""
+    def slots(self, pictures: int = 1) -> Iterator[None]:
+        """Hold a slot for each picture. Raises `QueueFull` with the time until one is likely to be free."""
         if self._running and self._running + pictures > self._limit:
             raise QueueFull("This route has no room for another request now.", retry_after_ms=self.retry_after_ms())
         self._running += pictures
@@ -43,7 +43,7 @@ class Capacity:
         return self._running
 
     def retry_after_ms(self) -> int:
-        """Time between two ends, as measured over the last minute."""
+        """Mean time between two completions over the last minute, ms."""
         since = self._clock() - _RATE_WINDOW_S
         recent = [end for end in self._ends if end > since]
         if len(recent) < 2:
@@ -52,7 +52,7 @@ class Capacity:
 
 
 class RetryBudget:
-    """Retries as a share of first attempts, so that they can't multiply an outage; `reserve` are in hand at first."""
+    """Retries limited to a share of first attempts, so that they can't amplify an outage; `reserve` to begin with."""
 
     def __init__(self, share: float, *, reserve: float = 10.0) -> None:
         self._share = share
@@ -76,7 +76,7 @@ class GpuSeconds:
         self._ms: Counter[Route] = Counter()
 
     def add(self, route: Route, timeline: tuple[StageRecord, ...]) -> float:
-        """Adds a request's stages; answers how many seconds the route has had by now."""
+        """Add a request's stages; the route's total, s."""
         self._ms[route] += sum(record.share_ms or 0 for record in timeline)
         return self._ms[route] / 1000
 

@@ -1,4 +1,4 @@
-"""One request under way: its stages, its deadline, its timeline, and what had to be done without.
+"""One request in progress: its stages, deadline, timeline and degradations.
 
 A stage here is a typed call: the request model in, the result model out, with the pool, the limit and the share of the
 whole progress that belong to it. What may be degraded is degraded here; policy never is.
@@ -63,16 +63,17 @@ from core.text.captions import template_caption
 from core.text.expansion import template_prompt
 from core.worker.job import Job
 from orchestrator.deadlines import Deadline
-from orchestrator.endpoints import Call, Endpoints, OnProgress, StageAnswer
+from orchestrator.endpoints import Endpoints
 from orchestrator.pictures import Pictures, SharedProgress, check_all, consecutive_seeds, generate_all
 from orchestrator.polling import StageDurations
+from orchestrator.stage_call import Call, OnProgress, StageAnswer
 
 log = logger()
 S = TypeVar("S", bound=StageResult)
 P = TypeVar("P")
 
-_SHORT_WAIT_MS = 1_500
-"""How long `runsync` may hold a short stage's answer: its job can't be cancelled before that."""
+_RUNSYNC_WAIT_MS = 1_500
+"""Wait of a short stage's `runsync`: until it is over, its job can't be cancelled."""
 
 _SMALLEST_RESULT_BYTES = 10_000
 
@@ -85,8 +86,8 @@ PICTURE_POOL = {
     Route.GENERAL: Pool.TEXT2IMG,
 }
 
-_FAILURES_TO_DO_WITHOUT = (StageFailed, DeadlineExceeded, Busy)
-"""A helper stage that fails like this is replaced; a refusal or a bad request is passed on."""
+_REPLACEABLE_FAILURES = (StageFailed, DeadlineExceeded, Busy)
+"""Failures after which expansion and caption are replaced; a refusal or a bad request is raised."""
 
 
 @dataclass(slots=True)
@@ -107,7 +108,7 @@ class Chain:
     _from_percent: int = 0
 
     def reject_unreachable_deadline(self) -> None:
-        """Before anything is paid for: `timeout_s` is less than half of the shortest such request."""
+        """Raises `DeadlineExceeded`, before any cost, where `timeout_s` is below half of the shortest such request."""
         shortest_s = self._picture_time.shortest_s or 0.0
         if self.request.task is Route.PROFILE:
             shortest_s += self.endpoints.expected(Pool.SELFIE, "analyze").shortest_s or 0.0
@@ -125,7 +126,7 @@ class Chain:
         return await self._stage("analyze", Pool.SELFIE, request, AnalyzeResult, on_progress=progress)
 
     async def expand(self, task: ExpandTask, request: ChatRequest) -> str:
-        """The chat as a prompt. Where the llm is down, one made by code from the chat's last words."""
+        """A prompt for the chat. Where the llm worker fails, a template prompt from the chat's last message."""
         asked = ExpandRequest(
             task=task,
             messages=request.messages,
@@ -134,23 +135,24 @@ class Chain:
             **self._common("expand"),
         )
         self._wake_picture_pool()
-        # What the picture will need is not the prompt's to spend: a template still makes a picture.
+        # The time that the picture needs is reserved: with a template prompt there is still a picture.
         by = self.deadline.earlier(self._reserved_for_picture_s())
         try:
             progress = self._progress("expand", 40)
             result = await self._stage("expand", Pool.LLM, asked, ExpandResult, by=by, on_progress=progress, short=True)
-        except _FAILURES_TO_DO_WITHOUT as error:
+        except _REPLACEABLE_FAILURES as error:
             if self.settings.llm.classifier != "none" and self.treated_as == "moderated":
-                # The deployment wants a classifier's opinion of this chat, and only the llm worker gives one.
+                # The deployment has a text classifier, which runs in the llm worker only: the chat would go unchecked.
                 raise
             self._record_degraded("expand", error, "template_prompt")
             return template_prompt(request.messages, request.features)
         return result.prompt
 
     async def moderate(self, said: str, prompt: str) -> str:
-        """The prompt as the deployment's text classifier, which hears what was `said`, lets it be painted.
+        """The prompt, constrained where the deployment's text classifier finds `said` sexual. Raises `PolicyBlocked`.
 
-        For prompts that no model wrote. Without a classifier nobody is asked; where there is one, nothing replaces it.
+        For prompts that no model wrote. Without a classifier the prompt is returned as it is; with one, a failure of
+        the stage fails the request.
         """
         if self.settings.llm.classifier == "none":
             return prompt
@@ -210,29 +212,29 @@ class Chain:
         return picture.model_copy(update={"policy": picture.policy.model_copy(update={"age_check": passed})})
 
     async def caption(self, prompt: str) -> str:
-        """A caption that anyone may read. Where the llm is down, late or unfit, one made by code from the prompt."""
+        """A caption that is safe on every route; a template caption where the llm worker's fails or is not."""
         request = CaptionRequest(task=CAPTION_TASK, prompt=prompt, language=self._language, **self._common("caption"))
         try:
             result = await self._stage("caption", Pool.LLM, request, CaptionResult, short=True)
-        except _FAILURES_TO_DO_WITHOUT as error:
+        except _REPLACEABLE_FAILURES as error:
             self._record_degraded("caption", error, "template_caption")
             return self._template_caption(prompt)
         return result.caption if safe_caption(result.caption) else self._template_caption(prompt)
 
     async def with_caption(self, picture: Awaitable[P], prompt: str) -> tuple[P, str]:
-        """Both at once. A picture that fails ends its caption; a caption never fails its picture, nor holds it long."""
-        words = asyncio.ensure_future(self.caption(prompt))
+        """The picture and its caption, made at the same time. A caption never fails its picture."""
+        captioning = asyncio.ensure_future(self.caption(prompt))
         try:
-            painted = await picture
+            generated = await picture
             grace_s = min(self.settings.stage_limit_s("caption"), self.deadline.left_s())
-            await asyncio.wait([words], timeout=max(0.0, grace_s))
-            if words.done():
-                return painted, words.result()
+            await asyncio.wait([captioning], timeout=max(0.0, grace_s))
+            if captioning.done():
+                return generated, captioning.result()
         finally:
-            words.cancel()
-            await asyncio.gather(words, return_exceptions=True)
+            captioning.cancel()
+            await asyncio.gather(captioning, return_exceptions=True)
         self._record_degraded("caption", DeadlineExceeded("The caption came too late."), "template_caption")
-        return painted, self._template_caption(prompt)
+        return generated, self._template_caption(prompt)
 
     @property
     def _language(self) -> Language:
@@ -253,7 +255,7 @@ class Chain:
 
     def _reserved_for_picture_s(self) -> float:
         unmeasured_s = min(self.settings.stage_limit_s("generate"), self.deadline.left_s() / 2)
-        return self._picture_time.late_s or unmeasured_s
+        return self._picture_time.latest_s or unmeasured_s
 
     def _wake_picture_pool(self) -> None:
         if self.settings.orchestrator.wake_pools:
@@ -286,7 +288,7 @@ class Chain:
             pool=pool,
             payload=request.model_dump(mode="json", exclude_none=True),
             limit_s=self.settings.stage_limit_s(stage),
-            wait_ms=_SHORT_WAIT_MS if short else self.endpoints.expected(pool, stage, size).held_ms,
+            wait_ms=_RUNSYNC_WAIT_MS if short else self.endpoints.expected(pool, stage, size).runsync_wait_ms,
             size=size,
             s3_config=self.job.s3_config if stage == "generate" else None,
         )
@@ -339,7 +341,7 @@ class Chain:
         )  # fmt: skip
 
     def _record_degraded(self, stage: str, error: ImgPodError, fallback: str) -> None:
-        log.warning("stage done without", stage=stage, code=error.code)
+        log.warning("stage replaced", stage=stage, code=error.code)
         self.degraded.append(Degraded(stage=stage, reason=error.code, fallback=fallback))
 
 

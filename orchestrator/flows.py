@@ -1,4 +1,4 @@
-"""What a request means, in the order it happens.
+"""Flows: the order of stages that answers each task.
 
     profile/create         analyze → gate → (moderate) → generate → (check)
     chat/…                 judge → expand → judge → generate → (check) ∥ caption
@@ -63,8 +63,8 @@ async def create_profile(request: ProfileCreate, chain: Chain) -> Result:
 async def picture_of_chat(request: ChatRequest, chain: Chain) -> Result:
     route, expansion, painting = _CHAT[type(request)]
     _gate_person(request, chain)
-    # Also messages that no model receives: leniency must not be a way around the policy. The longest chat takes a
-    # second: in a thread, other requests' turns come in between.
+    # Also messages that no model receives: leniency must not be a way around the policy. In a thread, because the
+    # longest chat takes a second to check: other requests go on.
     said = await asyncio.to_thread(check_chat, request.received, route, treated_as=chain.treated_as, stage="request")
     chain.treated_as = said.treated_as
     prompt = await chain.expand(expansion, request)
@@ -104,12 +104,12 @@ _CHAT: dict[type[ChatRequest], tuple[Route, ExpandTask, GenerateTask]] = {
 
 
 async def _checked_pictures(task: GenerateTask, prompt: str, chain: Chain) -> Pictures:
-    """No flow gets pictures in any other way, so that none releases one whose people's age had to be read."""
+    """The task's pictures after their age check; no flow gets pictures in any other way."""
     return await chain.check_pictures(await chain.generate(task, prompt))
 
 
 def _gate_person(request: PersonRequest, chain: Chain) -> None:
-    """Features that were handed in pass the same gate as those of a selfie."""
+    """Raises `MinorSuspected`: the request's own features pass the same gate as those of a selfie."""
     if request.features is not None:
         reject_minor(request.features, threshold=chain.settings.policy.minor_probability)
 
@@ -165,4 +165,4 @@ FLOWS: dict[Route, Flow] = {
     Route.PRIVATE: cast("Flow", picture_of_private_prompt),
     Route.GENERAL: cast("Flow", picture_of_prompt),
 }
-"""Each flow takes the request class of its own route, which `read_request` has seen to."""
+"""Each flow takes the request class of its own route; `read_request` guarantees that."""

@@ -17,9 +17,9 @@ from core.errors import AlreadyRunning, IdempotencyMismatch
 
 
 class IdempotencyStore(Protocol):
-    """The answers to requests that carry an idempotency key. Failures are not kept: the same key may try again."""
+    """Results of requests with an idempotency key. Failures are not kept: the same key may be used again."""
 
-    async def once(
+    async def run_once(
         self,
         key: str,
         request: PictureRequest,
@@ -34,7 +34,7 @@ class IdempotencyStore(Protocol):
 
 
 class InMemoryIdempotency:
-    """Those of one process, for `keep_s` seconds and at most `max_bytes` of them, oldest out first."""
+    """Results of one process, kept `keep_s` seconds and at most `max_bytes` of them; the oldest are dropped first."""
 
     def __init__(
         self, *, keep_s: float, max_bytes: int = 256_000_000, clock: Callable[[], float] = time.monotonic
@@ -46,7 +46,7 @@ class InMemoryIdempotency:
         self._kept: OrderedDict[str, tuple[float, str, Result]] = OrderedDict()
         self._bytes = 0
 
-    async def once(
+    async def run_once(
         self,
         key: str,
         request: PictureRequest,
@@ -54,12 +54,12 @@ class InMemoryIdempotency:
         s3_config: Mapping[str, object] | None = None,
     ) -> Result:
         body = digest(request, s3_config)
-        self._forget_old()
+        self._drop_expired()
         if (kept := self._kept.get(key)) is not None:
-            check_same(kept[1], body)
+            require_same_request(kept[1], body)
             return kept[2]
         if (running := self._running.get(key)) is not None:
-            check_same(running, body)
+            require_same_request(running, body)
             raise AlreadyRunning("The request with this `idempotency_key` is still running.", retry_after_ms=1_000)
         self._running[key] = body
         try:
@@ -70,17 +70,17 @@ class InMemoryIdempotency:
         return result
 
     def _keep(self, key: str, body: str, result: Result) -> None:
-        if _weight(result) > self._max_bytes:
-            return  # it would push out all others and then itself
+        if _size_bytes(result) > self._max_bytes:
+            return  # it would displace all others and then itself
         self._kept[key] = (self._clock() + self._keep_s, body, result)
-        self._bytes += _weight(result)
-        self._forget_old()
+        self._bytes += _size_bytes(result)
+        self._drop_expired()
 
-    def _forget_old(self) -> None:
+    def _drop_expired(self) -> None:
         now = self._clock()
         while self._kept and (self._bytes > self._max_bytes or next(iter(self._kept.values()))[0] < now):
             _, (_, _, result) = self._kept.popitem(last=False)
-            self._bytes -= _weight(result)
+            self._bytes -= _size_bytes(result)
 
 
 def digest(request: PictureRequest, s3_config: Mapping[str, object] | None = None) -> str:
@@ -92,11 +92,11 @@ def digest(request: PictureRequest, s3_config: Mapping[str, object] | None = Non
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def check_same(known: str, body: str) -> None:
+def require_same_request(known: str, body: str) -> None:
     """Raises `IdempotencyMismatch`."""
     if known != body:
         raise IdempotencyMismatch("This `idempotency_key` was used for another request; use a new one.")
 
 
-def _weight(result: Result) -> int:
+def _size_bytes(result: Result) -> int:
     return 4_000 + len(result.image_base64 or "")

@@ -1,8 +1,8 @@
-"""Idempotent answers in a bucket, so that they hold across orchestrator workers and restarts.
+"""Idempotent results in a bucket, valid across orchestrator workers and restarts.
 
-One object for each key. Whoever writes it first (`If-None-Match: *`) runs the request; it holds the key for no longer
-than the request may take, and everyone else sees it running, or its result. A holder that died is relieved by one
-successor (`If-Match`): the bucket's conditions decide every race, and nothing is locked.
+One object for each key. The process that writes it first (`If-None-Match: *`) runs the request under a lease as long as
+the request may take; other processes read that it runs, or its result. An expired lease is taken over by one successor
+(`If-Match`): the bucket's conditional writes decide every race, and nothing is locked.
 
     {"body": "<digest>", "until": 1766000000.0, "result": null | {…}}
 
@@ -27,12 +27,12 @@ from core.contracts import PictureRequest, Result
 from core.errors import AlreadyRunning, EndpointUnavailable, Misconfigured
 from core.logs import logger
 from orchestrator.bucket import Bucket
-from orchestrator.idempotency import check_same, digest
+from orchestrator.idempotency import digest, require_same_request
 
 log = logger()
 
 _LEASE_MARGIN_S = 30.0
-_RACES = 5
+_MAX_RACES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class S3Idempotency:
     async def close(self) -> None:
         await self._bucket.close()
 
-    async def once(
+    async def run_once(
         self,
         key: str,
         request: PictureRequest,
@@ -84,11 +84,11 @@ class S3Idempotency:
     ) -> Result:
         """As `IdempotencyStore.once`. Where the bucket can't be reached nothing runs: `EndpointUnavailable`."""
         name, body = _object_name(key), digest(request, s3_config)
-        for _ in range(_RACES):
+        for _ in range(_MAX_RACES):
             found, tag = await self._bucket.get(name)
             entry = None if found is None else _Entry.read(found)
             if entry is not None and entry.until > self._clock():
-                check_same(entry.body, body)
+                require_same_request(entry.body, body)
                 return _result_of(entry)
             held = await self._bucket.put(name, self._running(body), tag)
             if held is not None:
@@ -109,7 +109,7 @@ class S3Idempotency:
         return result
 
     async def _finish(self, name: str, entry: _Entry, tag: str) -> None:
-        """A result that can't be kept is given all the same; its key is free again when the lease is over."""
+        """Store the outcome. A result that can't be stored is still returned; its key is free when the lease ends."""
         try:
             if await self._bucket.put(name, entry.to_json(), tag) is None:
                 log.warning("idempotency key was taken over", reason="lease over")

@@ -1,4 +1,4 @@
-"""The endpoints of each pool: whose turn it is, and which ones are left alone because they don't answer.
+"""The endpoints of each pool: selection by round robin, and circuit breakers.
 
 May import: core.errors, core.logs, core.settings, orchestrator.polling.
 """
@@ -35,22 +35,22 @@ class Circuit:
         self._open_until: float | None = None
         self._probing = False
 
-    def opens_in_s(self) -> float:
-        """How long until the endpoint may be called; 0: now."""
+    def retry_in_s(self) -> float:
+        """Seconds until the endpoint may be called; 0: now."""
         if self._open_until is None:
             return 0.0
         left_s = max(0.0, self._open_until - self._clock())
         return max(left_s, 1.0) if self._probing else left_s
 
     def enter(self) -> None:
-        """A call begins. Each has to end in `answered` or `failed`."""
+        """Record that a call begins. Each must end in `answered` or `failed`."""
         self._probing = self._open_until is not None
 
     def answered(self) -> None:
         self._failures, self._open_until, self._probing = 0, None, False
 
     def failed(self) -> bool:
-        """Whether this opened the circuit. A call that was under way when it opened does not open it anew."""
+        """Record a failed call; whether it opened the circuit, which a call begun before that does not do again."""
         self._failures += 1
         if self._failures < self._limit or (self._open_until is not None and not self._probing):
             return False
@@ -60,10 +60,10 @@ class Circuit:
 
 @dataclass(slots=True)
 class Endpoint:
-    """One endpoint id, and what this process knows of it.
+    """One endpoint id and its state in this process.
 
-    The platform allows 2,000 status requests and 100 cancels in 10 s, 20 cancels at once: what one process uses up
-    leaves room for others. `wake_job` is a job that waits there only to have a worker started.
+    The platform allows 2,000 status requests and 100 cancels in 10 s, 20 cancels at once: one process uses
+    less than that. `wake_job` is a queued job whose only purpose is to have a worker started.
     """
 
     id: str
@@ -91,13 +91,13 @@ class Pools:
         self._turns = {pool: itertools.count() for pool in Pool}
 
     def next(self, pool: Pool, tried: Collection[str] = (), stage: str | None = None) -> Endpoint:
-        """By round robin; one not tried yet comes first. Raises `EndpointUnavailable` where no circuit is closed."""
+        """The next endpoint in turn, untried ones first. Raises `EndpointUnavailable` if all circuits are open."""
         endpoints = self._pools[pool]
         turn = next(self._turns[pool])
         in_turn = [endpoints[(turn + offset) % len(endpoints)] for offset in range(len(endpoints))]
-        usable = [endpoint for endpoint in in_turn if endpoint.circuit.opens_in_s() == 0]
+        usable = [endpoint for endpoint in in_turn if endpoint.circuit.retry_in_s() == 0]
         if not usable:
-            wait_ms = math.ceil(1000 * min(endpoint.circuit.opens_in_s() for endpoint in endpoints))
+            wait_ms = math.ceil(1000 * min(endpoint.circuit.retry_in_s() for endpoint in endpoints))
             raise EndpointUnavailable(
                 f"No endpoint of pool {pool} answers; try again later.",
                 stage=stage,
@@ -106,15 +106,15 @@ class Pools:
         return next((endpoint for endpoint in usable if endpoint.id not in tried), usable[0])
 
     def has_other(self, pool: Pool, tried: Collection[str]) -> bool:
-        """Whether an endpoint is there that could be tried at once."""
-        return any(one.id not in tried and one.circuit.opens_in_s() == 0 for one in self._pools[pool])
+        """Whether the pool has another endpoint that may be called now."""
+        return any(one.id not in tried and one.circuit.retry_in_s() == 0 for one in self._pools[pool])
 
     def states(self) -> dict[str, dict[str, int]]:
         """Pool → how many endpoints it has, and how many of them are not called."""
         return {
             str(pool): {
                 "endpoints": len(endpoints),
-                "open_circuits": sum(one.circuit.opens_in_s() > 0 for one in endpoints),
+                "open_circuits": sum(one.circuit.retry_in_s() > 0 for one in endpoints),
             }
             for pool, endpoints in self._pools.items()
         }

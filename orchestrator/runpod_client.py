@@ -1,7 +1,7 @@
-"""One request to the platform's job API, and what its refusals mean.
+"""Client of the platform's job API: one request, and the error that each refusal becomes.
 
-aiohttp, which the SDK brings along, and not httpx: with hundreds of requests in flight httpx spends so long on choosing
-among its connections that answers come seconds late.
+Uses aiohttp, a dependency of the SDK, and not httpx: with hundreds of requests in flight httpx spends so long on
+choosing among its connections that answers are seconds late.
 
 May import: aiohttp, core.errors, core.safe_http, core.settings.
 """
@@ -33,26 +33,26 @@ from core.safe_http import public_authorities
 from core.settings import PlatformSettings
 
 State = Mapping[str, Any]
-"""What the platform says of a job: `id`, `status`, and by then `output`, `error`, `delayTime`, `executionTime`."""
+"""A job as the platform reports it: `id`, `status`; later `output`, `error`, `delayTime`, `executionTime`."""
 
 _CONNECT_S = 5.0
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"})
 
 
-class Unreached(EndpointUnavailable):
+class EndpointUnreachable(EndpointUnavailable):
     """The request certainly had no effect."""
 
 
-class AnswerLost(EndpointUnavailable):
+class ResponseLost(EndpointUnavailable):
     """The request may have had its effect: a submitted job may run."""
 
 
-class JobGone(StageFailed):
-    """The platform doesn't know the job, or the endpoint."""
+class JobNotFound(StageFailed):
+    """The platform does not know the job or the endpoint."""
 
 
-class Asked(Throttled):
-    """The platform itself asks for fewer requests; a job that fails as `throttled` is not this."""
+class PlatformThrottled(Throttled):
+    """The platform's own rate limit; not a job that fails as `throttled`."""
 
 
 class RunpodClient:
@@ -80,41 +80,45 @@ class RunpodClient:
             await self._session.close()
 
     async def request(self, method: str, path: str, stage: str, *, within_s: float, **options: Any) -> dict[str, Any]:
-        """Raises `Unreached`, `AnswerLost`, `Asked`, `JobGone`, `Misconfigured`, `TooLarge` or `StageFailed`."""
+        """The answer's JSON object.
+
+        Raises `EndpointUnreachable`, `ResponseLost`, `PlatformThrottled`, `JobNotFound`, `Misconfigured`, `TooLarge` or
+        `StageFailed`.
+        """
         try:
-            # Of the whole: an answer that drips would outlast any time-out between two of its bytes.
+            # Bounds the whole request: an answer that drips would outlast any timeout between two reads.
             async with asyncio.timeout(max(0.001, within_s)):
-                asked = self._open().request(method, self._base + path, allow_redirects=False, **options)
-                async with asked as response:
-                    said = await response.read()
+                sending = self._open().request(method, self._base + path, allow_redirects=False, **options)
+                async with sending as response:
+                    body = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            raise Unreached("The platform can't be reached.", stage=stage) from None
+            raise EndpointUnreachable("The platform can't be reached.", stage=stage) from None
         except (aiohttp.ClientError, TimeoutError):
-            raise AnswerLost("The platform's answer was lost.", stage=stage) from None
+            raise ResponseLost("The platform's answer was lost.", stage=stage) from None
         if response.status >= 400:
             raise _refusal(response, stage)
         try:
-            state = json.loads(said)
+            state = json.loads(body)
         except ValueError:
             state = None
         if not isinstance(state, dict):
-            raise AnswerLost("The platform's answer was no JSON object.", stage=stage)
+            raise ResponseLost("The platform's answer was no JSON object.", stage=stage)
         return state
 
 
 _REFUSALS: dict[int, tuple[type[ImgPodError], str]] = {
     401: (Misconfigured, "The RunPod key may not call this endpoint; check RUNPOD_API_KEY."),
     403: (Misconfigured, "The RunPod key may not call this endpoint; check RUNPOD_API_KEY."),
-    404: (JobGone, "The endpoint or the job is gone; check the endpoint's id."),
+    404: (JobNotFound, "The endpoint or the job is gone; check the endpoint's id."),
     413: (TooLarge, "The platform refuses a request this large; send the selfie as a URL."),
-    429: (Asked, "The platform asks for fewer requests."),
-    503: (Unreached, "The platform is not available."),  # by its definition the request was not handled
+    429: (PlatformThrottled, "The platform asks for fewer requests."),
+    503: (EndpointUnreachable, "The platform is not available."),  # by its definition the request was not handled
 }
 
 
 def _refusal(response: aiohttp.ClientResponse, stage: str) -> ImgPodError:
     status = response.status
-    unnamed = AnswerLost if status >= 500 else StageFailed
+    unnamed = ResponseLost if status >= 500 else StageFailed
     cls, message = _REFUSALS.get(status, (unnamed, f"The platform answered {status}."))
     return cls(message, stage=stage, retry_after_ms=_retry_after_ms(response))
 
@@ -126,7 +130,7 @@ def _retry_after_ms(response: aiohttp.ClientResponse) -> int | None:
 
 
 def failure(state: State, stage: str) -> ImgPodError | None:
-    """What a final state says went wrong; None where it holds an output."""
+    """The error of a final state; None where it has an output."""
     status = state["status"]
     if status == "TIMED_OUT":
         return DeadlineExceeded(f"The platform stopped {stage} at its time-out.", stage=stage)
@@ -140,8 +144,8 @@ def failure(state: State, stage: str) -> ImgPodError | None:
     return None
 
 
-def whole_ms(value: object) -> int | None:
-    """A time of the platform's; None where it is none. Never negative, whatever its clock does."""
+def read_ms(value: object) -> int | None:
+    """A duration that the platform reports; None where it is not a number. Never negative."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return max(0, round(value))

@@ -28,12 +28,12 @@ from orchestrator.endpoints import Endpoints
 from orchestrator.flows import FLOWS
 from orchestrator.idempotency import IdempotencyStore, InMemoryIdempotency
 from orchestrator.publication import Publication
-from orchestrator.tracing import Exported, NoTrace, Trace, Traced
+from orchestrator.tracing import NoTracing, OtlpTracing, RequestTrace, Tracing
 from orchestrator.webhooks import Webhooks
 
 log = logger()
 
-_LATEST_S = 0.7
+_DEADLINE_GRACE_S = 0.7
 """After its deadline, what a request gets to end in by itself."""
 _LONGEST_REQUEST_S = 900.0
 """The bound that a request's `timeout_s` has."""
@@ -48,9 +48,9 @@ class Service:
     answers: IdempotencyStore
     capacity: dict[Route, Capacity]
     gpu_seconds: GpuSeconds = field(default_factory=GpuSeconds)
-    trace: Trace = field(default_factory=NoTrace)
+    trace: Tracing = field(default_factory=NoTracing)
     webhooks: Webhooks = field(default_factory=lambda: Webhooks(None))
-    observers: list[Callable[[Traced], None]] = field(default_factory=list)
+    observers: list[Callable[[RequestTrace], None]] = field(default_factory=list)
     """Called with every request that has ended, failed ones included."""
     _sweeping: asyncio.Task[None] | None = None
 
@@ -67,7 +67,7 @@ class Service:
             capacity={
                 route: Capacity(own.route_capacity, retry_after_cap_ms=own.retry_after_cap_ms) for route in Route
             },
-            trace=Exported(own.otlp_endpoint) if own.otlp_endpoint else NoTrace(),
+            trace=OtlpTracing(own.otlp_endpoint) if own.otlp_endpoint else NoTracing(),
             webhooks=Webhooks(own.webhook_secret),
         )
 
@@ -100,7 +100,7 @@ class Service:
             return await self._run(request, job)
         # A newline is in no key: the keys of one caller can't be spelt as another's.
         scoped = f"{job.caller}\n{key}" if job.caller else key
-        result = await self.answers.once(scoped, request, lambda: self._run(request, job), job.s3_config)
+        result = await self.answers.run_once(scoped, request, lambda: self._run(request, job), job.s3_config)
         return result.model_copy(update={"request_id": request.request_id})
 
     def _start_sweeping(self) -> None:
@@ -109,28 +109,28 @@ class Service:
 
     async def _run(self, request: PictureRequest, job: Job) -> Result:
         route = request.task
-        with self.capacity[route].place(request.n):
+        with self.capacity[route].slots(request.n):
             chain = self._chain(request, route, job)
             with structlog.contextvars.bound_contextvars(trace_id=chain.trace_id, route=str(route)):
                 try:
                     result = await self._within_deadline(request, route, chain)
                 except ImgPodError as error:
                     error.trace_id = chain.trace_id
-                    self._ended(route, chain, error.code)
+                    self._record_end(route, chain, error.code)
                     raise
                 except asyncio.CancelledError:
-                    self._ended(route, chain, Cancelled.code)
+                    self._record_end(route, chain, Cancelled.code)
                     raise
-                self._ended(route, chain, None)
+                self._record_end(route, chain, None)
         return result
 
-    def _ended(self, route: Route, chain: Chain, code: str | None) -> None:
+    def _record_end(self, route: Route, chain: Chain, code: str | None) -> None:
         timeline = tuple(chain.timeline)
         wall_ms = round(1000 * (time.monotonic() - chain.started))
         gpu_s = self.gpu_seconds.add(route, timeline)
         log.info("request ended", policy_version=POLICY_VERSION, wall_ms=wall_ms, code=code, gpu_s=round(gpu_s, 3))
         degraded = tuple(one.stage for one in chain.degraded)
-        traced = Traced(chain.trace_id, route, wall_ms, timeline, degraded, code, chain.job.caller)
+        traced = RequestTrace(chain.trace_id, route, wall_ms, timeline, degraded, code, chain.job.caller)
         self.trace(traced)
         for observe in self.observers:
             observe(traced)
@@ -138,7 +138,7 @@ class Service:
     async def _within_deadline(self, request: PictureRequest, route: Route, chain: Chain) -> Result:
         # Each stage minds the deadline; this stands behind them, so that nothing can hang.
         try:
-            async with asyncio.timeout(chain.deadline.left_s() + _LATEST_S):
+            async with asyncio.timeout(chain.deadline.left_s() + _DEADLINE_GRACE_S):
                 chain.reject_unreachable_deadline()
                 result = await FLOWS[route](request, chain)
                 return await self.publication.publish(result, request, chain.job)

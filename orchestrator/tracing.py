@@ -1,10 +1,10 @@
 """Requests and their stages as OpenTelemetry spans, sent over OTLP where `ORCHESTRATOR_OTLP_ENDPOINT` is set.
 
-Spans are made from what the chain has recorded anyway, when a request has ended: nothing is measured twice, and a
-request waits for no exporter. Its trace id is the one in every log line. Attributes are names, times and counts, never
+Spans are made from what the chain has recorded anyway, when a request has ended: nothing is measured twice, and no
+request waits for an exporter. Its trace id is the one in every log line. Attributes are names, times and counts, never
 what a person wrote.
 
-May import: core, opentelemetry (the extra `tracing`).
+May import: core, opentelemetry (the extra `orchestrator`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FLUSH_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Traced:
+class RequestTrace:
     """A request that has ended; `wall_ms` is how long it took, `code` the error it ended with."""
 
     trace_id: str
@@ -43,27 +43,27 @@ class Traced:
         return sum(record.cost_usd or 0.0 for record in self.timeline)
 
 
-class Trace(Protocol):
-    """Takes requests that have ended."""
+class Tracing(Protocol):
+    """Receiver of requests that have ended."""
 
-    def __call__(self, request: Traced) -> None: ...
+    def __call__(self, request: RequestTrace) -> None: ...
 
     def flush(self) -> None:
-        """Waits until all is sent, and for two seconds at most."""
+        """Wait until everything is sent: two seconds at most."""
         ...
 
 
-class NoTrace:
-    """Where no endpoint is set."""
+class NoTracing:
+    """Tracing where no endpoint is set."""
 
-    def __call__(self, request: Traced) -> None:
+    def __call__(self, request: RequestTrace) -> None:
         del request
 
     def flush(self) -> None:
         return
 
 
-class Exported:
+class OtlpTracing:
     """A `Trace` that exports spans in the background. Raises `Misconfigured` without the extra."""
 
     def __init__(self, endpoint: str, exporter: SpanExporter | None = None) -> None:
@@ -73,10 +73,12 @@ class Exported:
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
         except ImportError:
-            raise Misconfigured("ORCHESTRATOR_OTLP_ENDPOINT needs the extra: pip install 'img-pod[tracing]'.") from None
+            raise Misconfigured(
+                "ORCHESTRATOR_OTLP_ENDPOINT needs the extra: pip install 'img-pod[orchestrator]'."
+            ) from None
         # Only our own attributes: a default resource would add the machine's environment and command line.
         resource = Resource({"service.name": "img-pod-orchestrator"})
-        self._ids = _given_trace_ids()
+        self._ids = _fixed_trace_ids()
         self._provider = TracerProvider(resource=resource, id_generator=self._ids, shutdown_on_exit=False)
         to = exporter or OTLPSpanExporter(endpoint=endpoint)
         self._provider.add_span_processor(BatchSpanProcessor(to, schedule_delay_millis=_EXPORT_EVERY_MS))
@@ -88,7 +90,7 @@ class Exported:
         sending.start()
         sending.join(_FLUSH_S)
 
-    def __call__(self, request: Traced) -> None:
+    def __call__(self, request: RequestTrace) -> None:
         from opentelemetry import trace as api
         from opentelemetry.context import Context
 
@@ -96,7 +98,7 @@ class Exported:
         ended_ns = time.time_ns()
         began_ns = ended_ns - request.wall_ms * _NS_PER_MS
         whole = self._tracer.start_span(
-            str(request.route), context=Context(), start_time=began_ns, attributes=_of_request(request)
+            str(request.route), context=Context(), start_time=began_ns, attributes=_request_attributes(request)
         )
         if request.code is not None:
             whole.set_status(api.Status(api.StatusCode.ERROR, request.code))
@@ -105,18 +107,18 @@ class Exported:
             start_ns = began_ns + record.started_ms * _NS_PER_MS
             stage = self._tracer.start_span(
                 record.stage, context=around, start_time=start_ns, kind=api.SpanKind.CLIENT,
-                attributes=_of_stage(record),
+                attributes=_stage_attributes(record),
             )  # fmt: skip
             stage.end(start_ns + record.wall_ms * _NS_PER_MS)
         whole.end(ended_ns)
 
 
-def _of_request(request: Traced) -> dict[str, Any]:
+def _request_attributes(request: RequestTrace) -> dict[str, Any]:
     code = {} if request.code is None else {"img_pod.error": request.code}
     return {"img_pod.route": str(request.route), "img_pod.degraded": list(request.degraded), **code}
 
 
-def _of_stage(record: StageRecord) -> dict[str, Any]:
+def _stage_attributes(record: StageRecord) -> dict[str, Any]:
     facts = record.model_dump(
         include={
             "task", "endpoint_id", "job_id", "worker_id", "queue_ms", "execution_ms", "device_ms", "batch_size",
@@ -126,14 +128,14 @@ def _of_stage(record: StageRecord) -> dict[str, Any]:
     return {f"img_pod.{name}": value for name, value in facts.items() if value is not None}
 
 
-def _given_trace_ids() -> Any:
+def _fixed_trace_ids() -> Any:
     """The SDK's generator, but for the trace id, which the request already has in its log lines."""
     from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
-    class GivenTraceIds(RandomIdGenerator):
+    class FixedTraceIds(RandomIdGenerator):
         next_trace_id = 0
 
         def generate_trace_id(self) -> int:
             return self.next_trace_id
 
-    return GivenTraceIds()
+    return FixedTraceIds()

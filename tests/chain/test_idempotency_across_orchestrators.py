@@ -58,10 +58,10 @@ async def test_of_eight_orchestrators_one_runs_and_all_give_its_answer(s3: Stora
         return RESULT
 
     made = [S3Idempotency(Bucket(s3), keep_s=60, lease_s=10) for _ in range(8)]
-    ends = await asyncio.gather(*(one.once("k", REQUEST, slow) for one in made), return_exceptions=True)
+    ends = await asyncio.gather(*(one.run_once("k", REQUEST, slow) for one in made), return_exceptions=True)
     assert len(runs) == 1
     assert sum(isinstance(end, AlreadyRunning) for end in ends) == 7
-    assert [await one.once("k", REQUEST, slow) for one in made] == [RESULT] * 8
+    assert [await one.run_once("k", REQUEST, slow) for one in made] == [RESULT] * 8
     assert len(runs) == 1
     for one in made:
         await one.close()
@@ -76,9 +76,9 @@ async def test_expired_lease_is_taken_over_by_one(s3: StorageSettings) -> None:
         return RESULT
 
     made = [S3Idempotency(Bucket(s3), keep_s=60, lease_s=-31) for _ in range(1)]
-    await asyncio.wait([asyncio.create_task(made[0].once("dead", REQUEST, lambda: asyncio.sleep(5)))], timeout=0.5)  # type: ignore[arg-type]  # it never ends
+    await asyncio.wait([asyncio.create_task(made[0].run_once("dead", REQUEST, lambda: asyncio.sleep(5)))], timeout=0.5)  # type: ignore[arg-type]  # it never ends
     made += [S3Idempotency(Bucket(s3), keep_s=60, lease_s=10) for _ in range(4)]
-    ends = await asyncio.gather(*(one.once("dead", REQUEST, run) for one in made[1:]), return_exceptions=True)
+    ends = await asyncio.gather(*(one.run_once("dead", REQUEST, run) for one in made[1:]), return_exceptions=True)
     assert len(runs) == 1
     assert sum(isinstance(end, Result) for end in ends) == 1
     for one in made:

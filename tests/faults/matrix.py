@@ -90,7 +90,7 @@ class Case:
         return f"{name}-minor" if self.minor else name
 
     @property
-    def place(self) -> tuple[str, str, dict[str, Any]]:
+    def slots(self) -> tuple[str, str, dict[str, Any]]:
         """The endpoint and the task that the fault meets, and the request."""
         return (WITH_MINOR if self.minor else STAGES)[self.stage]
 

@@ -18,9 +18,9 @@ from core.contracts import AgeBand, Features
 from core.settings import HttpSettings, Pool, Settings, load_settings
 from http_api.app import create_app
 from http_api.server import DrainingServer, StartingApp
-from orchestrator.endpoints import Call, StageAnswer
 from orchestrator.polling import StageDurations
 from orchestrator.service import Service
+from orchestrator.stage_call import Call, StageAnswer
 
 MODEL = {"name": "stand-in", "revision": "0", "profile": "none"}
 CHECKED = {"checker": "stand-in", "score": 0.01, "threshold": 0.85, "outcome": "passed"}

@@ -138,13 +138,13 @@ async def test_cost_of_a_failed_request_counts_against_the_budget(
     http: Any, tmp_path: Path, endpoints: InstantEndpoints
 ) -> None:
     from core.contracts import Route, StageRecord
-    from orchestrator.tracing import Traced
+    from orchestrator.tracing import RequestTrace
 
     key, line = new_key("shop")
     record = StageRecord(stage="generate", task="generate", endpoint_id="e", started_ms=0, wall_ms=1, cost_usd=2.0)
     async with http(keys_file=keys_file(tmp_path, f"{line}    daily_usd: 1\n")) as client:
         for observe in client.service.observers:
-            observe(Traced("0", Route.GENERAL, 1, (record,), code="stage_failed", caller="shop"))
+            observe(RequestTrace("0", Route.GENERAL, 1, (record,), code="stage_failed", caller="shop"))
         response = await client.post("/v1/imagegen", json=IMAGE, headers={"X-API-Key": key})
 
     assert (response.status_code, response.json()["code"]) == (402, "budget_spent")

@@ -13,7 +13,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from core.settings import OrchestratorSettings, PlatformSettings, Pool
-from orchestrator.endpoints import Call, Endpoints
+from orchestrator.endpoints import Endpoints
+from orchestrator.stage_call import Call
 
 OUTPUT = {"ok": True}
 

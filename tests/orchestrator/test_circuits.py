@@ -31,7 +31,7 @@ def test_circuit_opens_after_failures_in_a_row_only() -> None:
         assert not circuit.failed()
         circuit.answered()
     assert [circuit.failed() for _ in range(3)] == [False, False, True]
-    assert circuit.opens_in_s() == 20
+    assert circuit.retry_in_s() == 20
 
 
 def test_calls_under_way_when_it_opened_do_not_open_it_anew() -> None:
@@ -39,18 +39,18 @@ def test_calls_under_way_when_it_opened_do_not_open_it_anew() -> None:
     circuit = opened(clock)
     clock.now = 15
     assert not circuit.failed()
-    assert circuit.opens_in_s() == 5
+    assert circuit.retry_in_s() == 5
 
 
 def test_open_circuit_lets_one_probe_through() -> None:
     clock = Clock()
     circuit = opened(clock)
     clock.now = 20
-    assert circuit.opens_in_s() == 0
+    assert circuit.retry_in_s() == 0
     circuit.enter()
-    assert circuit.opens_in_s() > 0
+    assert circuit.retry_in_s() > 0
     assert circuit.failed()
-    assert circuit.opens_in_s() == 20
+    assert circuit.retry_in_s() == 20
 
 
 def test_answered_probe_closes_it() -> None:
@@ -59,7 +59,7 @@ def test_answered_probe_closes_it() -> None:
     clock.now = 20
     circuit.enter()
     circuit.answered()
-    assert circuit.opens_in_s() == 0
+    assert circuit.retry_in_s() == 0
     assert not circuit.failed()
 
 

@@ -47,10 +47,10 @@ def gives(answer: Result, asked: list[int] | None = None) -> Callable[[], Awaita
 
 def test_full_route_refuses_and_a_free_place_is_taken() -> None:
     capacity = Capacity(2, retry_after_cap_ms=30_000)
-    with capacity.place():
-        with capacity.place(), pytest.raises(QueueFull), capacity.place():
+    with capacity.slots():
+        with capacity.slots(), pytest.raises(QueueFull), capacity.slots():
             pass
-        with capacity.place():
+        with capacity.slots():
             pass
 
 
@@ -59,7 +59,7 @@ def test_retry_after_is_the_time_between_two_ends() -> None:
     capacity = Capacity(9, retry_after_cap_ms=30_000, clock=clock)
     assert capacity.retry_after_ms() == 2_000
     for _ in range(5):
-        with capacity.place():
+        with capacity.slots():
             clock.now += 3
     assert capacity.retry_after_ms() == 3_000
 
@@ -69,22 +69,22 @@ def test_retry_after_forgets_what_was_a_minute_ago_and_keeps_its_bounds() -> Non
     capacity = Capacity(999, retry_after_cap_ms=5_000, clock=clock)
     with ExitStack() as places:
         for _ in range(50):
-            places.enter_context(capacity.place())
+            places.enter_context(capacity.slots())
     assert capacity.retry_after_ms() == 100
     clock.now += 61
-    with capacity.place():
+    with capacity.slots():
         pass
     clock.now += 30
-    with capacity.place():
+    with capacity.slots():
         pass
     assert capacity.retry_after_ms() == 5_000
 
 
 def test_place_of_a_failed_request_is_free_again() -> None:
     capacity = Capacity(1, retry_after_cap_ms=30_000)
-    with pytest.raises(StageFailed), capacity.place():
+    with pytest.raises(StageFailed), capacity.slots():
         raise StageFailed("no")
-    with capacity.place():
+    with capacity.slots():
         pass
 
 
@@ -115,8 +115,8 @@ def test_budget_of_nothing_allows_nothing() -> None:
 
 async def test_same_key_runs_once_and_is_answered_alike() -> None:
     answers, asked = InMemoryIdempotency(keep_s=60), []
-    first = await answers.once("k", request(), gives(result(), asked))
-    assert await answers.once("k", request(request_id="another-name"), gives(result(2), asked)) is first
+    first = await answers.run_once("k", request(), gives(result(), asked))
+    assert await answers.run_once("k", request(request_id="another-name"), gives(result(2), asked)) is first
     assert len(asked) == 1
 
 
@@ -127,16 +127,16 @@ async def test_key_of_another_request_is_refused_while_it_runs_and_after() -> No
         await go.wait()
         return result()
 
-    first = asyncio.create_task(answers.once("k", request(), slow))
+    first = asyncio.create_task(answers.run_once("k", request(), slow))
     await asyncio.sleep(0)
     with pytest.raises(AlreadyRunning):
-        await answers.once("k", request(), gives(result()))
+        await answers.run_once("k", request(), gives(result()))
     with pytest.raises(IdempotencyMismatch):
-        await answers.once("k", request("else"), gives(result()))
+        await answers.run_once("k", request("else"), gives(result()))
     go.set()
     await first
     with pytest.raises(IdempotencyMismatch):
-        await answers.once("k", request("else"), gives(result()))
+        await answers.run_once("k", request("else"), gives(result()))
 
 
 async def test_of_many_at_once_one_runs() -> None:
@@ -147,7 +147,7 @@ async def test_of_many_at_once_one_runs() -> None:
         await asyncio.sleep(0.01)
         return result()
 
-    ends = await asyncio.gather(*(answers.once("k", request(), slow) for _ in range(20)), return_exceptions=True)
+    ends = await asyncio.gather(*(answers.run_once("k", request(), slow) for _ in range(20)), return_exceptions=True)
     assert len(asked) == 1
     assert sum(isinstance(end, AlreadyRunning) for end in ends) == 19
 
@@ -160,34 +160,34 @@ async def test_failed_or_cancelled_request_frees_its_key(error: BaseException) -
         raise error
 
     with pytest.raises(type(error)):
-        await answers.once("k", request(), fails)
-    assert await answers.once("k", request("else"), gives(result())) == result()
+        await answers.run_once("k", request(), fails)
+    assert await answers.run_once("k", request("else"), gives(result())) == result()
 
 
 async def test_kept_answer_expires() -> None:
     clock, asked = Clock(), []
     answers = InMemoryIdempotency(keep_s=60, clock=clock)
-    await answers.once("k", request(), gives(result(), asked))
+    await answers.run_once("k", request(), gives(result(), asked))
     clock.now += 61
-    await answers.once("k", request("else"), gives(result(), asked))
+    await answers.run_once("k", request("else"), gives(result(), asked))
     assert len(asked) == 2
 
 
 async def test_kept_bytes_are_bounded_and_the_oldest_go_first() -> None:
     answers, asked = InMemoryIdempotency(keep_s=60, max_bytes=30_000), []
     for key in "abc":
-        await answers.once(key, request(), gives(result(image="x" * 8_000), asked))
-    await answers.once("c", request(), gives(result(), asked))
+        await answers.run_once(key, request(), gives(result(image="x" * 8_000), asked))
+    await answers.run_once("c", request(), gives(result(), asked))
     assert len(asked) == 3
-    await answers.once("a", request(), gives(result(), asked))
+    await answers.run_once("a", request(), gives(result(), asked))
     assert len(asked) == 4
 
 
 async def test_answer_larger_than_all_room_pushes_nothing_out() -> None:
     answers, asked = InMemoryIdempotency(keep_s=60, max_bytes=30_000), []
-    await answers.once("small", request(), gives(result(), asked))
-    await answers.once("huge", request(), gives(result(image="x" * 40_000), asked))
-    await answers.once("small", request(), gives(result(), asked))
+    await answers.run_once("small", request(), gives(result(), asked))
+    await answers.run_once("huge", request(), gives(result(image="x" * 40_000), asked))
+    await answers.run_once("small", request(), gives(result(), asked))
     assert len(asked) == 2
 
 
@@ -213,8 +213,8 @@ BUCKET = {"accessId": "k", "accessSecret": "s", "bucketName": "mine", "endpointU
 
 async def test_the_same_key_with_another_bucket_is_refused() -> None:
     answers = InMemoryIdempotency(keep_s=60)
-    first = await answers.once("k", request(), gives(result()), BUCKET)
+    first = await answers.run_once("k", request(), gives(result()), BUCKET)
     for other in ({**BUCKET, "bucketName": "yours"}, {**BUCKET, "endpointUrl": "https://s3.other"}, None):
         with pytest.raises(IdempotencyMismatch):
-            await answers.once("k", request(), gives(result(2)), other)
-    assert await answers.once("k", request(), gives(result(2)), {**BUCKET, "accessSecret": "rotated"}) is first
+            await answers.run_once("k", request(), gives(result(2)), other)
+    assert await answers.run_once("k", request(), gives(result(2)), {**BUCKET, "accessSecret": "rotated"}) is first

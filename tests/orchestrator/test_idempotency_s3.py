@@ -71,8 +71,8 @@ Two = tuple[S3Idempotency, S3Idempotency]
 
 async def test_another_orchestrator_gives_the_same_answer(two: Two) -> None:
     asked: list[int] = []
-    await two[0].once("k", request(), gives(result(7), asked))
-    assert await two[1].once("k", request(), gives(result(8), asked)) == result(7)
+    await two[0].run_once("k", request(), gives(result(7), asked))
+    assert await two[1].run_once("k", request(), gives(result(8), asked)) == result(7)
     assert len(asked) == 1
 
 
@@ -84,15 +84,15 @@ async def test_of_all_that_race_one_runs(two: Two) -> None:
         await asyncio.sleep(0.05)
         return result()
 
-    ends = await asyncio.gather(*(two[n % 2].once("k", request(), slow) for n in range(12)), return_exceptions=True)
+    ends = await asyncio.gather(*(two[n % 2].run_once("k", request(), slow) for n in range(12)), return_exceptions=True)
     assert len(asked) == 1
     assert sum(isinstance(end, AlreadyRunning) for end in ends) == 11
 
 
 async def test_key_of_another_request_is_refused_by_every_orchestrator(two: Two) -> None:
-    await two[0].once("k", request(), gives(result()))
+    await two[0].run_once("k", request(), gives(result()))
     with pytest.raises(IdempotencyMismatch):
-        await two[1].once("k", request("else"), gives(result()))
+        await two[1].run_once("k", request("else"), gives(result()))
 
 
 async def test_failed_request_frees_its_key(two: Two) -> None:
@@ -100,37 +100,37 @@ async def test_failed_request_frees_its_key(two: Two) -> None:
         raise StageFailed("no")
 
     with pytest.raises(StageFailed):
-        await two[0].once("k", request(), fails)
-    assert await two[1].once("k", request("else"), gives(result(3))) == result(3)
+        await two[0].run_once("k", request(), fails)
+    assert await two[1].run_once("k", request("else"), gives(result(3))) == result(3)
 
 
 async def test_orchestrator_that_died_is_relieved_when_its_lease_is_over(two: Two, clock: Clock) -> None:
-    dying = asyncio.create_task(two[0].once("k", request(), lambda: asyncio.sleep(60, result(1))))
+    dying = asyncio.create_task(two[0].run_once("k", request(), lambda: asyncio.sleep(60, result(1))))
     await asyncio.sleep(0.02)
     with pytest.raises(AlreadyRunning):
-        await two[1].once("k", request(), gives(result(2)))
+        await two[1].run_once("k", request(), gives(result(2)))
     clock.now += 10 + 31
-    assert await two[1].once("k", request(), gives(result(2))) == result(2)
+    assert await two[1].run_once("k", request(), gives(result(2))) == result(2)
     dying.cancel()
     await asyncio.gather(dying, return_exceptions=True)
     # What the first leaves behind late must not undo what the second wrote.
-    assert await two[0].once("k", request(), gives(result(9))) == result(2)
+    assert await two[0].run_once("k", request(), gives(result(9))) == result(2)
 
 
 async def test_kept_answer_expires(two: Two, clock: Clock) -> None:
-    await two[0].once("k", request(), gives(result(1)))
+    await two[0].run_once("k", request(), gives(result(1)))
     clock.now += 61
-    assert await two[1].once("k", request("else"), gives(result(2))) == result(2)
+    assert await two[1].run_once("k", request("else"), gives(result(2))) == result(2)
 
 
 async def test_nothing_runs_where_the_bucket_cannot_be_asked(two: Two, s3: FakeS3) -> None:
     asked: list[int] = []
     s3.status = 503
     with pytest.raises(EndpointUnavailable):
-        await two[0].once("k", request(), gives(result(), asked))
+        await two[0].run_once("k", request(), gives(result(), asked))
     s3.status = 403
     with pytest.raises(Misconfigured, match="403"):
-        await two[0].once("k", request(), gives(result(), asked))
+        await two[0].run_once("k", request(), gives(result(), asked))
     assert not asked
 
 
@@ -139,15 +139,15 @@ async def test_result_that_cannot_be_kept_is_given_all_the_same(two: Two, s3: Fa
         s3.status = 503
         return result(5)
 
-    assert await two[0].once("k", request(), run) == result(5)
+    assert await two[0].run_once("k", request(), run) == result(5)
 
 
 async def test_spoiled_entry_counts_as_none(two: Two, s3: FakeS3) -> None:
-    await two[0].once("k", request(), gives(result(1)))
+    await two[0].run_once("k", request(), gives(result(1)))
     (name,) = s3.objects
     assert "k.json" not in name
     s3.objects[name] = b"<html>"
-    assert await two[1].once("k", request(), gives(result(2))) == result(2)
+    assert await two[1].run_once("k", request(), gives(result(2))) == result(2)
 
 
 def test_ledger_without_a_bucket_names_the_settings() -> None:

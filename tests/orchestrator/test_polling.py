@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.polling import HELD_MS, PollRateLimiter, StageDurations, wait_s
+from orchestrator.polling import MIN_RUNSYNC_WAIT_MS, PollRateLimiter, StageDurations, wait_s
 
 
 def history(*took_s: float) -> StageDurations:
@@ -32,7 +32,7 @@ def test_known_stage_is_hardly_asked_before_its_end_and_often_at_it() -> None:
 
 
 def test_stage_that_spreads_is_asked_earlier() -> None:
-    assert history(1, 2, 1, 2, 1, 2).early_s < history(*[1.5] * 6).early_s - 0.2
+    assert history(1, 2, 1, 2, 1, 2).earliest_s < history(*[1.5] * 6).earliest_s - 0.2
 
 
 def test_one_lucky_run_does_not_count_for_ever() -> None:
@@ -53,7 +53,7 @@ def test_quota_holds_in_every_window(pauses: list[float], per_s: int, burst: int
     turns = []
     for pause in pauses:
         now += pause
-        turns.append(now + quota.turn_s())
+        turns.append(now + quota.reserve_s())
     for start in turns:
         assert sum(start <= turn < start + 10 for turn in turns) <= burst + 10 * per_s + 1
     assert turns == sorted(turns)
@@ -62,12 +62,12 @@ def test_quota_holds_in_every_window(pauses: list[float], per_s: int, burst: int
 def test_unused_quota_costs_no_wait() -> None:
     now = 0.0
     quota = PollRateLimiter(10, 5, clock=lambda: now)
-    assert [quota.turn_s() for _ in range(5)] == [0.0] * 5
-    assert quota.turn_s() > 0
+    assert [quota.reserve_s() for _ in range(5)] == [0.0] * 5
+    assert quota.reserve_s() > 0
 
 
 def test_the_answer_is_held_where_jobs_have_mostly_ended_within_what_the_platform_waits() -> None:
-    assert StageDurations().held_ms is None
-    assert history(*[0.4] * 5).held_ms == HELD_MS
-    assert history(*[0.95] * 5).held_ms is None
-    assert history(0.1, 2.0, 0.1, 2.0, 0.1).held_ms is None
+    assert StageDurations().runsync_wait_ms is None
+    assert history(*[0.4] * 5).runsync_wait_ms == MIN_RUNSYNC_WAIT_MS
+    assert history(*[0.95] * 5).runsync_wait_ms is None
+    assert history(0.1, 2.0, 0.1, 2.0, 0.1).runsync_wait_ms is None

@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from core.contracts import Route, StageRecord
-from orchestrator.tracing import Exported, Traced
+from orchestrator.tracing import OtlpTracing, RequestTrace
 
 
 def record(stage: str, started_ms: int, wall_ms: int) -> StageRecord:
@@ -26,8 +26,8 @@ def exporter() -> InMemorySpanExporter:
 def test_request_and_its_stages_share_the_trace_id_of_the_log(exporter: InMemorySpanExporter) -> None:
     trace_id = "0af7651916cd43dd8448eb211c80319c"
     timeline = (record("expand", 0, 1000), record("generate", 1010, 1300))
-    trace = Exported("http://unused", exporter)
-    trace(Traced(trace_id, Route.SHORTS, 2400, timeline, degraded=("caption",)))
+    trace = OtlpTracing("http://unused", exporter)
+    trace(RequestTrace(trace_id, Route.SHORTS, 2400, timeline, degraded=("caption",)))
     trace.flush()
     expand, generate, whole = exporter.get_finished_spans()
     assert {format(span.context.trace_id, "032x") for span in (expand, generate, whole)} == {trace_id}
@@ -40,8 +40,8 @@ def test_request_and_its_stages_share_the_trace_id_of_the_log(exporter: InMemory
 
 
 def test_failed_requests_span_names_the_error(exporter: InMemorySpanExporter) -> None:
-    trace = Exported("http://unused", exporter)
-    trace(Traced("1" * 32, Route.SHORTS, 10, (), code="deadline_exceeded"))
+    trace = OtlpTracing("http://unused", exporter)
+    trace(RequestTrace("1" * 32, Route.SHORTS, 10, (), code="deadline_exceeded"))
     trace.flush()
     (whole,) = exporter.get_finished_spans()
     assert not whole.status.is_ok
@@ -55,8 +55,8 @@ class Hangs(InMemorySpanExporter):
 
 
 def test_a_collector_that_hangs_holds_nobody_for_long() -> None:
-    trace = Exported("http://unused", Hangs())
-    trace(Traced("1" * 32, Route.SHORTS, 10, ()))
+    trace = OtlpTracing("http://unused", Hangs())
+    trace(RequestTrace("1" * 32, Route.SHORTS, 10, ()))
     began = time.monotonic()
     trace.flush()
     assert time.monotonic() - began < 5
