@@ -36,6 +36,8 @@ from localpod.workers import WorkerContext, WorkerPool
 
 KEY = "localpod"
 KEEP_ALIVE_S = 600.0
+WORKER_KEEP_ALIVE_S = 4.0
+"""Below uvicorn's default of 5 s, so that a worker never closes a connection on which a request is being sent."""
 MAX_LINE_BYTES = 65_536
 """Of a request line: the SDK lists every job in progress in the URL of its heartbeat."""
 CONNECT_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}  # noqa: S104  # how this machine connects to such a host
@@ -74,8 +76,7 @@ class Localpod:
 
     async def start(self) -> None:
         self._session = aiohttp.ClientSession(
-            # Connections aren't reused: a worker may close an idle one just as a request is sent on it.
-            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=WORKER_KEEP_ALIVE_S),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
         )
