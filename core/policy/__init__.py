@@ -14,7 +14,7 @@ May import: core.contracts and core.errors. It knows no HTTP, no model and no pi
 
 from __future__ import annotations
 
-from core.policy.audit import Audit, audit, keep_audit
+from core.policy.audit import Audit, audit, configure_audit
 from core.policy.captions import safe_caption
 from core.policy.classifier import PIECE_CHARS, Classification, apply_classifier, split_for_classifier
 from core.policy.constraints import ADULT_ANCHOR, CONSTRAINT, STRONG_CONSTRAINT
@@ -54,12 +54,12 @@ __all__ = [
     "check",
     "check_chat",
     "committed_to_age_check",
+    "configure_audit",
     "constrain",
     "enforce",
     "evaluate_private_chat",
     "judge",
     "judge_chat",
-    "keep_audit",
     "needs_age_check",
     "prepare",
     "reject_minor",

@@ -1,7 +1,7 @@
-"""What was refused, counted; and, where a deployer asks for it, one line a refusal, with hashes and no words.
+"""Counts of refusals and, where a file is configured, one JSON line for each, with keyed hashes instead of texts.
 
-A hash is keyed: short texts could be guessed from a plain one. With a key of the deployment's the same text has the
-same hash in every process, so that a repeated attempt shows; without one, only within a process.
+Hashes are keyed because short texts could be guessed from plain ones. With a key of the deployment's the same text has
+the same hash in every process, so that repeated attempts can be seen; without one, only within a process.
 
 May import: core.policy.verdict.
 """
@@ -31,7 +31,7 @@ class Audit:
     def refused(
         self, categories: Iterable[str], route: str, *, stage: str | None, version: str, texts: Iterable[str] = ()
     ) -> None:
-        """Raises `OSError` where the file can't be written: an audit that is asked for and silent would be none."""
+        """Count a refusal and append it to the file. Raises `OSError` where the file can't be written."""
         categories = tuple(categories)
         with self._lock:
             self._counts.update((category, route) for category in categories)
@@ -63,11 +63,11 @@ _audit = Audit()
 
 
 def audit() -> Audit:
-    """The process's own; `keep_audit` replaces it."""
+    """The audit of this process; `configure_audit` replaces it."""
     return _audit
 
 
-def keep_audit(file: Path | None, key: bytes | None) -> None:
-    """Called once, in a `__main__`: where refusals are written from now on, and the key of their hashes."""
-    global _audit  # noqa: PLW0603 - one trail per process, so that every check() is in it without being handed it
+def configure_audit(file: Path | None, key: bytes | None) -> None:
+    """Set the file that refusals are written to and the key of their hashes; called once, in a `__main__`."""
+    global _audit  # noqa: PLW0603 - one audit per process, so that check() needs no argument for it
     _audit = Audit(file, key)

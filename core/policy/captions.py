@@ -1,4 +1,4 @@
-"""Whether a caption may be shown: whatever its picture, anyone may read it.
+"""The check of a caption, which anyone may read whatever its picture shows.
 
 May import: core.policy.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from core.policy.engine import MAX_TEXT_CHARS, rules_met
 
 _HARMLESS = {"minor", "anchor"}
-"""Tiers of rules about who is in a picture: a child may be named where it may be painted at all."""
+"""Tiers of rules about the persons in a picture: where a child may be painted, the caption may name it."""
 
 
 def safe_caption(caption: str) -> bool:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from core.contracts import ChatMessage, Route
 from core.errors import Misconfigured, PolicyBlocked
-from core.policy.audit import audit, keep_audit
+from core.policy.audit import audit, configure_audit
 from core.policy.normalization import Stream, streams
 from core.policy.routes import ROUTES
 from core.policy.rules import AGE, POSSIBLE_AGE, Found, Lexicon, Rule, Span
@@ -63,12 +63,12 @@ def load_lexicon(files: Iterable[Path]) -> Lexicon:
 
 
 def prepare(audit_file: Path | None, key: bytes | None) -> None:
-    """Called once before a process's first job, so that neither a wrong rule nor the compiling meets a request.
+    """Compile the rules and configure the audit, once before a process's first job. Raises `Misconfigured`.
 
-    Raises `Misconfigured`. `key` is what the audit's hashes are made with.
+    `key` is the key of the audit's hashes.
     """
     lexicon()
-    keep_audit(audit_file, key)
+    configure_audit(audit_file, key)
 
 
 # ── rules over what was found ────────────────────────────────────────────────────────────────────────────────────────
@@ -109,7 +109,7 @@ def _met_in_place(rule: Rule, found: Found, stream: Stream, linking: set[str]) -
 
 
 def met_in(texts: Iterable[str], words: Lexicon, today: date | None = None) -> list[Rule]:
-    """The rules of a lexicon that the texts meet: in one place where they ask for that, else anywhere in all texts."""
+    """The rules of a lexicon that the texts meet: `linked` and `near` within one text, `together` across all texts."""
     today = today or datetime.now(UTC).date()
     in_place = [rule for rule in words.rules if rule.how != "together"]
     everyday: set[str] = set()
@@ -149,7 +149,7 @@ _SEVERITY = (Action.ALLOW, Action.CONSTRAIN, Action.REFUSE)
 
 
 def _action(rule: Rule, route: Route, treated_as: Treatment) -> Action:
-    """What one rule asks on one route. A tier that nobody foresaw refuses."""
+    """The action of one rule on one route. An unknown tier refuses."""
     if rule.tier == "soft":
         return Action.CONSTRAIN if treated_as == "moderated" else Action.ALLOW
     if rule.tier in {"anchor", "caption"}:
@@ -160,7 +160,7 @@ def _action(rule: Rule, route: Route, treated_as: Treatment) -> Action:
 
 
 def treatment_of(route: Route, treated_as: Treatment | None) -> Treatment:
-    """How a route treats a text; `treated_as` can only make it stricter."""
+    """The treatment of a text on a route; `treated_as` can only make it stricter."""
     return "adult_allowed" if ROUTES[route].adult_allowed and treated_as != "moderated" else "moderated"
 
 
@@ -169,8 +169,8 @@ def judge(
 ) -> Verdict:
     """The most severe verdict of all rules over all texts of one request, taken together. Never raises.
 
-    `categories` are those of the rules that ask for the worst; where all pass, those of what needs to be known still:
-    that the text is explicit, or that its words leave open whether a person is grown (`AMBIGUOUS_YOUTH`).
+    `categories` are those of the rules with the most severe action; where all pass, those that later stages use: that
+    the text is explicit, or that it is open whether a person is an adult (`AMBIGUOUS_YOUTH`).
     """
     texts = tuple(texts)
     if any(len(text) > MAX_TEXT_CHARS for text in texts):
@@ -188,13 +188,13 @@ def judge(
 def check(
     texts: Iterable[str], route: Route, *, treated_as: Treatment | None = None, stage: str | None = None
 ) -> Verdict:
-    """`judge`, and raises `PolicyBlocked` where that says refuse; its message names categories, never words."""
+    """Judge the texts; raise `PolicyBlocked` for a refusal, with the categories and no word of the texts."""
     texts = tuple(texts)
     return enforce(judge(texts, route, treated_as=treated_as), texts, route, stage=stage)
 
 
 def enforce(verdict: Verdict, texts: Iterable[str], route: Route, *, stage: str | None = None) -> Verdict:
-    """The verdict, unless it refuses: then `PolicyBlocked` is raised, and is in the process's audit before that."""
+    """Return a verdict that does not refuse; for a refusal write the audit and raise `PolicyBlocked`."""
     if verdict.action is Action.REFUSE:
         audit().refused(verdict.categories, route, stage=stage, version=verdict.version, texts=texts)
         raise PolicyBlocked(_refusal(verdict.categories), categories=verdict.categories, stage=stage)

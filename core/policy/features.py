@@ -19,11 +19,11 @@ MINOR_THRESHOLD = 0.3
 
 
 def reject_minor(features: Features, *, threshold: float = MINOR_THRESHOLD, route: Route = Route.PROFILE) -> None:
-    """Veto a selfie that looks under age: raises `MinorSuspected`. An estimate is never proof that someone is adult.
+    """Refuse a selfie whose estimated age may be under 18: raises `MinorSuspected`. An estimate never proves adulthood.
 
-    `features.confidence["age_band"]` is the probability of the band that was read; the reader itself answers `under_18`
-    wherever that reaches the threshold. Of what is left beside `18_24`, half is taken to belong to `under_18`, because
-    that is one of its two neighbours.
+    `features.confidence["age_band"]` is the probability of the estimated band; the estimator returns `under_18` where
+    its probability reaches the threshold. Half of the probability that `18_24` leaves over is attributed to `under_18`,
+    one of its two neighbours.
     """
     read = features.confidence.get("age_band", 1.0)
     neighbour = features.age_band is AgeBand.FROM_18_TO_24 and (1.0 - read) / 2 >= threshold
@@ -35,8 +35,8 @@ def reject_minor(features: Features, *, threshold: float = MINOR_THRESHOLD, rout
 def _canonical(features: Features) -> bytes:
     """The attributes as sorted JSON, and of the confidences the one that the age gate reads.
 
-    That one is signed because dropping it would lift the veto. The others decide nothing, and a client that leaves them
-    out must not lose its signature; two decimals, because a float may not survive every JSON library.
+    It is signed because removing it would remove the veto. The others decide nothing: a client may omit them without
+    invalidating the signature; two decimals, because JSON libraries may round a float.
     """
     values = {name: str(getattr(features, name)) for name in ATTRIBUTES}
     age = features.confidence.get("age_band")
@@ -54,7 +54,7 @@ def sign_features(features: Features, key: bytes) -> Features:
 
 
 def signed(features: Features, key: bytes) -> bool:
-    """Whether `signature` is ours for these very attributes, compared in constant time; under 18 it never counts."""
+    """Whether `signature` is valid for these attributes, compared in constant time; never for a person under 18."""
     if features.signature is None or features.age_band is AgeBand.UNDER_18:
         return False
     return hmac.compare_digest(features.signature.encode(), _signature(features, key).encode())

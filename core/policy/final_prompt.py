@@ -1,4 +1,4 @@
-"""A prompt about to reach an image model: judged, constrained in front, judged again.
+"""The final check of a prompt before an image model: judge it, put the constraint in front, judge it again.
 
 May import: core.contracts, core.errors, core.policy.
 """
@@ -14,20 +14,20 @@ from core.policy.engine import AMBIGUOUS_YOUTH, MAX_TEXT_CHARS, check, treatment
 from core.policy.verdict import Action, Treatment, Verdict
 
 _TEXTS = {"strong_constraint": STRONG_CONSTRAINT, "constraint": CONSTRAINT, "adult_anchor": ADULT_ANCHOR}
-"""What code may put in front of a prompt, the strongest first: each says all that the ones after it say."""
+"""Texts that are put in front of a prompt, the strongest first; each includes the meaning of those after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinalPrompt:
-    """`applied` names what was put into the prompt: `constraint`, `strong_constraint` or `adult_anchor`."""
+    """A prompt with its verdict; `applied` holds `constraint`, `strong_constraint` or `adult_anchor`."""
 
     prompt: str
     verdict: Verdict
     applied: tuple[str, ...]
 
 
-def _bare(prompt: str) -> tuple[str, set[str]]:
-    """The prompt without what code has put at its front, and the names of that."""
+def _without_constraints(prompt: str) -> tuple[str, set[str]]:
+    """The prompt without the texts of an earlier assembly, and their names."""
     had: set[str] = set()
     while True:
         prompt = prompt.lstrip()
@@ -43,10 +43,10 @@ def build_final_prompt(
 ) -> FinalPrompt:
     """The prompt that may reach a device. Raises `PolicyBlocked`.
 
-    The constraint comes first, because the model's encoder cuts off at 512 tokens; at `strength` 1 the stronger text is
-    put in whatever the verdict. A prompt assembled before comes back unchanged.
+    The constraint comes first, because the model's encoder truncates at 512 tokens. At `strength` 1 the stronger text
+    is added whatever the verdict. Assembling a prompt twice does not change it.
     """
-    bare, wanted = _bare(prompt) if len(prompt) <= MAX_TEXT_CHARS else (prompt, set())
+    bare, wanted = _without_constraints(prompt) if len(prompt) <= MAX_TEXT_CHARS else (prompt, set())
     verdict = check((bare,), route, treated_as=treated_as, stage="assemble")
     if strength == 1:
         wanted.add("strong_constraint")
@@ -61,8 +61,8 @@ def build_final_prompt(
 
 
 def constrain(prompt: str) -> str:
-    """The prompt with the constraint in front whatever it says: the chat that it was written from was explicit."""
-    bare, had = _bare(prompt)
+    """Put the constraint in front of a prompt, whatever its text: the chat it was written from was explicit."""
+    bare, had = _without_constraints(prompt)
     return prompt if had & {"constraint", "strong_constraint"} else f"{CONSTRAINT} {bare}"
 
 

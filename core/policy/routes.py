@@ -1,4 +1,4 @@
-"""The matrix of routes, and how one request is treated by it.
+"""The rules of each route, and the treatment of one request.
 
 May import: core.contracts, core.policy.
 """
@@ -15,9 +15,9 @@ from core.policy.verdict import Treatment
 
 @dataclass(frozen=True, slots=True)
 class RouteRules:
-    """One row: what a route lets pass, and what its worker does with the finished picture.
+    """The texts that a route allows, and the check of its finished pictures.
 
-    `always_constrained` routes get the constraint whenever the text is explicit, and no request can lift that.
+    On an `always_constrained` route explicit text is always constrained; no field of a request changes that.
     """
 
     adult_allowed: bool
@@ -44,10 +44,10 @@ ROUTES: dict[Route, RouteRules] = {
 def treatment(
     route: Route, *, features: Features | None, subject: Subject | None, signing_key: bytes | None
 ) -> Treatment:
-    """How a request of `route` is treated: adult content passes only where the route allows it and nobody real objects.
+    """The treatment of a request: adult content passes only where route, features and subject allow it.
 
-    Features describe a real person until a `subject` says otherwise in full; where the deployment signs features, only
-    its own signature shows that the age gate was not edited away.
+    Features describe a real person unless a complete `subject` states otherwise; where the deployment signs features,
+    only its own signature shows that the age check was not removed.
     """
     if not ROUTES[route].adult_allowed:
         return "moderated"

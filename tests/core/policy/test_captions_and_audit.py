@@ -10,7 +10,7 @@ import pytest
 from bench.texts import HARD, LOOKALIKES
 from core.contracts import Route
 from core.errors import PolicyBlocked
-from core.policy import Audit, audit, check, keep_audit, safe_caption
+from core.policy import Audit, audit, check, configure_audit, safe_caption
 from core.policy.engine import MAX_TEXT_CHARS
 
 
@@ -46,7 +46,7 @@ def refuse(text: str, route: Route = Route.SHORTS) -> None:
 
 
 def test_refusals_are_counted_by_category_and_route() -> None:
-    keep_audit(None, None)
+    configure_audit(None, None)
     refuse("bestiality")
     refuse("bestiality", Route.GENERAL)
     refuse("bestiality and loli", Route.GENERAL)
@@ -58,10 +58,10 @@ def test_refusals_are_counted_by_category_and_route() -> None:
 
 
 def test_the_file_holds_hashes_and_facts_and_no_word(tmp_path: Path) -> None:
-    keep_audit(tmp_path / "audit.jsonl", b"key")
+    configure_audit(tmp_path / "audit.jsonl", b"key")
     refuse("Zanzibar bestiality")
     refuse("Zanzibar bestiality")
-    keep_audit(None, None)
+    configure_audit(None, None)
     first, second = lines(tmp_path / "audit.jsonl")
     assert first | {"at": None} == second | {"at": None}
     assert set(first) == {"at", "route", "stage", "categories", "policy_version", "texts"}

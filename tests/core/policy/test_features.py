@@ -15,7 +15,7 @@ from core.contracts import (
     Subject,
 )
 from core.errors import MinorSuspected
-from core.policy import audit, keep_audit, reject_minor, sign_features, signed, treatment
+from core.policy import audit, configure_audit, reject_minor, sign_features, signed, treatment
 
 KEY = b"a key of the deployment"
 ADULT = Features(
@@ -63,7 +63,7 @@ def test_bands_further_away_pass_even_unsure(band: AgeBand) -> None:
 
 
 def test_a_veto_is_counted_and_says_what_to_do() -> None:
-    keep_audit(None, None)
+    configure_audit(None, None)
     with pytest.raises(MinorSuspected, match="Use a picture of an adult"):
         reject_minor(aged(AgeBand.UNDER_18, 0.9))
     assert audit().counts() == {"minor_suspected": {"profile/create": 1}}
