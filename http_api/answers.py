@@ -49,7 +49,7 @@ def image_response(result: Result) -> Response:
     headers = {
         "X-Seed": str(result.seed),
         "X-Trace-Id": result.trace_id,
-        "X-Degraded": ",".join(one.stage for one in result.degraded),
+        **({"X-Degraded": ",".join(one.stage for one in result.degraded)} if result.degraded else {}),
         **({} if result.caption is None else {"X-Caption": quote(result.caption, safe=_HEADER_TEXT)}),
         **({} if result.picture_id is None else {"X-Picture-Id": result.picture_id}),
     }

@@ -150,6 +150,8 @@ class Callers:
     def identify(self, headers: Mapping[str, str]) -> Caller:
         """Whose key the request carries. Raises `Unauthorized`."""
         if not self._callers:
+            if headers.get("sec-fetch-site") == "cross-site":
+                raise Unauthorized("A page of another site may not call this server without a key.")
             return self._nobody
         presented = hashlib.sha256(_key_of(headers).encode()).hexdigest()
         # Every hash is compared, each in constant time: the time taken says nothing about which one is close.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from core.contracts import PersonRequest, PictureRequest, Result, Route
-from core.errors import Cancelled, DeadlineExceeded, ImgPodError
+from core.errors import AlreadyRunning, Cancelled, DeadlineExceeded, IdempotencyMismatch, ImgPodError, QueueFull
 from core.logs import logger
 from core.policy import POLICY_VERSION, treatment
 from core.settings import Endpoints as EndpointList
@@ -35,6 +35,7 @@ log = logger()
 
 _DEADLINE_GRACE_S = 0.7
 """After its deadline, what a request gets to end in by itself."""
+_NOT_ADMITTED = (AlreadyRunning, IdempotencyMismatch, QueueFull)
 _LONGEST_REQUEST_S = 900.0
 """The bound that a request's `timeout_s` has."""
 
@@ -85,6 +86,8 @@ class Service:
         self._start_sweeping()
         try:
             result = await self._answer_once(request, job)
+        except _NOT_ADMITTED:
+            raise  # answered at once; a webhook would report a failure of the request that holds the key
         except ImgPodError as error:
             self.webhooks.failed(request, job.id, error)
             raise

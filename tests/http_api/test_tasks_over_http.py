@@ -127,6 +127,80 @@ async def test_wait_is_over_before_the_picture(http: Any, endpoints: InstantEndp
     assert view["status"] == "completed"
 
 
+async def test_plain_wait_ends_with_504_and_cancels(http: Any, endpoints: InstantEndpoints) -> None:
+    endpoints.hold.clear()
+    async with http(wait_s=1) as client:
+        response = await client.post("/v1/imagegen", json=IMAGE)
+
+    assert (response.status_code, response.json()["code"]) == (504, "deadline_exceeded")
+    assert "respond-async" in response.json()["detail"]
+    assert endpoints.cancelled == 1
+
+
+async def test_stream_ends_with_an_error_before_the_platform_cuts_it(http: Any, endpoints: InstantEndpoints) -> None:
+    endpoints.hold.clear()
+    async with http(wait_s=1) as client:
+        response = await client.post("/v1/imagegen", json=IMAGE, headers={"Accept": "text/event-stream"})
+
+    name, data = events_of(response.text)[-1]
+    assert (name, data["code"]) == ("error", "deadline_exceeded")
+    assert endpoints.cancelled == 1
+
+
+async def test_page_of_another_site_may_not_call_a_server_without_keys(http: Any, endpoints: InstantEndpoints) -> None:
+    async with http() as client:
+        response = await client.post("/v1/profile/create", content=PNG, headers={
+            "Content-Type": "image/png", "Sec-Fetch-Site": "cross-site",
+        })  # fmt: skip
+
+    assert response.status_code == 401
+    assert not endpoints.calls
+
+
+class RecordedWebhooks:
+    """Counts what would be posted."""
+
+    def __init__(self) -> None:
+        self.posted: list[str] = []
+
+    def check(self, request: Any) -> None:
+        """Every address is good."""
+
+    def completed(self, request: Any, job_id: str, result: Any) -> None:
+        self.posted.append("completed")
+
+    def failed(self, request: Any, job_id: str, error: Any) -> None:
+        self.posted.append(error.code)
+
+    async def close(self) -> None:
+        """Nothing is under way."""
+
+
+async def test_request_that_was_not_admitted_posts_no_webhook(http: Any, endpoints: InstantEndpoints) -> None:
+    endpoints.hold.clear()
+    body = {**IMAGE, "idempotency_key": "order-1"}
+    async with http() as client:
+        hooks = client.service.webhooks = RecordedWebhooks()
+        first = await client.post("/v1/imagegen", json=body, headers={"Prefer": "respond-async"})
+        second = await client.post("/v1/imagegen", json=body)
+        assert (second.status_code, second.json()["code"]) == (409, "already_running")
+        endpoints.hold.set()
+        await client.get(first.json()["events"])
+
+    assert hooks.posted == ["completed"]
+
+
+async def test_cancelled_request_posts_its_end(http: Any, endpoints: InstantEndpoints) -> None:
+    endpoints.hold.clear()
+    async with http() as client:
+        hooks = client.service.webhooks = RecordedWebhooks()
+        accepted = await client.post("/v1/imagegen", json=IMAGE, headers={"Prefer": "respond-async"})
+        await endpoints.held.wait()
+        await client.delete(accepted.headers["location"])
+
+    assert hooks.posted == ["cancelled"]
+
+
 async def test_picture_within_the_wait_is_answered_at_once(http: Any) -> None:
     async with http() as client:
         response = await client.post("/v1/imagegen", json=IMAGE, headers={"Prefer": "respond-async, wait=60"})
