@@ -22,8 +22,6 @@ IDLE_TIMEOUT_S = 5.0
 
 HTTP_HANDLER = "http_api"
 HTTP_REQUESTS_PER_WORKER = 50
-HTTP_IDLE_TIMEOUT_S = 1800.0
-"""As long as the HTTP API keeps finished jobs in memory."""
 
 
 @dataclass(frozen=True)
@@ -150,11 +148,13 @@ def _http_variables(port: int) -> dict[str, str]:
 
 
 def http_endpoint(orchestrator: EndpointSpec) -> LocalEndpoint:
-    """The HTTP API beside a queue orchestrator: the same environment, as a load-balancing endpoint."""
+    """The HTTP API beside a queue orchestrator: the same environment, as a load-balancing endpoint.
+
+    Its one worker always runs, so that the first request doesn't wait and no asynchronous job in its memory is lost.
+    """
     return LocalEndpoint(
         handler=HTTP_HANDLER,
-        scaler=Scaler("request_count", HTTP_REQUESTS_PER_WORKER, 0, 1),
-        idle_timeout_s=HTTP_IDLE_TIMEOUT_S,
+        scaler=Scaler("request_count", HTTP_REQUESTS_PER_WORKER, 1, 1),
         load_balancer=True,
         calls_others=True,
         secrets=orchestrator.secrets,
