@@ -7,6 +7,7 @@ tokens to its own slot. Position in the slot and position in the text are the sa
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +83,17 @@ def _additive(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, float("-inf"))
 
 
+def _zeros(size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Zeros, because a masked key still meets its value, and 0 × NaN is NaN.
+
+    On a CPU the pages are taken when they are first written: most slots are never full.
+    """
+    if device.type == "cpu":
+        pages = mmap.mmap(-1, size * dtype.itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        return torch.frombuffer(pages, dtype=dtype)
+    return torch.zeros(size, dtype=dtype, device=device)
+
+
 class SlotCache:
     """Keys and values of all layers in two buffers a layer, seen as `slots` rows of `length` tokens.
 
@@ -95,11 +107,8 @@ class SlotCache:
         self.groups = heads // self.heads
         self.head_size: int = getattr(config, "head_dim", None) or config.hidden_size // heads
         size = tokens * self.heads * self.head_size
-        # Zeros, because a masked key still meets its value, and 0 × NaN is NaN.
-        self._buffers = [
-            tuple(torch.zeros(size, dtype=dtype, device=device) for _ in range(2))
-            for _ in range(config.num_hidden_layers)
-        ]
+        layers = range(config.num_hidden_layers)
+        self._buffers = [tuple(_zeros(size, dtype, device) for _ in range(2)) for _ in layers]
         self.arrange(slots, tokens // slots)
 
     def arrange(self, slots: int, length: int, kept: Sequence[int] = ()) -> None:

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from core.backends import Completion, NoCallbacks, Turn
-from core.backends.text import LoadedText, warm_up
+from core.backends.text import LoadedText
 from core.contracts import ModelInfo
 from core.weights import Model, fetch
-from tests.core.backends.tiny_text import tiny_model
+from tests.core.backends.tiny_text import wide_model
 
 WIDTH = {
     "vocab_size": 152_064,
@@ -26,20 +26,15 @@ WIDTH = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_full_width_decodes_greedy_and_sampled_rows_together() -> None:
     from transformers import AutoTokenizer
 
     (weights,) = fetch("embedded", [Model.TEXT])
-    usual = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        model = tiny_model(**WIDTH, initializer_range=0.02)
-    finally:
-        torch.set_default_dtype(usual)
+    model = wide_model(**WIDTH)
     model.generation_config.repetition_penalty = 1.05
     info = ModelInfo(name="wide", revision="0", profile="none")
     backend = LoadedText(info, model, AutoTokenizer.from_pretrained(weights.path), max_batch=4)
-    warm_up(backend)
     turns = (Turn("system", "You describe pictures."), Turn("user", "A fox in the snow."))
     asked = [
         Completion(turns, max_tokens=3),
