@@ -21,7 +21,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from core.backends import ImageRequest, NoCallbacks
+from core.backends import ImageRequest, NoCallbacks, SelfieRequest
 from core.backends.image import LoadedImage, load_image
 from core.backends.vision import LoadedVision, load_vision, read
 from core.contracts import ATTRIBUTES, AgeBand, Features
@@ -71,7 +71,7 @@ def _read_selfies(vision: LoadedVision, count: int) -> tuple[Tally, float, float
     """Agreement, share of minors found, share of faces found, and seconds a picture."""
     tally, minors, found, began = Tally(), [], [], time.perf_counter()
     for seen, picture in _drawn(count, minors=True):
-        [reading] = vision.generate([picture], NoCallbacks())
+        [reading] = vision.generate([SelfieRequest(picture)], NoCallbacks())
         if isinstance(reading, ImgPodError):
             raise reading
         tally.add(_agreement(seen, reading.features, asked_only=False))
@@ -100,7 +100,7 @@ def _avatars(image: LoadedImage, judge: Judge, count: int) -> tuple[Tally, float
 def _circle(vision: LoadedVision, image: LoadedImage, judge: Judge, count: int) -> Tally:
     tally = Tally()
     for index, (seen, selfie) in enumerate(_drawn(count, minors=False)):
-        [reading] = vision.generate([selfie], NoCallbacks())
+        [reading] = vision.generate([SelfieRequest(selfie)], NoCallbacks())
         if isinstance(reading, ImgPodError):
             raise reading
         avatar = _paint(image, reading.features, index)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from core.backends import BatchCallbacks, Outcome, PictureAges, SelfieAnalysis, VisionBackend
+from core.backends import BatchCallbacks, Outcome, PictureAges, SelfieAnalysis, SelfieRequest, VisionBackend
 from core.contracts import (
     ANALYZE_TASK,
     CHECK_TASK,
@@ -50,7 +50,7 @@ class AgeReading:
     image: Image
 
 
-SelfieInput: TypeAlias = "Image | AgeReading"
+SelfieInput: TypeAlias = SelfieRequest | AgeReading
 SelfieOutput: TypeAlias = SelfieAnalysis | PictureAges
 
 
@@ -95,7 +95,9 @@ def handler(
 
     async def analyze(request: AnalyzeRequest, job: Job) -> AnalyzeResult:
         opened = await open_selfie(request.selfie, fetch=fetch)
-        done = await device.run(opened.image, lambda step, of: job.progress.report("analyze", step, of))
+        done = await device.run(
+            SelfieRequest(opened.image, request.face), lambda step, of: job.progress.report("analyze", step, of)
+        )
         if not isinstance(done.result, SelfieAnalysis):
             raise TypeError("the device answered a selfie with ages")
         features = done.result.features
@@ -120,11 +122,16 @@ def handler(
 
 
 def _in_file_pixels(face: FaceMeta, scale: float) -> FaceMeta:
-    """A face found in a picture that was decoded at 1/`scale` of its size, in px of the file."""
-    if face.box is None or scale == 1:
+    """Faces found in a picture that was decoded at 1/`scale` of its size, in px of the file."""
+    if scale == 1:
         return face
-    left, top, right, bottom = (round(side * scale) for side in face.box)
-    return face.model_copy(update={"box": (left, top, right, bottom)})
+    boxes = tuple(_scaled(box, scale) for box in face.boxes)
+    return face.model_copy(update={"box": face.box and _scaled(face.box, scale), "boxes": boxes})
+
+
+def _scaled(box: tuple[int, int, int, int], scale: float) -> tuple[int, int, int, int]:
+    left, top, right, bottom = (round(side * scale) for side in box)
+    return left, top, right, bottom
 
 
 def load(settings: Settings) -> JobHandler[StageRequest]:

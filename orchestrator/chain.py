@@ -119,8 +119,8 @@ class Chain:
 
     # ── stages ──
 
-    async def analyze(self, selfie: str) -> AnalyzeResult:
-        request = AnalyzeRequest(task=ANALYZE_TASK, selfie=selfie, **self._common("analyze"))
+    async def analyze(self, selfie: str, face: int | None = None) -> AnalyzeResult:
+        request = AnalyzeRequest(task=ANALYZE_TASK, selfie=selfie, face=face, **self._common("analyze"))
         self._wake_picture_pool()
         progress = self._progress("analyze", 40)
         return await self._stage("analyze", Pool.SELFIE, request, AnalyzeResult, on_progress=progress)

@@ -51,7 +51,7 @@ from orchestrator.pictures import Pictures
 
 async def create_profile(request: ProfileCreate, chain: Chain) -> Result:
     check([request.style or ""], Route.PROFILE, stage="request")
-    read = await chain.analyze(request.selfie)
+    read = await chain.analyze(request.selfie, request.face)
     reject_minor(read.features, threshold=chain.settings.policy.minor_probability)
     prompt = portrait_prompt(read.features, request.style)
     if request.style:

@@ -120,6 +120,14 @@ class TextClassifier(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SelfieRequest:
+    """An upright RGB picture of any size, and which of its faces to read; None is the main one."""
+
+    image: Image
+    face: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SelfieAnalysis:
     features: Features
     face: FaceMeta
@@ -137,8 +145,8 @@ class PictureAges:
 class VisionBackend(Protocol):
     info: ModelInfo
 
-    def generate(self, requests: Sequence[Image], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
-        """`requests` are upright RGB pictures of any size."""
+    def generate(self, requests: Sequence[SelfieRequest], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
+        """The person in each picture."""
         ...
 
     def read_ages(self, requests: Sequence[Image], watch: BatchCallbacks) -> list[Outcome[PictureAges]]:

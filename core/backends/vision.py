@@ -9,21 +9,19 @@ May import: torch, transformers, ultralytics, core.contracts, core.errors, core.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from core.backends import BatchCallbacks, Outcome, PictureAges, SelfieAnalysis
+from core.backends import BatchCallbacks, Outcome, PictureAges, SelfieAnalysis, SelfieRequest
 from core.backends.devices import choose_device, device_errors, without_progress_bars
+from core.backends.face_detection import FaceFinder
 from core.backends.face_quality import Box, measure, overall
-from core.contracts import AgeBand, ApparentAge, FaceMeta, Features, ModelInfo
-from core.errors import Cancelled, Misconfigured
+from core.contracts import MAX_FACE_BOXES, AgeBand, ApparentAge, FaceMeta, Features, ModelInfo
+from core.errors import Cancelled, InvalidRequest, Misconfigured
 from core.prompts.questions import QUESTIONS, Question
 
 if TYPE_CHECKING:
@@ -38,11 +36,7 @@ MAX_RATIO = 50
 """Of a picture's longer side to its shorter one."""
 MAX_FACES = 12
 """Faces of one picture whose age is read; more are counted and not read."""
-FACE_FLOOR = 0.35
-"""Confidence below which a box is no face."""
 
-_AFAR = ((0.4, 1.4 / 320), (0.6, 1.4 / 320), (0.2, 0.5 / 320))
-"""Of the detector's input side: the picture's longer side, and the radius of the blur."""
 
 _AFTER_PICTURE = "<|vision_end|>"
 
@@ -209,95 +203,6 @@ def limit_visual_tokens(processor: Qwen2VLProcessor, tokens: tuple[int, int] | N
     images.size = {"shortest_edge": tokens[0] * pixels_per_token, "longest_edge": tokens[1] * pixels_per_token}
 
 
-# ── the face ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class FaceFinder:
-    """Any YOLO that ultralytics opens: one class of faces or several among others, with landmarks or without."""
-
-    def __init__(self, located: Located, device: torch.device) -> None:
-        _keep_to_itself()
-        from ultralytics import YOLO
-
-        self.device = device
-        self.side = located.facts.input_side
-        self.model = YOLO(located.path, task=None if located.path.suffix == ".pt" else "detect", verbose=False)
-        self.classes = _face_classes(self.model.names)
-
-    def find(self, image: Image) -> list[Box]:
-        """Faces, the main one (large and certain) first. Where none is seen, it looks closer, and then from afar."""
-        return next((faces for faces in self._looks(image) if faces), [])
-
-    def _looks(self, image: Image) -> Iterator[list[Box]]:
-        yield self._look(image, self.side)
-        yield self._look(image, 2 * self.side)
-        for share, blur in _AFAR:
-            yield self._from_afar(image, share, blur)
-
-    def _from_afar(self, image: Image, share: float, blur: float) -> list[Box]:
-        """Drawn faces, and those that fill the picture: made small and soft on gray, they look as in a photograph.
-
-        With these looks the packaged detector finds 87 % of `embedded.drawing.faces`, and one in nine as they are.
-        """
-        from PIL import Image as Pictures
-        from PIL import ImageFilter
-
-        scale = self.side * share / max(image.size)
-        width, height = (max(1, round(side * scale)) for side in image.size)
-        left, top = (self.side - width) // 2, (self.side - height) // 2
-        ground = Pictures.new("RGB", (self.side, self.side), (128, 128, 128))
-        ground.paste(image.resize((width, height)), (left, top))
-        boxes = self._look(ground.filter(ImageFilter.GaussianBlur(self.side * blur)), self.side)
-        return [
-            Box(
-                max((box.left - left) / scale, 0),
-                max((box.top - top) / scale, 0),
-                min((box.right - left) / scale, image.width),
-                min((box.bottom - top) / scale, image.height),
-                box.confidence,
-                tuple(((x - left) / scale, (y - top) / scale) for x, y in box.landmarks),
-            )
-            for box in boxes
-        ]
-
-    def _look(self, image: Image, side: int) -> list[Box]:
-        # NMS across classes: a face that could be of two of them is still one face.
-        [seen] = self.model.predict(
-            image,
-            imgsz=side,
-            conf=FACE_FLOOR,
-            classes=self.classes,
-            agnostic_nms=True,
-            device=str(self.device),
-            verbose=False,
-        )
-        corners, shares = seen.boxes.xyxy.tolist(), seen.boxes.conf.tolist()
-        points = seen.keypoints.xy.tolist() if seen.keypoints is not None else [[]] * len(corners)
-        boxes = [
-            Box(left, top, right, bottom, share, tuple((x, y) for x, y in marks))
-            for (left, top, right, bottom), share, marks in zip(corners, shares, points, strict=True)
-        ]
-        return sorted(boxes, key=lambda box: box.area * box.confidence, reverse=True)
-
-
-def _keep_to_itself() -> None:
-    """Ultralytics installs packages, sends usage data and unpickles what it is given, unless told not to."""
-    os.environ["YOLO_AUTOINSTALL"] = "false"
-    os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"
-    os.environ.setdefault("YOLO_OFFLINE", "true")
-    os.environ.setdefault("YOLO_VERBOSE", "false")
-    os.environ.setdefault("YOLO_CONFIG_DIR", str(Path(tempfile.gettempdir()) / "ultralytics"))
-
-
-def _face_classes(names: dict[int, str]) -> list[int]:
-    faces = [number for number, name in names.items() if "face" in name.lower()]
-    if not faces and len(names) == 1:
-        return list(names)
-    if not faces:
-        raise Misconfigured("The face detector's weights know no class of faces; use a YOLOv8-face checkpoint.")
-    return faces
-
-
 # ── backend ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -307,21 +212,24 @@ class LoadedVision:
     def __init__(self, info: ModelInfo, reader: Reader, finder: FaceFinder, floors: Floors) -> None:
         self.info, self.reader, self.finder, self.floors = info, reader, finder, floors
 
-    def generate(self, requests: Sequence[Image], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
-        return [self._one(index, image, watch) for index, image in enumerate(requests)]
+    def generate(self, requests: Sequence[SelfieRequest], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
+        return [self._one(index, request, watch) for index, request in enumerate(requests)]
 
-    def _one(self, index: int, image: Image, watch: BatchCallbacks) -> Outcome[SelfieAnalysis]:
+    def _one(self, index: int, request: SelfieRequest, watch: BatchCallbacks) -> Outcome[SelfieAnalysis]:
+        image, chosen = request.image, request.face or 0
         if watch.cancelled(index):
             return Cancelled("The job was cancelled.")
         with device_errors("looking for a face"):
             faces = self.finder.find(image)
+        if chosen >= max(1, len(faces)):
+            return InvalidRequest(_no_such_face(len(faces)))
         watch.step(index, 1, 2)
         if watch.cancelled(index):
             return Cancelled("The job was cancelled.")
         with device_errors("reading a picture"):
-            features = read(self.reader.shares(face_crop(image, faces[0] if faces else None)), self.floors)
+            features = read(self.reader.shares(face_crop(image, faces[chosen] if faces else None)), self.floors)
         watch.step(index, 2, 2)
-        return SelfieAnalysis(features, face_meta(image, faces))
+        return SelfieAnalysis(features, face_meta(image, faces, chosen))
 
     def read_ages(self, requests: Sequence[Image], watch: BatchCallbacks) -> list[Outcome[PictureAges]]:
         return [self._ages(index, image, watch) for index, image in enumerate(requests)]
@@ -342,18 +250,31 @@ class LoadedVision:
         return PictureAges(tuple(ages[:-1]), ages[-1], len(faces) - len(crops))
 
 
-def face_meta(image: Image, faces: list[Box]) -> FaceMeta:
-    """`faces` has the main one first; without any, the whole picture is measured and the score penalised."""
-    quality = measure(np.asarray(image), faces)
-    main = faces[0] if faces else None
+def _no_such_face(found: int) -> str:
+    if found <= 1:
+        return f"`face`: {'one face was' if found else 'no face was'} found in the picture; leave it out."
+    return f"`face`: {found} faces were found in the picture; give 0 to {found - 1}."
+
+
+def face_meta(image: Image, faces: list[Box], chosen: int = 0) -> FaceMeta:
+    """Position and quality of the chosen face; without any, the whole picture is measured and the score penalised."""
+    ordered = [*faces[chosen : chosen + 1], *faces[:chosen], *faces[chosen + 1 :]]
+    quality = measure(np.asarray(image), ordered)
+    main = ordered[0] if ordered else None
     return FaceMeta(
         detected=main is not None,
-        box=(round(main.left), round(main.top), round(main.right), round(main.bottom)) if main else None,
+        box=_corners(main) if main else None,
         confidence=main.confidence if main else 0.0,
         faces_in_picture=len(faces),
+        index=chosen if main else None,
+        boxes=tuple(_corners(face) for face in faces[:MAX_FACE_BOXES]),
         quality_score=overall(quality, detected=main is not None),
         components=quality,
     )
+
+
+def _corners(face: Box) -> tuple[int, int, int, int]:
+    return round(face.left), round(face.top), round(face.right), round(face.bottom)
 
 
 def load_vision(

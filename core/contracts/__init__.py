@@ -33,6 +33,7 @@ from core.contracts.base import (
 from core.contracts.chat import MAX_RECEIVED_CHARS, MAX_RECEIVED_MESSAGES, ChatMessage, ContentPart, ReceivedMessage
 from core.contracts.features import (
     ATTRIBUTES,
+    MAX_FACE_BOXES,
     AgeBand,
     Earrings,
     Expression,
@@ -120,6 +121,7 @@ __all__ = [
     "CHECK_TASK",
     "CONTRACT_VERSION",
     "MAX_EXPIRY_S",
+    "MAX_FACE_BOXES",
     "MAX_MESSAGES",
     "MAX_MESSAGE_CHARS",
     "MAX_PICTURES",

@@ -191,12 +191,24 @@ class FaceQuality(Message):
     sharpness: Unit | None = Field(default=None, description="How sharply the face is drawn.")
 
 
+MAX_FACE_BOXES = 100
+
+
 class FaceMeta(Message):
-    """Where the face is and how good the picture of it is. No face is a result, not an error."""
+    """Where the face is and how good the picture of it is. No face is a result, not an error.
+
+    Boxes are left, top, right and bottom in px of the upright picture that was sent.
+    """
 
     detected: bool = Field(description="Whether a face was found; if not, the whole picture was read.")
-    box: tuple[int, int, int, int] | None = Field(description="Left, top, right, bottom of the face, in px.")
+    box: tuple[int, int, int, int] | None = Field(description="The face that was read.")
     confidence: Unit = Field(description="The detector's, of this face; 0 where none is found.")
-    faces_in_picture: int = Field(ge=0, description="The main one is read.")
+    faces_in_picture: int = Field(
+        ge=0, description="How many were found. The main one is read, which is large and near the centre, or `face`."
+    )
+    index: int | None = Field(default=None, ge=0, description="Which of them was read, counted as in `boxes`.")
+    boxes: tuple[tuple[int, int, int, int], ...] = Field(
+        default=(), description=f"The first {MAX_FACE_BOXES} of them, the main one first."
+    )
     quality_score: Unit = Field(description="Weighted geometric mean of the components; halved where no face is found.")
     components: FaceQuality = Field(description="What the score is made of.")

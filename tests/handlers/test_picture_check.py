@@ -17,6 +17,7 @@ from core.backends import (
     Outcome,
     PictureAges,
     SelfieAnalysis,
+    SelfieRequest,
 )
 from core.contracts import (
     AnalyzeRequest,
@@ -151,7 +152,7 @@ class Reads:
     def __init__(self) -> None:
         self.sizes: list[tuple[int, int]] = []
 
-    def generate(self, requests: Sequence[Image.Image], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
+    def generate(self, requests: Sequence[SelfieRequest], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
         return [SelfieAnalysis(Features(), FACE) for _ in requests]
 
     def read_ages(self, requests: Sequence[Image.Image], watch: BatchCallbacks) -> list[Outcome[PictureAges]]:

@@ -26,6 +26,7 @@ class ProfileCreateFields(TypedDict, total=False):
     webhook_url: str | None
     expires_after_s: int | None
     selfie: Required[Selfie]
+    face: int | None
     style: str | None
 
 

@@ -12,7 +12,16 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from core.backends import BatchCallbacks, Completion, GeneratedImage, ImageRequest, Outcome, PictureAges, SelfieAnalysis
+from core.backends import (
+    BatchCallbacks,
+    Completion,
+    GeneratedImage,
+    ImageRequest,
+    Outcome,
+    PictureAges,
+    SelfieAnalysis,
+    SelfieRequest,
+)
 from core.backends.guard import load_classifier
 from core.contracts import (
     STAGE_REQUESTS,
@@ -46,7 +55,7 @@ FACE = FaceMeta(
 class Reads:
     info = INFO
 
-    def generate(self, requests: Sequence[Image.Image], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
+    def generate(self, requests: Sequence[SelfieRequest], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
         age = os.environ.get("WEIGHTLESS_AGE", "25_34")
         features = Features.model_validate({"age_band": age, "hair_color": "red", "confidence": {"age_band": 0.97}})
         return [SelfieAnalysis(features, FACE) for _ in requests]

@@ -10,11 +10,11 @@ import torch
 import ultralytics
 from PIL import Image
 
-from core.backends import NoCallbacks, SelfieAnalysis
+from core.backends import NoCallbacks, SelfieAnalysis, SelfieRequest
+from core.backends.face_detection import _face_classes
 from core.backends.face_quality import Box
 from core.backends.vision import (
     LoadedVision,
-    _face_classes,
     face_crop,
     limit_visual_tokens,
     load_vision,
@@ -117,7 +117,7 @@ def test_under_18_wins_from_three_in_ten_on() -> None:
 
 
 def test_the_face_of_a_photograph_is_found(backend: LoadedVision, photograph: Image.Image) -> None:
-    (reading,) = backend.generate([photograph], NoCallbacks())
+    (reading,) = backend.generate([SelfieRequest(photograph)], NoCallbacks())
     assert isinstance(reading, SelfieAnalysis)
     face = reading.face
     assert (face.detected, face.faces_in_picture) == (True, 1)
@@ -133,7 +133,7 @@ def test_of_two_faces_the_larger_and_surer_comes_first(backend: LoadedVision) ->
 
 
 def test_no_face_is_a_result_with_a_penalty(backend: LoadedVision, noise: Image.Image) -> None:
-    (reading,) = backend.generate([noise], NoCallbacks())
+    (reading,) = backend.generate([SelfieRequest(noise)], NoCallbacks())
     assert isinstance(reading, SelfieAnalysis)
     assert (reading.face.detected, reading.face.box, reading.face.faces_in_picture) == (False, None, 0)
     assert reading.face.quality_score <= 0.5
@@ -142,7 +142,7 @@ def test_no_face_is_a_result_with_a_penalty(backend: LoadedVision, noise: Image.
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 900), (2000, 20)])
 def test_pictures_of_any_shape_are_read(backend: LoadedVision, size: tuple[int, int]) -> None:
-    (reading,) = backend.generate([Image.new("RGB", size, (200, 100, 50))], NoCallbacks())
+    (reading,) = backend.generate([SelfieRequest(Image.new("RGB", size, (200, 100, 50)))], NoCallbacks())
     assert isinstance(reading, SelfieAnalysis)
 
 
@@ -154,12 +154,14 @@ def test_the_crop_is_a_square_with_the_margin_cut_at_the_edges() -> None:
 
 
 def test_the_same_picture_is_read_the_same_again(backend: LoadedVision, photograph: Image.Image) -> None:
-    assert backend.generate([photograph], NoCallbacks()) == backend.generate([photograph], NoCallbacks())
+    assert backend.generate([SelfieRequest(photograph)], NoCallbacks()) == backend.generate(
+        [SelfieRequest(photograph)], NoCallbacks()
+    )
 
 
 def test_a_cancelled_picture_is_not_read_and_the_next_is(backend: LoadedVision, noise: Image.Image) -> None:
     watch = Watching(cancel={0: 1})
-    cancelled, reading = backend.generate([noise, noise], watch)
+    cancelled, reading = backend.generate([SelfieRequest(noise), SelfieRequest(noise)], watch)
     assert isinstance(cancelled, Cancelled)
     assert isinstance(reading, SelfieAnalysis)
     assert (watch.of(0), watch.of(1)) == ([1], [1, 2])

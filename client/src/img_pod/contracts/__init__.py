@@ -39,6 +39,7 @@ from img_pod.contracts.features import (
     HairLength,
     HairStyle,
     Headwear,
+    MAX_FACE_BOXES,
     SkinTone,
 )
 from img_pod.contracts.requests import (
@@ -155,6 +156,7 @@ __all__ = [
     "LeftOut",
     "LongPrompt",
     "MAX_EXPIRY_S",
+    "MAX_FACE_BOXES",
     "MAX_MESSAGES",
     "MAX_MESSAGE_CHARS",
     "MAX_PICTURES",

@@ -146,6 +146,10 @@ class ProfileCreate(PictureRequest):
     selfie: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SELFIE_CHARS)] = Field(
         description=f"Base64, a data URI, or an https URL of a {SELFIE_FORMATS} of at most 7 MiB."
     )
+    face: Annotated[int, Field(strict=True, ge=0, lt=100), WholeNumber] | None = Field(
+        default=None,
+        description="Which face to read where there are several: 0 is the main one; see `face.boxes` of a result.",
+    )
     style: Style | None = Field(default=None, description="How it should look, such as `watercolour`.")
 
 

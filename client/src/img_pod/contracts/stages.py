@@ -33,7 +33,7 @@ from img_pod.contracts.tasks import (
     GenerateTask,
     Route,
 )
-from img_pod.contracts.values import ImageFormat, Seed, Side
+from img_pod.contracts.values import ImageFormat, Seed, Side, WholeNumber
 
 
 class StageContext(Message):
@@ -71,6 +71,10 @@ class AnalyzeRequest(StageRequest):
     task: Literal["profile/analyze"] = Field(description="Names this request.")
     selfie: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SELFIE_CHARS)] = Field(
         description=f"Base64, a data URI, or an https URL of a {SELFIE_FORMATS} of at most 7 MiB."
+    )
+    face: Annotated[int, Field(strict=True, ge=0, lt=100), WholeNumber] | None = Field(
+        default=None,
+        description="Which face to read where there are several: 0 is the main one; see `face.boxes` of a result.",
     )
 
 

@@ -1,0 +1,115 @@
+"""Faces are counted over several scales, the main one is large and central, and any of them can be chosen."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from PIL import Image
+
+from core.backends import NoCallbacks, SelfieAnalysis, SelfieRequest
+from core.backends.face_detection import FaceFinder, merged, prominence
+from core.backends.face_quality import Box
+from core.backends.vision import LoadedVision, face_meta, load_vision
+from core.errors import InvalidRequest
+from core.weights import Model, fetch
+from embedded.drawing.faces import draw_face, random_features
+
+SIZE = (1_000, 1_000)
+
+
+def square(left: float, top: float, side: float, confidence: float = 0.9) -> Box:
+    return Box(left, top, left + side, top + side, confidence)
+
+
+@pytest.fixture(scope="module")
+def backend() -> LoadedVision:
+    return load_vision(*fetch("embedded", [Model.VISION, Model.FACE]), device="cpu")
+
+
+def nine_equal_faces() -> Image.Image:
+    face = draw_face(random_features(random.Random(5)), seed=5, size=256)
+    picture = Image.new("RGB", (928, 928), (210, 210, 205))
+    for number in range(9):
+        picture.paste(face, (40 + number % 3 * 296, 40 + number // 3 * 296))
+    return picture
+
+
+def test_nine_equal_faces_are_counted_as_nine(backend: LoadedVision) -> None:
+    faces = backend.finder.find(nine_equal_faces())
+    assert len(faces) == 9
+    cells = {(round((face.left + face.right) / 2) // 310, round((face.top + face.bottom) / 2) // 310) for face in faces}
+    assert len(cells) == 9
+
+
+def test_any_of_several_faces_can_be_chosen(backend: LoadedVision) -> None:
+    picture = nine_equal_faces()
+    main, other = backend.generate([SelfieRequest(picture), SelfieRequest(picture, 3)], NoCallbacks())
+    assert isinstance(main, SelfieAnalysis)
+    assert isinstance(other, SelfieAnalysis)
+    assert (main.face.index, other.face.index, other.face.faces_in_picture) == (0, 3, 9)
+    assert main.face.box == main.face.boxes[0]
+    assert other.face.box == other.face.boxes[3] != main.face.box
+
+
+def test_a_face_that_is_not_there_is_an_error_that_says_how_many_are(backend: LoadedVision) -> None:
+    picture = nine_equal_faces()
+    missing, none = backend.generate(
+        [SelfieRequest(picture, 9), SelfieRequest(Image.new("RGB", (300, 300)), 1)], NoCallbacks()
+    )
+    assert isinstance(missing, InvalidRequest)
+    assert "9 faces were found" in missing.message
+    assert "0 to 8" in missing.message
+    assert isinstance(none, InvalidRequest)
+    assert "no face was found" in none.message
+
+
+def test_face_zero_of_a_picture_without_a_face_is_the_whole_picture(backend: LoadedVision) -> None:
+    (reading,) = backend.generate([SelfieRequest(Image.new("RGB", (300, 300)), 0)], NoCallbacks())
+    assert isinstance(reading, SelfieAnalysis)
+    assert (reading.face.detected, reading.face.index, reading.face.boxes) == (False, None, ())
+
+
+# ── order and merging ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_of_equal_faces_the_central_one_is_the_main_one() -> None:
+    corner, centre = square(0, 0, 200), square(400, 400, 200)
+    assert prominence(centre, SIZE) > prominence(corner, SIZE) > 0
+
+
+def test_a_much_larger_face_is_the_main_one_wherever_it_is() -> None:
+    assert prominence(square(0, 0, 400), SIZE) > prominence(square(400, 400, 200), SIZE)
+
+
+def test_boxes_of_one_face_are_merged_into_the_most_certain() -> None:
+    sure, shifted, inside = square(100, 100, 100, 0.9), square(110, 95, 100, 0.6), square(120, 120, 50, 0.5)
+    assert merged([shifted, inside, sure]) == [sure]
+
+
+def test_faces_beside_each_other_are_kept() -> None:
+    row = [square(100 * number, 0, 105, 0.5 + number / 20) for number in range(5)]
+    assert sorted(merged(row), key=lambda box: box.left) == row
+
+
+def test_a_face_that_fills_the_picture_is_looked_for_no_further() -> None:
+    class OneFace(FaceFinder):
+        def __init__(self) -> None:
+            self.side, self.device, self.looks = 320, torch.device("cpu"), 0
+
+        def _detect(self, image: Image.Image, side: int) -> list[Box]:
+            self.looks += 1
+            return [square(100, 100, 500)]
+
+    finder = OneFace()
+    assert finder.find(Image.new("RGB", SIZE)) == [square(100, 100, 500)]
+    assert finder.looks == 1
+
+
+def test_the_quality_of_a_chosen_face_is_measured_against_the_others() -> None:
+    picture = Image.new("RGB", SIZE, (120, 110, 100))
+    faces = [square(300, 300, 300), square(0, 0, 150)]
+    assert face_meta(picture, faces).components.single_face == pytest.approx(0.75)
+    assert face_meta(picture, faces, 1).components.single_face == 0.0
+    assert face_meta(picture, faces, 1).box == (0, 0, 150, 150)
