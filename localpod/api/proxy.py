@@ -59,6 +59,8 @@ class Proxy:
         self, request: web.BaseRequest, served: ServedBalancer, path: str, *, authorization: bool
     ) -> web.StreamResponse:
         """`path` is the encoded path with its query. Raises `ApiError`."""
+        if not path.startswith("/"):  # an absolute URL, which would change the worker's URL
+            raise ApiError(400, "the request target must be a path")
         if (request.content_length or 0) > self._max_body_bytes:
             raise self._too_large()
         slot = await _acquire(served.balancer, request)

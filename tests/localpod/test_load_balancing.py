@@ -273,6 +273,17 @@ async def test_expect_100_continue_is_answered_before_the_body(start):
     writer.close()
 
 
+@pytest.mark.parametrize("target", ["@127.0.0.1:9/", "http://127.0.0.1:9/x", "*", "x"])
+async def test_request_targets_that_are_no_paths_are_refused(start, target):
+    pod, _ = await start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", pod.port)
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+
+    status = (await reader.readline()).split()[1]
+    writer.close()
+    assert status == b"400"
+
+
 async def test_state_lists_load_balancers(start):
     _, http = await start()
     await http.get("/v1/x")
