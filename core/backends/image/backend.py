@@ -32,7 +32,7 @@ CAPTION_BUCKET_TOKENS = 32
 WORKING_BYTES = 3 * 2**30
 """Device memory needed beside the weights for one picture of any size offered, up to 1536 px.
 
-Computed (`python -m tools.memory`): the largest of the transformer's activations at 1536 px (1.0 GiB), the VAE's at
+Computed (`python -m bench.gpu --meta`): the largest of the transformer's activations at 1536 px (1.1 GiB), the VAE's at
 1024 px, which larger pictures don't exceed because they are decoded in tiles (1.5 GiB), and a tile in fp32 (1.7 GiB
 and a second copy of the VAE, 0.2 GiB); the rest is room for cuDNN's workspace.
 """
@@ -63,12 +63,12 @@ class LoadedImage:
             if outcomes[index] is None:
                 buckets.setdefault(self.bucket(request), []).append(index)
         for members in buckets.values():
-            generated = self._run(_Batch(self, [requests[index] for index in members], members, watch, steps))
+            generated = self._run(ImageBatch(self, [requests[index] for index in members], members, watch, steps))
             for index, outcome in zip(members, generated, strict=True):
                 outcomes[index] = outcome
         return [outcome for outcome in outcomes if outcome is not None]
 
-    def _run(self, batch: _Batch) -> list[Outcome[GeneratedImage]]:
+    def _run(self, batch: ImageBatch) -> list[Outcome[GeneratedImage]]:
         """A batch that doesn't fit into the device's memory runs again one by one; alone, that is an outcome."""
         try:
             with device_errors("generating a picture", self.memory), torch.inference_mode():
@@ -87,7 +87,7 @@ class LoadedImage:
         )
 
 
-class _Batch:
+class ImageBatch:
     """Pictures of one bucket; `members[i]` is the index of `requests[i]` in the call that `watch` belongs to."""
 
     def __init__(
@@ -102,18 +102,18 @@ class _Batch:
         self.cancelled: set[int] = set()
 
     def run(self) -> list[Outcome[GeneratedImage]]:
-        latents = None if self._all_cancelled() else self._latents()
+        latents = None if self._all_cancelled() else self.latents()
         if self._all_cancelled():
             latents = None
         return [self._outcome(place, None if latents is None else latents[place]) for place in range(len(self.members))]
 
-    def singles(self) -> list[_Batch]:
+    def singles(self) -> list[ImageBatch]:
         return [
-            _Batch(self.backend, [request], [member], self.watch, self.steps)
+            ImageBatch(self.backend, [request], [member], self.watch, self.steps)
             for request, member in zip(self.requests, self.members, strict=True)
         ]
 
-    def _latents(self) -> torch.Tensor:
+    def latents(self) -> torch.Tensor:
         """`(B, 16, H/8, W/8)` in fp32."""
         first = self.requests[0]
         latents: torch.Tensor = self.backend.pipeline(

@@ -59,14 +59,14 @@ class Decoder:
         vae = self.pipeline.vae
         usual = vae.dtype
         if exact:
-            vae.to(torch.float32)
+            torch.nn.Module.to(vae, torch.float32)  # not diffusers' own, which logs a warning each time
         try:
             pixels = self._pixels(
                 latent.to(vae.dtype) / vae.config.scaling_factor + vae.config.shift_factor, exact=exact
             )
         finally:
             if exact:
-                vae.to(usual)
+                torch.nn.Module.to(vae, usual)
         [image] = self.pipeline.image_processor.postprocess(pixels, output_type="pil")
         picture: Image = image
         return picture

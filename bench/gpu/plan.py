@@ -1,0 +1,36 @@
+"""Which shapes are measured: the full models' on a GPU, small ones where the models are shrunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`decoded_tokens` are written by each row for the time of one step."""
+
+    sides: tuple[int, ...] = (1024, 1280, 1536)
+    batches: tuple[int, ...] = (1, 2)
+    rows: tuple[int, ...] = (1, 8, 16, 32)
+    tokens: tuple[int, ...] = (300, 1500, 5000)
+    decoded_tokens: int = 32
+    visual_tokens: tuple[int, ...] = (256, 768)
+    copy_gib: float = 2.0
+    tile_px: int = 512
+    compiled: bool = True
+    shrink: bool = False
+
+
+FULL = Plan()
+SHRUNK = Plan(
+    sides=(64,),
+    batches=(1, 2),
+    rows=(1, 2),
+    tokens=(20,),
+    decoded_tokens=2,
+    visual_tokens=(16,),
+    copy_gib=0.002,
+    tile_px=32,
+    compiled=False,  # minutes on a CPU
+    shrink=True,
+)
