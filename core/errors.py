@@ -16,6 +16,7 @@
     ├── BudgetSpent                                budget_spent         402   no
     ├── Refused                                    (never raised itself)
     │   ├── PolicyBlocked                          policy_blocked       422   no
+    │   ├── LanguageNotSupported                   language_not_supported 422 no
     │   ├── MinorSuspected                         minor_suspected      422   no
     │   └── UnsafeOutput                           unsafe_output        422   no
     ├── Busy                                       (never raised itself)
@@ -223,6 +224,16 @@ class PolicyBlocked(Refused):
 
     def body(self) -> dict[str, Any]:
         return {**super().body(), "categories": list(self.categories)}
+
+
+class LanguageNotSupported(Refused):
+    """A text is in a language or an encoding that the content policy can't judge in this deployment.
+
+    Write it in English or in another language of docs/safety.md. `POLICY_UNSUPPORTED_LANGUAGE` says what else a
+    deployment may do with such texts.
+    """
+
+    code = "language_not_supported"
 
 
 class MinorSuspected(Refused):

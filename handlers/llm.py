@@ -18,7 +18,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from core.backends import BatchCallbacks, Outcome, TextBackend, TextClassifier
 from core.backends.guard import Classifications, Texts, classify_texts
@@ -36,7 +36,7 @@ from core.contracts import (
     Route,
     StageRequest,
 )
-from core.errors import Misconfigured
+from core.errors import LanguageNotSupported, Misconfigured
 from core.policy import (
     Action,
     Treatment,
@@ -47,23 +47,28 @@ from core.policy import (
     constrain,
     enforce,
     judge,
+    not_supported,
     prepare,
     reject_minor,
+    reject_uncovered,
     safe_caption,
     split_for_classifier,
+    uncovered,
 )
 from core.settings import ROOT, Settings
 from core.text.batching import Program, run_programs
 from core.text.budgets import BUDGETS, Budget
 from core.text.captions import Caption, template_caption, write_caption
 from core.text.expansion import Expansion, expand
+from core.text.translation import MAX_TRANSLATED_CHARS, Foreign, Translation, translate
 from core.weights import Model
 from core.worker.device import Device, DeviceTime
 from core.worker.job import Job, JobHandler, Worker
 
 Written = Expansion | Caption
-LlmInput = StageRequest | Texts
-LlmOutput = Written | Classifications
+LlmInput = StageRequest | Texts | Foreign
+UnsupportedLanguage: TypeAlias = Literal["classify", "translate", "refuse"]
+LlmOutput = Written | Translation | Classifications
 
 
 def handler(
@@ -72,21 +77,28 @@ def handler(
     *,
     minor_probability: float,
     second_opinion: bool = False,
+    unsupported_language: UnsupportedLanguage = "refuse",
     worker_id: str | None = None,
 ) -> JobHandler[StageRequest]:
-    """`second_opinion`: the device has a text classifier, which classifies every text."""
+    """`second_opinion`: the device has a text classifier, which classifies every text.
+
+    `unsupported_language`: what happens to a text that the rules don't cover.
+    """
 
     async def respond(request: StageRequest, job: Job) -> ExpandResult | CaptionResult | ModerateResult:
-        if isinstance(request, ModerateRequest) and not second_opinion:
+        if isinstance(request, ModerateRequest) and not second_opinion and unsupported_language != "translate":
             raise Misconfigured("This llm worker has no text classifier to ask; set LLM_CLASSIFIER=guard for it.")
-        turn = _Turn(request, job, device, second_opinion=second_opinion)
+        turn = _Turn(request, job, device, second_opinion=second_opinion, unsupported_language=unsupported_language)
         # The longest chat is judged for a second, while the loop has other jobs to take and to report.
         verdict = await asyncio.to_thread(judge_request, request, minor_probability)
-        verdict = await turn.joined(verdict, _texts(request), "request")
+        if await turn.translate_uncovered():
+            verdict = await asyncio.to_thread(judge_request, turn.request, minor_probability)
+        verdict = await turn.joined(verdict, _texts(turn.request), "request")
         if isinstance(request, ModerateRequest):
             return ModerateResult(
                 verdict="constrained" if verdict.action is Action.CONSTRAIN else "allowed",
                 categories=verdict.categories,
+                prompt=_translated_prompt(request, turn.request),
                 **_facts(turn, backend, worker_id),
             )
         written = await turn.write()
@@ -109,14 +121,44 @@ class _Turn:
     job: Job
     device: Device[LlmInput, LlmOutput]
     second_opinion: bool
+    unsupported_language: UnsupportedLanguage = "refuse"
+    judged_by_classifier_alone: bool = False
     meter: DeviceTime = field(default_factory=DeviceTime)
+
+    async def translate_uncovered(self) -> bool:
+        """Put texts that the rules don't cover into English; whether there were any.
+
+        Raises `LanguageNotSupported` where the deployment neither translates nor classifies them.
+        """
+        texts = [] if isinstance(self.request, CaptionRequest) else _texts(self.request)
+        found = await asyncio.to_thread(uncovered, texts)
+        if found is None:
+            return False
+        if self.unsupported_language == "classify" and self.second_opinion:
+            self.judged_by_classifier_alone = True
+            return False
+        if self.unsupported_language != "translate" or sum(map(len, texts)) > MAX_TRANSLATED_CHARS:
+            raise not_supported(found, stage="request")
+        english = await self._in_english(texts)
+        still = await asyncio.to_thread(uncovered, english)
+        if still or not all(english):
+            raise not_supported(found, stage="translate")
+        self.request = _with_texts(self.request, english)
+        return True
+
+    async def _in_english(self, texts: Sequence[str]) -> tuple[str, ...]:
+        done = await self.device.run(Foreign(tuple(texts)))
+        self.meter.add(done)
+        if not isinstance(done.result, Translation):
+            raise TypeError("the device answered a translation with something else")
+        return done.result.texts
 
     async def write(self) -> Written:
         done = await self.device.run(self.request, lambda step, of: self.job.progress.report("write", step, of))
         self.meter.add(done)
         self.meter.batch_size = done.batch_size
-        if isinstance(done.result, tuple):
-            raise TypeError("the device answered a request with classifications")
+        if isinstance(done.result, tuple | Translation):
+            raise TypeError("the device answered a request with another kind of result")
         return done.result
 
     async def joined(self, verdict: Verdict, texts: Sequence[str], stage: str) -> Verdict:
@@ -124,11 +166,16 @@ class _Turn:
         if not self.second_opinion:
             return verdict
         route, treated_as = _route(self.request), _treated_as(self.request)
-        joined = apply_classifier(verdict, await self._classify(texts), route, treated_as=treated_as)
+        labels = await self._classify(texts)
+        if self.judged_by_classifier_alone and not all(label and label.label == "safe" for label in labels):
+            # No rule has read an age here: what isn't plainly safe can't be shown to be without a minor.
+            raise LanguageNotSupported("A text is in a language without rules, and not plainly safe.", stage=stage)
+        joined = apply_classifier(verdict, labels, route, treated_as=treated_as)
         return enforce(joined, texts, route, stage=stage)
 
     async def judged(self, prompt: str, of_request: Verdict) -> str:
         """Judge what the model wrote, like any text; constrain it where only the classifier finds it explicit."""
+        reject_uncovered([prompt], stage="expand")
         verdict = check([prompt], _route(self.request), treated_as=_treated_as(self.request), stage="expand")
         verdict = await self.joined(verdict, [prompt], "expand")
         explicit = Action.CONSTRAIN in {of_request.action, verdict.action}
@@ -169,6 +216,19 @@ def _texts(request: StageRequest) -> list[str]:
     if isinstance(request, ExpandRequest):
         return [message.content for message in request.messages]
     return [request.prompt] if isinstance(request, CaptionRequest | ModerateRequest) else []
+
+
+def _with_texts(request: StageRequest, texts: Sequence[str]) -> StageRequest:
+    """A request with its texts replaced, in the order of `_texts`."""
+    if isinstance(request, ExpandRequest):
+        pairs = zip(request.messages, texts, strict=True)
+        messages = tuple(message.model_copy(update={"content": text}) for message, text in pairs)
+        return request.model_copy(update={"messages": messages})
+    return request.model_copy(update={"prompt": texts[0]})
+
+
+def _translated_prompt(request: StageRequest, judged: StageRequest) -> str | None:
+    return judged.prompt if isinstance(judged, ModerateRequest) and judged is not request else None
 
 
 def _route(request: StageRequest) -> Route:
@@ -280,6 +340,8 @@ class _Members:
 def program(request: LlmInput, budget: Budget) -> Program[Any]:
     if isinstance(request, CaptionRequest):
         return write_caption(request.prompt, safe_caption, budget=budget, language=request.language)
+    if isinstance(request, Foreign):
+        return translate(request.texts)
     if isinstance(request, ExpandRequest):
         seed = random.SystemRandom().randint(0, 2**32 - 1) if request.seed is None else request.seed
         return expand(request.messages, request.task, request.features, seed, budget)
@@ -312,6 +374,7 @@ def load(settings: Settings) -> JobHandler[StageRequest]:
         device,
         minor_probability=settings.policy.minor_probability,
         second_opinion=classifier is not None,
+        unsupported_language=settings.unsupported_language,
         worker_id=settings.platform.pod_id,
     )
 

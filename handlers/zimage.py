@@ -19,7 +19,7 @@ from core.errors import TooLarge
 from core.images import Recipe
 from core.images.credentials import ContentCredentials
 from core.images.generation import AgeCheckRule, CheckedImage, ImageSizes, generate_checked, held_for_age_check
-from core.policy import POLICY_VERSION, prepare
+from core.policy import POLICY_VERSION, prepare, reject_uncovered
 from core.settings import ROOT, Settings, ZimageSettings
 from core.storage.delivery import PictureDelivery
 from core.weights import Model
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from core.backends.image import ImageOptions
 
 
-def handler(
+def handler(  # noqa: PLR0913  # each is one part or one setting of the worker
     backend: ImageBackend,
     checker: PictureChecker | None,
     device: Device[ImageRequest, GeneratedImage],
@@ -38,8 +38,10 @@ def handler(
     *,
     threshold: float,
     age_check: AgeCheckRule,
+    covered_only: bool = True,
     worker_id: str | None = None,
 ) -> JobHandler[GenerateRequest]:
+    """`covered_only`: a prompt in a language without rules is refused, because only the llm worker can judge it."""
     sizes = ImageSizes(*backend.sides, default=backend.default_side)
 
     async def generate(request: GenerateRequest, job: Job) -> GenerateResult:
@@ -52,6 +54,8 @@ def handler(
             return done.result
 
         publisher.check(job.s3_config)
+        if covered_only:
+            reject_uncovered([request.prompt], stage="generate")
         finished = await generate_checked(request, sizes, run, checker, threshold=threshold)
         held = held_for_age_check(finished, request, age_check)
         recipe = _recipe(finished, backend, with_prompt=request.include_prompt)
@@ -127,6 +131,7 @@ def load(settings: Settings) -> JobHandler[GenerateRequest]:
         publisher,
         threshold=settings.zimage.unsafe_threshold,
         age_check=AgeCheckRule(settings.policy.age_check_score, settings.policy.key),
+        covered_only=settings.unsupported_language != "classify",
         worker_id=settings.platform.pod_id,
     )
 

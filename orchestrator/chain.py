@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -55,8 +55,10 @@ from core.policy import (
     age_check_commitment,
     constrain,
     needs_age_check,
+    not_supported,
     reject_minor_in_picture,
     safe_caption,
+    uncovered,
 )
 from core.settings import Pool, Settings
 from core.text.captions import template_caption
@@ -126,7 +128,11 @@ class Chain:
         return await self._stage("analyze", Pool.SELFIE, request, AnalyzeResult, on_progress=progress)
 
     async def expand(self, task: ExpandTask, request: ChatRequest) -> str:
-        """A prompt for the chat. Where the llm worker fails, a template prompt from the chat's last message."""
+        """A prompt for the chat. Where the llm worker fails, a template prompt from the chat's last message.
+
+        Raises `LanguageNotSupported`.
+        """
+        foreign = await self.needs_llm_judgement([message.content for message in request.messages])
         asked = ExpandRequest(
             task=task,
             messages=request.messages,
@@ -141,25 +147,35 @@ class Chain:
             progress = self._progress("expand", 40)
             result = await self._stage("expand", Pool.LLM, asked, ExpandResult, by=by, on_progress=progress, short=True)
         except _REPLACEABLE_FAILURES as error:
-            if self.settings.llm.classifier != "none" and self.treated_as == "moderated":
-                # The deployment has a text classifier, which runs in the llm worker only: the chat would go unchecked.
+            if foreign or (self.settings.llm.classifier != "none" and self.treated_as == "moderated"):
+                # Only the llm worker classifies, and judges a language without rules: the chat would go unchecked.
                 raise
             self._record_degraded("expand", error, "template_prompt")
             return template_prompt(request.messages, request.features)
         return result.prompt
 
     async def moderate(self, said: str, prompt: str) -> str:
-        """The prompt, constrained where the deployment's text classifier finds `said` sexual. Raises `PolicyBlocked`.
+        """The prompt as it may be painted, after the llm worker has judged `said`. For prompts that no model wrote.
 
-        For prompts that no model wrote. Without a classifier the prompt is returned as it is; with one, a failure of
-        the stage fails the request.
+        The stage runs where the deployment has a text classifier, or where the rules don't cover the language: the
+        prompt then comes back in English, if the deployment translates. A failure of the stage fails the request.
+        Raises `PolicyBlocked`, `LanguageNotSupported`.
         """
-        if self.settings.llm.classifier == "none":
+        foreign = await self.needs_llm_judgement([said])
+        if self.settings.llm.classifier == "none" and not foreign:
             return prompt
         self._wake_picture_pool()
         request = ModerateRequest(task=MODERATE_TASK, route=self.request.task, prompt=said, **self._common("moderate"))
         result = await self._stage("moderate", Pool.LLM, request, ModerateResult, short=True)
+        prompt = result.prompt or prompt
         return constrain(prompt) if result.verdict == "constrained" else prompt
+
+    async def needs_llm_judgement(self, texts: Sequence[str]) -> bool:
+        """Whether a text is in a language without rules. Raises `LanguageNotSupported` where such texts are refused."""
+        found = await asyncio.to_thread(uncovered, texts)
+        if found and self.settings.unsupported_language == "refuse":
+            raise not_supported(found, stage="request")
+        return found is not None
 
     async def generate(self, task: GenerateTask, prompt: str) -> Pictures:
         """The request's `n` pictures, generated at the same time. One that fails alone leaves the others."""

@@ -21,6 +21,7 @@ from core.policy.constraints import ADULT_ANCHOR, CONSTRAINT, STRONG_CONSTRAINT
 from core.policy.engine import ChatVerdict, check, check_chat, enforce, judge, judge_chat, prepare
 from core.policy.features import reject_minor, sign_features, signed
 from core.policy.final_prompt import FinalPrompt, build_final_prompt, constrain, evaluate_private_chat, sanitize_general
+from core.policy.languages import coverage, not_supported, reject_uncovered, uncovered
 from core.policy.picture_age import (
     age_check_commitment,
     committed_to_age_check,
@@ -56,18 +57,22 @@ __all__ = [
     "committed_to_age_check",
     "configure_audit",
     "constrain",
+    "coverage",
     "enforce",
     "evaluate_private_chat",
     "judge",
     "judge_chat",
     "needs_age_check",
+    "not_supported",
     "prepare",
     "reject_minor",
     "reject_minor_in_picture",
+    "reject_uncovered",
     "safe_caption",
     "sanitize_general",
     "sign_features",
     "signed",
     "split_for_classifier",
     "treatment",
+    "uncovered",
 ]

@@ -67,7 +67,10 @@ def prepare(audit_file: Path | None, key: bytes | None) -> None:
 
     `key` is the key of the audit's hashes.
     """
-    lexicon()
+    from core.policy.languages import load_detector  # needs this module's lexicon
+
+    rules_met(["everyday"])
+    load_detector()
     configure_audit(audit_file, key)
 
 

@@ -31,6 +31,8 @@ NEAR_WORDS = DATA / "near-words.txt"
 EVERYDAY = 80
 """How often a word has to occur in the library's corpus of subtitles to be an everyday one."""
 _SHORTEST = 3
+_BEGINNING_MATTERS = 5
+"""Letters of a word that is not recognized without its first one."""
 MIN_LETTERS = 4
 MAX_LETTERS = 20
 TWO_ERRORS_FROM = 8
@@ -169,7 +171,8 @@ class HardWords:
             self._consonants.setdefault(consonants, word)
         if len(word) >= MIN_LETTERS:
             self._written[word[0], len(word)].append((word, _letters_of(word)))
-            for written in enciphered(word):
+            beginning_lost = [word[1:]] if len(word) > _BEGINNING_MATTERS else []
+            for written in (*enciphered(word), *beginning_lost):
                 self._ciphers.setdefault(written, word)
 
     @lru_cache(maxsize=_REMEMBERED)  # noqa: B019  # indexes live as long as the process

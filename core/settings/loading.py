@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from pydantic import (
     SecretStr,
@@ -52,6 +52,16 @@ class Settings(Part):
     orchestrator: OrchestratorSettings
     http: HttpSettings
     platform: PlatformSettings
+
+    @property
+    def unsupported_language(self) -> Literal["classify", "translate", "refuse"]:
+        """The policy's setting, resolved: the embedded weights neither translate nor know sixty languages."""
+        chosen = self.policy.unsupported_language
+        if chosen != "auto":
+            return chosen
+        if self.weights.weights == "embedded":
+            return "refuse"
+        return "translate" if self.llm.classifier == "none" else "classify"
 
     def stage_limit_s(self, stage: str) -> float:
         own: float | None = getattr(self.orchestrator, f"{stage}_limit_s")

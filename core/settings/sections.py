@@ -177,6 +177,13 @@ class PolicySettings(_FromEnvironment):
         default=None, description="Refusals as JSON lines: hashes and categories, no words."
     )
 
+    unsupported_language: Literal["auto", "classify", "translate", "refuse"] = Field(
+        default="auto",
+        description="What happens to a text in a language without rules: `classify`: the text classifier judges it, "
+        "`translate`: the llm brings it to English first, `refuse`: `language_not_supported`. `auto` is the first that "
+        "the full weights have, and `refuse` for the embedded ones.",
+    )
+
     @property
     def key(self) -> bytes | None:
         return self.signing_key.get_secret_value().encode() if self.signing_key else None

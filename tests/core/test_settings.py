@@ -45,6 +45,21 @@ def config(tmp_path: Path) -> Any:
     return load
 
 
+@pytest.mark.parametrize(
+    ("text", "resolved"),
+    [
+        ("", "refuse"),
+        ("weights: {weights: full}", "translate"),
+        ("weights: {weights: full}\nllm: {classifier: guard}", "classify"),
+        ("llm: {classifier: guard}", "refuse"),
+        ("policy: {unsupported_language: translate}", "translate"),
+        ("weights: {weights: full}\npolicy: {unsupported_language: refuse}", "refuse"),
+    ],
+)
+def test_unsupported_languages_are_treated_by_what_the_deployment_has(config: Any, text: str, resolved: str) -> None:
+    assert config(text).unsupported_language == resolved
+
+
 def refusal(config: Any, text: str = "") -> str:
     with pytest.raises(Misconfigured) as caught:
         config(text)

@@ -39,7 +39,7 @@ LETTERS_OF = {
 _LEET = {ord(sign): letters[0] for sign, letters in LETTERS_OF.items() if sign not in "()<^"}
 _LEET_L = _LEET | {ord("1"): "l", ord("!"): "l", ord("|"): "l"}
 _LETTERED_DIGIT = str.maketrans("liozs", "11025")
-_DIGITS_THEN_LETTERS = re.compile(r"(\d++)([^\W\d_]++)")
+_DIGITS_THEN_LETTERS = re.compile(r"(?<!\d)(\d++)([^\W\d_]++)")
 _MASKS = "*#"
 
 # ── leet ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -33,6 +33,7 @@ MORSE = {
     "u": "..-",
     "q": "--.-",
     "t": "-",
+    "v": "...-",
     "w": ".--",
     "m": "--",
 }
@@ -74,7 +75,7 @@ def test_a_text_is_refused_in(encoding: str, text: str) -> None:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_an_everyday_text_is_not_refused_in(encoding: str) -> None:
-    assert not refused(ENCODINGS[encoding]("a quiet harbour with boats"))
+    assert not refused(ENCODINGS[encoding]("a quiet evening at sea"))
 
 
 @pytest.mark.parametrize("encoding", ["base64", "base32", "hexadecimal", "binary without spaces"])
