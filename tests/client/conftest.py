@@ -75,7 +75,7 @@ class ScriptedServer:
         """Set when a caller closed a connection that was held open."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:
@@ -162,6 +162,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
         pauses.append(seconds)
 
     record: Callable[[float], None] = pauses.append
-    monkeypatch.setattr("img_pod._sync.http.time.sleep", record)
-    monkeypatch.setattr("img_pod._async.http.asyncio.sleep", pause)
+    for module in ("http", "runpod"):
+        monkeypatch.setattr(f"img_pod._sync.{module}.pause", record)
+        monkeypatch.setattr(f"img_pod._async.{module}.pause", pause)
     return pauses

@@ -6,13 +6,13 @@ job outlives the connection: its events are read again from the last one receive
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 
+from img_pod._async.pause import pause
 from img_pod._async.transport import Fields
 from img_pod.errors import (
     ConnectionFailed,
@@ -52,7 +52,7 @@ class AsyncHttpTransport:
             try:
                 return await self._stream_call(task, fields, attempts, on_progress)
             except ImgPodError as error:
-                await asyncio.sleep(attempts.pause_s(error))
+                await pause(attempts.pause_s(error))
 
     async def submit(self, task: str, fields: Fields, attempts: Attempts) -> str:
         while True:
@@ -60,7 +60,7 @@ class AsyncHttpTransport:
             try:
                 answer = await self._post_job(task, fields)
             except ImgPodError as error:
-                await asyncio.sleep(attempts.pause_s(error))
+                await pause(attempts.pause_s(error))
             else:
                 return answer
 
@@ -88,7 +88,7 @@ class AsyncHttpTransport:
                         return
                 raise ConnectionFailed("The stream of events ended before the job.")
             except ConnectionFailed as error:
-                await asyncio.sleep(attempts.pause_s(error))
+                await pause(attempts.pause_s(error))
 
     async def cancel(self, job_id: str) -> None:
         await self._request("DELETE", f"/v1/jobs/{job_id}", self._of_job(job_id))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 
+from img_pod._async.pause import pause
 from img_pod._async.transport import Fields
 from img_pod.errors import (
     Cancelled,
@@ -55,7 +55,7 @@ class AsyncRunpodTransport:
             except ImgPodError as error:
                 if not error.retryable:
                     await self._cancel_quietly(job_id)
-                await asyncio.sleep(attempts.pause_s(error))
+                await pause(attempts.pause_s(error))
             except BaseException:
                 await self._cancel_quietly(job_id)
                 raise
@@ -66,7 +66,7 @@ class AsyncRunpodTransport:
             try:
                 answer = await self._request("POST", "/run", {"input": {"task": task, **fields}})
             except ImgPodError as error:
-                await asyncio.sleep(attempts.pause_s(error))
+                await pause(attempts.pause_s(error))
             else:
                 job_id = answer.get("id")
                 if not isinstance(job_id, str):
@@ -120,13 +120,13 @@ class AsyncRunpodTransport:
             try:
                 status = await self.status(job_id)
             except ConnectionFailed as error:
-                await asyncio.sleep(failures.pause_s(error))
+                await pause(failures.pause_s(error))
                 continue
             failures.made = 0
             yield status
             if status.ended:
                 return
-            await asyncio.sleep(min(pause_s, max(0.0, attempts.left_s)))
+            await pause(min(pause_s, max(0.0, attempts.left_s)))
             pause_s = min(1.3 * pause_s, _LONGEST_POLL_S)
 
     async def _cancel_quietly(self, job_id: str) -> None:

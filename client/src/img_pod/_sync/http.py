@@ -7,13 +7,13 @@ job outlives the connection: its events are read again from the last one receive
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
+from img_pod._sync.pause import pause
 from img_pod._sync.transport import Fields
 from img_pod.errors import (
     ConnectionFailed,
@@ -53,7 +53,7 @@ class HttpTransport:
             try:
                 return self._stream_call(task, fields, attempts, on_progress)
             except ImgPodError as error:
-                time.sleep(attempts.pause_s(error))
+                pause(attempts.pause_s(error))
 
     def submit(self, task: str, fields: Fields, attempts: Attempts) -> str:
         while True:
@@ -61,7 +61,7 @@ class HttpTransport:
             try:
                 answer = self._post_job(task, fields)
             except ImgPodError as error:
-                time.sleep(attempts.pause_s(error))
+                pause(attempts.pause_s(error))
             else:
                 return answer
 
@@ -89,7 +89,7 @@ class HttpTransport:
                         return
                 raise ConnectionFailed("The stream of events ended before the job.")
             except ConnectionFailed as error:
-                time.sleep(attempts.pause_s(error))
+                pause(attempts.pause_s(error))
 
     def cancel(self, job_id: str) -> None:
         self._request("DELETE", f"/v1/jobs/{job_id}", self._of_job(job_id))

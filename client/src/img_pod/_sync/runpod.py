@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import time
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 
+from img_pod._sync.pause import pause
 from img_pod._sync.transport import Fields
 from img_pod.errors import (
     Cancelled,
@@ -56,7 +56,7 @@ class RunpodTransport:
             except ImgPodError as error:
                 if not error.retryable:
                     self._cancel_quietly(job_id)
-                time.sleep(attempts.pause_s(error))
+                pause(attempts.pause_s(error))
             except BaseException:
                 self._cancel_quietly(job_id)
                 raise
@@ -67,7 +67,7 @@ class RunpodTransport:
             try:
                 answer = self._request("POST", "/run", {"input": {"task": task, **fields}})
             except ImgPodError as error:
-                time.sleep(attempts.pause_s(error))
+                pause(attempts.pause_s(error))
             else:
                 job_id = answer.get("id")
                 if not isinstance(job_id, str):
@@ -121,13 +121,13 @@ class RunpodTransport:
             try:
                 status = self.status(job_id)
             except ConnectionFailed as error:
-                time.sleep(failures.pause_s(error))
+                pause(failures.pause_s(error))
                 continue
             failures.made = 0
             yield status
             if status.ended:
                 return
-            time.sleep(min(pause_s, max(0.0, attempts.left_s)))
+            pause(min(pause_s, max(0.0, attempts.left_s)))
             pause_s = min(1.3 * pause_s, _LONGEST_POLL_S)
 
     def _cancel_quietly(self, job_id: str) -> None:

@@ -1,0 +1,9 @@
+"""Wait between attempts."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+async def pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
