@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 _STAGE_MS = 300_000
-_SIZES = {
+_SIZES: dict[str, tuple[int, int, Literal["light", "dark"]]] = {
     "playground": (1280, 900, "light"),
     "playground-dark": (1280, 900, "dark"),
     "playground-phone": (390, 844, "light"),
