@@ -1,4 +1,4 @@
-"""The error tree: everything that may go wrong in a way a caller can act on.
+"""The error tree: every failure that a caller can act on.
 
     ImgPodError                                    code                 http  retryable
     ├── InvalidRequest                             invalid_request      400   no
@@ -82,7 +82,7 @@ class ImgPodError(Exception):
 class InvalidRequest(ImgPodError):
     """A field is missing, unknown, of the wrong type or out of its bounds.
 
-    The message names the field and the bound: mend the request, for the same one fails again.
+    The message names the field and the bound: correct the request; the same one fails again.
     """
 
     code = "invalid_request"
@@ -92,7 +92,7 @@ class InvalidRequest(ImgPodError):
 class UnknownTask(InvalidRequest):
     """The input names no `task`, or one that this endpoint doesn't serve.
 
-    Take one of the tasks that the message lists; an orchestrator's task is none of a worker's.
+    Use one of the tasks that the message lists; orchestrator and workers have different ones.
     """
 
     code = "unknown_task"
@@ -108,9 +108,9 @@ class BadPicture(InvalidRequest):
 
 
 class BadUrl(InvalidRequest):
-    """A URL isn't https, isn't on the public internet, or didn't give a picture in time.
+    """A URL is not https on an allowed port, is not on the public internet, or gave no picture in time.
 
-    Give the https address a browser would open, or send the picture as base64.
+    Give an https URL that a browser opens, or send the picture as base64.
     """
 
     code = "bad_url"
@@ -211,9 +211,9 @@ class Refused(ImgPodError):
 
 
 class PolicyBlocked(Refused):
-    """The text policy refuses a text of the request, or what was written from it.
+    """The text policy refuses a text of the request, or one that a model wrote from it.
 
-    Change what is asked for. `categories` say which kinds of rules were met, never the words that met them.
+    Change the request. `categories` name the kinds of rules that matched, never the words.
     """
 
     code = "policy_blocked"
@@ -248,7 +248,7 @@ class MinorSuspected(Refused):
 class UnsafeOutput(Refused):
     """Two generated pictures in a row did not pass the safety check of a moderated route.
 
-    Ask for something tamer.
+    Change the request to something less explicit.
     """
 
     code = "unsafe_output"
@@ -262,7 +262,7 @@ class Busy(ImgPodError):
 class QueueFull(Busy):
     """The route has as many requests as `ORCHESTRATOR_ROUTE_CAPACITY` allows.
 
-    Wait `retry_after_ms`, which is measured from how fast places become free.
+    Wait `retry_after_ms`, which is estimated from the rate at which requests finish.
     """
 
     code = "queue_full"
@@ -271,16 +271,16 @@ class QueueFull(Busy):
 class RateLimited(Busy):
     """The caller has as many requests in flight, or in this minute, as its key of the HTTP API allows.
 
-    Wait `retry_after_ms`; send less at a time.
+    Wait `retry_after_ms`; send fewer requests at a time.
     """
 
     code = "rate_limited"
 
 
 class Throttled(Busy):
-    """The platform asks for fewer requests, and goes on asking until the deadline.
+    """The platform limited the rate of requests until the deadline.
 
-    Wait `retry_after_ms`; send less at a time.
+    Wait `retry_after_ms`; send fewer requests at a time.
     """
 
     code = "throttled"
@@ -289,7 +289,7 @@ class Throttled(Busy):
 class AlreadyRunning(Busy):
     """A request with this `idempotency_key` is still running.
 
-    Wait `retry_after_ms` and send it again: the first one's result is the answer.
+    Wait `retry_after_ms` and send it again: the answer is the first one's result.
     """
 
     code = "already_running"
@@ -297,9 +297,9 @@ class AlreadyRunning(Busy):
 
 
 class StageFailed(ImgPodError):
-    """A worker failed without a reason that can be passed on, or its endpoint refused the job.
+    """A worker failed with an unknown error, or its endpoint refused the job.
 
-    Send it again; if it stays, the worker's log has the cause.
+    Send it again; if it persists, the worker's log has the cause.
     """
 
     code = "stage_failed"
@@ -310,7 +310,7 @@ class StageFailed(ImgPodError):
 class EndpointUnavailable(StageFailed):
     """An endpoint or a bucket can't be reached or answers 5xx, or no worker took the job in time.
 
-    Send it again later. If it stays, see whether the pool's endpoints have workers.
+    Send it again later. If it persists, check that the pool's endpoints have workers.
     """
 
     code = "endpoint_unavailable"
@@ -320,7 +320,7 @@ class EndpointUnavailable(StageFailed):
 class BadAnswer(StageFailed):
     """A worker completed without a result, or with one this release doesn't know.
 
-    See that orchestrator and workers are of releases that fit.
+    Check that orchestrator and workers run compatible releases.
     """
 
     code = "bad_answer"
@@ -329,7 +329,7 @@ class BadAnswer(StageFailed):
 class DeadlineExceeded(ImgPodError):
     """The request's `timeout_s` ran out, or a stage ran longer than its limit.
 
-    Allow more time, above all where workers start cold; or raise the stage's limit.
+    Allow more time, in particular for cold starts; or raise the stage's limit.
     """
 
     code = "deadline_exceeded"
@@ -340,7 +340,7 @@ class DeadlineExceeded(ImgPodError):
 class Cancelled(ImgPodError):
     """The job, or one of its stages, was cancelled.
 
-    Nothing, where the caller did it; else send it again. 499 is nginx's figure for it: there is no standard one.
+    Nothing if the caller cancelled it; else send it again. 499 is nginx's status for it: there is no standard one.
     """
 
     code = "cancelled"
@@ -348,9 +348,9 @@ class Cancelled(ImgPodError):
 
 
 class WorkerStopping(ImgPodError):
-    """The worker was told to go before the job was done.
+    """The worker was stopped before the job was done.
 
-    Send it again: another worker takes it.
+    Send it again: another worker runs it.
     """
 
     code = "worker_stopping"
@@ -359,7 +359,7 @@ class WorkerStopping(ImgPodError):
 
 
 class DeviceError(ImgPodError):
-    """The device can't be trusted any more: the job fails as retryable and the worker asks to be replaced."""
+    """The device is in an unknown state: the job fails as retryable and the worker asks to be replaced."""
 
     http_status = 503
     retryable = True
@@ -377,7 +377,7 @@ class OutOfDeviceMemory(DeviceError):
 class DeviceLost(DeviceError):
     """The GPU failed; the worker asks to be replaced.
 
-    Send it again: another worker takes it.
+    Send it again: another worker runs it.
     """
 
     code = "device_lost"
@@ -386,7 +386,7 @@ class DeviceLost(DeviceError):
 class BlackPicture(ImgPodError):
     """The model generated a black picture, and decoding it with more precision didn't help.
 
-    Ask again with another seed or prompt.
+    Send it again with another seed or prompt.
     """
 
     code = "black_picture"
@@ -397,16 +397,16 @@ class BlackPicture(ImgPodError):
 class Misconfigured(ImgPodError):
     """A setting, a weight file or an endpoint is wrong.
 
-    For whoever runs the deployment: the message says which one, and how to mend it.
+    For the operator of the deployment: the message names it and says how to correct it.
     """
 
     code = "misconfigured"
 
 
 class Internal(ImgPodError):
-    """Something failed that nobody foresaw.
+    """An unexpected error occurred.
 
-    Report it with the id in the message, which the log has beside the cause's type and place.
+    Report it with the id in the message; the log has the error's type and place under that id.
     """
 
     code = "internal"
@@ -423,10 +423,10 @@ BY_CODE: dict[str, type[ImgPodError]] = _leaves(ImgPodError)
 
 
 def from_wire(error: object, *, stage: str | None = None) -> ImgPodError:
-    """The error another of our processes sent, as the class it was.
+    """Restore an error that another of our processes sent.
 
-    Anything else (the stock SDK's traceback string, a platform's sentence, an object) becomes `StageFailed`, whose
-    message never repeats what it was given: it may hold a path, a prompt or a key.
+    Anything else (the stock SDK's traceback, the platform's sentence, an object) becomes `StageFailed`, whose message
+    repeats none of it: it may hold a path, a prompt or a key.
     """
     body = _body_of(error)
     code, message, where, wait = (body.get(key) for key in ("code", "message", "stage", "retry_after_ms"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from core.contracts import REQUESTS, Route
+from core.contracts import REQUESTS, SELFIE_FORMATS, Route
 from core.errors import BY_CODE
 from http_api.problems import MEDIA_TYPE
 
@@ -134,7 +134,7 @@ def _form() -> Json:
     """The form of `profile/create`: its fields as text, the selfie as a file."""
     schema = REQUESTS[Route.PROFILE].model_json_schema()
     fields = {name: {"type": "string"} for name in schema["properties"] if name not in {"task", "selfie"}}
-    file = {"type": "string", "format": "binary", "description": "A JPEG, PNG, WebP or HEIC of at most 7 MiB."}
+    file = {"type": "string", "format": "binary", "description": f"A {SELFIE_FORMATS} of at most 7 MiB."}
     properties = {"selfie": file, **fields}
     return {"type": "object", "required": ["selfie"], "properties": properties, "additionalProperties": False}
 

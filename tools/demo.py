@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from core.contracts import SELFIE_FORMATS
 from core.settings import ROOT, EndpointSpec, load_endpoints
 from embedded.drawing.faces import write_selfies
 from localpod import LocalpodThread, Options
@@ -195,7 +196,7 @@ def own_selfie(given: Path | None) -> Path:
     if given is None:
         return drawn[0]
     if not given.is_file():
-        console.print(f"[red]There is no file {given.name}.[/] Give the path of a JPEG, PNG, WebP or HEIC.")
+        console.print(f"[red]There is no file {given.name}.[/] Give the path of a {SELFIE_FORMATS}.")
         raise typer.Exit(1)
     if given.stat().st_size > _MAX_SELFIE_BYTES:
         console.print("[red]The selfie is larger than 7 MiB.[/] Make it smaller first; 1,500 px are plenty.")

@@ -48,5 +48,5 @@ ROUTE_OF_TASK: dict[str, Route] = {
     GenerateTask.PRIVATE: Route.PRIVATE,
     GenerateTask.GENERAL: Route.GENERAL,
 }
-"""A worker task names its route, so that a worker can judge its text by the right rules whoever calls it. A caption may
-belong to any route, a request of `moderate` names one, and `picture/check` is the same on every route."""
+"""Whose text policy applies to a worker task, whoever calls it. A caption may belong to any route, a request of
+`moderate` names one, and `picture/check` is the same on every route."""

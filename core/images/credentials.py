@@ -1,4 +1,4 @@
-"""Content Credentials: a C2PA manifest signed with the deployer's certificate, last of all after encoding.
+"""Content Credentials: sign encoded pictures with a C2PA manifest and the deployer's certificate.
 
 Off unless `C2PA_CERTIFICATES` and `C2PA_PRIVATE_KEY` are set, and only then is the package `c2pa-python` needed. A
 manifest has an id and a time of its own: a signed picture's bytes differ each time, its pixels and its XMP do not.
@@ -37,7 +37,7 @@ class ContentCredentials:
 
     @classmethod
     def from_settings(cls, settings: SigningSettings) -> ContentCredentials | None:
-        """The deployment's signer, tried on a picture of one colour; None where none is set. Raises `Misconfigured`."""
+        """Load the deployment's signer and test it on one picture; None where none is set. Raises `Misconfigured`."""
         if settings.certificates is None and settings.private_key is None:
             return None
         if settings.certificates is None or settings.private_key is None:
@@ -71,7 +71,7 @@ class ContentCredentials:
         return cls(signer, context)
 
     def sign(self, data: bytes, *, content_type: str, recipe: Recipe) -> bytes:
-        """`data` with a signed manifest that says a model made it, and which. Raises `Misconfigured`."""
+        """Add a signed manifest that names the model to `data`. Raises `Misconfigured`."""
         import c2pa
 
         signed = io.BytesIO()
@@ -84,7 +84,7 @@ class ContentCredentials:
 
 
 def _manifest(recipe: Recipe) -> dict[str, object]:
-    """The claim: created by `recipe`'s model, of nothing. The prompt stays in XMP, where its caller asked for it."""
+    """The manifest of a picture that `recipe`'s model created. The prompt is in the XMP alone, if it was asked for."""
     created = {
         "action": "c2pa.created",
         "digitalSourceType": TRAINED_ALGORITHMIC_MEDIA,
@@ -97,7 +97,7 @@ def _manifest(recipe: Recipe) -> dict[str, object]:
 
 
 def _pem(value: str, name: str) -> bytes:
-    r"""PEM text as it stands (c2pa takes `\n` for a line break, as some secret stores keep it), or a file's."""
+    r"""PEM text as given (c2pa reads `\n` as a line break, which some secret stores write), or that of a file."""
     if "-----BEGIN" in value:
         return value.encode()
     try:

@@ -1,4 +1,4 @@
-"""The mark in every picture: made by AI, and how.
+"""The mark in every picture: an XMP packet that says that it is generated, and how.
 
 One XMP packet, the same in PNG, JPEG and WebP. IPTC Photo Metadata 2025.1 has fields for the statement itself
 (`DigitalSourceType`), the model, its revision and the prompt; seed, steps and the policy's version have none there and
@@ -74,7 +74,7 @@ def to_xmp(recipe: Recipe) -> bytes:
 
 
 def inspect(data: bytes) -> dict[str, Any]:
-    """What `data` (PNG, JPEG or WebP) says about itself: format, size, `ai_generated`, `digital_source_type`, `recipe`.
+    """Read the marks in `data` (PNG, JPEG or WebP): format, size, `ai_generated`, `digital_source_type`, `recipe`.
 
     `recipe` holds the fields that are there, as text but for `seed` and `steps`; `content_credentials` says whether a
     C2PA manifest is embedded, not whether it is valid. Nothing here is proof: marks can be removed, and forged.
@@ -104,7 +104,7 @@ def _number(text: str) -> int | str:
 
 
 def _read_xmp(packet: bytes) -> dict[str, str]:
-    """Our fields in a packet of anyone's, written as attributes or as elements. A broken packet holds none."""
+    """Read our fields from any XMP packet, as attributes or elements; none from a broken one."""
     # A document type could define entities that blow up; XMP has none.
     if not packet or b"<!DOCTYPE" in packet:
         return {}

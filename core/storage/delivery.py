@@ -1,8 +1,8 @@
-"""How a finished picture reaches its caller: in the answer as base64, or in a bucket as a URL.
+"""Deliver a finished picture: in the answer as base64, or in a bucket as a URL.
 
 With storage (the deployment's own, or the one that the job brings) it is uploaded. Without, or where the upload fails,
-it must fit into what the platform carries: a picture that does not is encoded anew, smaller. A painted picture is never
-lost on its way out.
+it must fit into the largest answer of the platform: a picture that does not is encoded again, smaller. A picture that
+was generated is always delivered.
 
 May import: core.contracts, core.errors, core.images, core.logs, core.settings, core.storage.s3.
 """
@@ -47,7 +47,7 @@ class PictureDelivery:
         return cls(storage, Store.from_settings(storage), max_bytes, signer)
 
     def check(self, s3_config: Mapping[str, object] | None) -> None:
-        """Raises `InvalidRequest` for a bucket that can't be one; asked before a GPU works for it."""
+        """Check a job's bucket before a GPU works for it. Raises `InvalidRequest`."""
         self._store(s3_config)
 
     async def publish(
@@ -60,7 +60,7 @@ class PictureDelivery:
         max_bytes: int | None = None,
         may_upload: bool = True,
     ) -> tuple[Picture, tuple[Degraded, ...]]:
-        """The picture marked, encoded and handed over, and what had to be done without.
+        """Mark, encode and deliver a picture; it, and what was degraded.
 
         `max_bytes` may lower the largest answer. `may_upload` False keeps the picture out of every bucket: it is in the
         answer, whatever storage there is. Raises `TooLarge` where no encoding fits.
@@ -104,4 +104,4 @@ class PictureDelivery:
 
 
 _STORAGE_FAILS: tuple[type[ImgPodError], ...] = (StageFailed, DeadlineExceeded, Misconfigured, InvalidRequest)
-"""What a bucket may fail with: down, late, or closed to us, whoever is to blame."""
+"""Errors of an upload that are degraded to an inline picture."""

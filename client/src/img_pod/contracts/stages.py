@@ -194,6 +194,7 @@ class ModerateResult(StageResult):
 
     verdict: Literal["allowed", "constrained"] = Field(description="`constrained`: to be painted covered.")
     categories: tuple[str, ...] = Field(default=(), description="Why; never the text's words.")
+    prompt: str | None = Field(default=None, description="The prompt in English, where it was translated to be judged.")
 
 
 class GenerateResult(Picture, StageResult):
