@@ -48,8 +48,13 @@ _CHUNK = 512
 
 _LEET = tuple(str.maketrans("0134578@$!|", f"o{one}eastb" + f"as{one}l") for one in "il")
 """`1` and `!` stand for two letters each."""
-_LEET_RUN = re.compile(r"[\w@$!|]*[a-z][\w@$!|]*")
+_LATIN = re.compile("[a-z]")
+_LEET_RUN = re.compile(r"[\w@$!|]+")
 _LOOKALIKES = str.maketrans("абвгдеѕіјкмнорстухћԁɡһӏԛԝαβεικνορτυχѡ", "abvrdesijkmhopctyxhdghlqwabeiknoptuxw")
+_FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
+"""Letters of the Hangul blocks that are invisible."""
+_LETTER_IN_NAME = re.compile(r"LETTER ([A-Z])$")
+"""Of a symbol that shows a letter: `NEGATIVE SQUARED LATIN CAPITAL LETTER N`."""
 _NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 """Scripts that are written without spaces: each character is a position."""
 
@@ -71,10 +76,14 @@ def _stripped(text: str) -> Iterator[str]:
     """`text` without invisible characters and without marks over Latin, Greek and Cyrillic letters; digits as ASCII."""
     for letter in text:
         if letter.isascii():
-            yield letter
+            yield from letter if letter.isprintable() or letter.isspace() else ""
             continue
         category = unicodedata.category(letter)
-        if category == "Nd":
+        if letter in _FILLERS or category == "Cc":
+            continue
+        if category == "So" and (drawn := _LETTER_IN_NAME.search(unicodedata.name(letter, ""))):
+            yield drawn[1].lower()
+        elif category == "Nd":
             yield str(unicodedata.digit(letter))
         elif letter < "\u0530" or "\u1e00" <= letter < "\u2000":
             yield "".join(one for one in unicodedata.normalize("NFD", letter) if unicodedata.category(one) != "Mn")
@@ -83,13 +92,14 @@ def _stripped(text: str) -> Iterator[str]:
 
 
 def _parts(word: str) -> Iterator[str]:
-    if not word.isascii() and re.search("[a-z]", word):
+    if not word.isascii() and _LATIN.search(word):
         word = word.translate(_LOOKALIKES)
     for kind, group in groupby(word, _kind_of_letter):
         letters = "".join(group)
         yield from letters if kind in {"single", "symbol"} else [letters]
-    for disguised in _LEET_RUN.findall(word):
-        if not disguised.isalpha():
+    for run in _LEET_RUN.findall(word):
+        disguised = run.rstrip("!|")
+        if not disguised.isalpha() and _LATIN.search(disguised):
             yield from dict.fromkeys(read for table in _LEET if (read := disguised.translate(table)).isalpha())
     bare = "".join(filter(str.isalpha, word))
     if 3 < len(bare) <= _LONGEST_TOKEN and bare not in word and "-" not in word:
@@ -163,15 +173,15 @@ class Parameters:
 
     def logits(self, tokens: Sequence[str]) -> NDArray[np.float32]:
         """`(2)`: the highest logit of each head over all positions."""
-        embedded = self._embedded(tokens)
+        embedded = self._embedded(tokens or [""])
         padded = np.pad(embedded, ((WIDTH // 2, WIDTH // 2), (0, 0)))
         hidden = self.bias + sum(padded[at : at + len(embedded)] @ self.convolution[at] for at in range(WIDTH))
         scored: NDArray[np.float32] = np.maximum(hidden, 0) @ self.heads + self.head_bias
         return cast("NDArray[np.float32]", scored.max(axis=0))
 
     def _embedded(self, tokens: Sequence[str]) -> NDArray[np.float32]:
-        """`(max(1, positions), d)`: the mean of each position's feature vectors."""
-        rows = [np.zeros((1, self.table.shape[1]), np.float32)] if not tokens else []
+        """`(positions, d)`: the mean of each position's feature vectors."""
+        rows: list[NDArray[np.float32]] = []
         for start in range(0, len(tokens), _CHUNK):
             features = [features_of(token) for token in tokens[start : start + _CHUNK]]
             counts = np.array([len(one) for one in features])
@@ -185,7 +195,7 @@ class NgramClassifier:
     """`TextClassifier` over `Parameters`: `unsafe` where both heads' probabilities reach the threshold."""
 
     def __init__(self, info: ModelInfo, parameters: Parameters, threshold: float) -> None:
-        self.info, self._parameters, self._threshold = info, parameters, threshold
+        self.info, self._parameters, self.threshold = info, parameters, threshold
 
     def classify(self, texts: Sequence[str], watch: BatchCallbacks) -> list[Outcome[Classified]]:
         return [
@@ -198,7 +208,7 @@ class NgramClassifier:
         return float(1 / (1 + np.exp(-self._parameters.logits(tokens_of(text)).min())))
 
     def _one(self, text: str) -> Classified:
-        return Classified("unsafe", (CATEGORY,)) if self.score(text) >= self._threshold else Classified("safe")
+        return Classified("unsafe", (CATEGORY,)) if self.score(text) >= self.threshold else Classified("safe")
 
 
 def load_ngrams(located: Located) -> NgramClassifier:

@@ -128,7 +128,7 @@ class LlmSettings(DeviceSettings):
     )
     max_batch: Annotated[int, Field(ge=1)] = Field(default=8, description="Jobs that may run as one batch.")
     classifier: Literal["none", "guard"] = Field(
-        default="none",
+        default="guard",
         description="`guard`: the profile's text classifier beside the rules; the same for the orchestrator.",
     )
 

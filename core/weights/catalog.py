@@ -75,6 +75,10 @@ _EMBEDDED = {
         Repository("embedded/weights/zimage", "3a1c9289432659a3bc084d06c1593826f166ed94259481f93c94f9e4f7769ccc"),
     ),
     Model.CHECKER: _CHECKER,
+    Model.GUARD: Entry(
+        "img-pod-tiny-classifier",
+        Repository("embedded/weights/classifier", "5a4e32bc850947b8944e913b95d7cefc0af35cd2361ca892b8f2e4e270eb7ea1"),
+    ),
 }
 _FULL = {
     Model.TEXT: Entry(

@@ -1,11 +1,11 @@
 """Train the text classifier of the embedded profile: two minutes on one core, the same weights from the same seed.
 
     pip install wordfreq==3.1.1        # frequent words of 42 languages, which fill the texts; training only
-    python -m embedded.training.classifier RUNS --steps 4000
+    python -m embedded.training.classifier RUNS --steps 1000
     python -m embedded.training.ship RUNS classifier
 
 Writes `RUNS/classifier/` as `core.backends.ngrams` reads it, and prints how many of 4,000 unseen texts each head and
-both together get right. The threshold is chosen with `--measure`, which takes tab-separated files of benign texts.
+both together get right. `python -m bench.classifier` measures what was shipped, at several thresholds.
 """
 
 # ruff: noqa: S311  (texts are drawn at random here; nothing is kept secret)
@@ -14,13 +14,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 import typer
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  # its usual name
 
@@ -33,6 +34,8 @@ _LONGEST = 64
 """Positions of a training text that are used."""
 _FEATURE_DROPOUT = 0.25
 _POSITIONS_WITH_DROPOUT = 0.7
+_features_of = lru_cache(maxsize=300_000)(features_of.__wrapped__)
+"""The backend's own cache is too small for the words of all languages."""
 
 
 class NgramModel(nn.Module):
@@ -60,7 +63,7 @@ Batch = tuple[torch.Tensor, torch.Tensor, list[int]]
 def batch_of(texts: Sequence[str], rng: np.random.Generator | None = None) -> Batch:
     """Features, offsets of positions, positions per text; with `rng`, a share of the features is left out."""
     tokens = [tokens_of(text)[:_LONGEST] or [""] for text in texts]
-    found = [features_of(token) for one in tokens for token in one]
+    found = [_features_of(token) for one in tokens for token in one]
     features = np.fromiter(chain.from_iterable(found), np.int64)
     counts = np.array([len(one) for one in found])
     if rng is not None:
@@ -72,11 +75,11 @@ def batch_of(texts: Sequence[str], rng: np.random.Generator | None = None) -> Ba
     return torch.from_numpy(features), torch.from_numpy(offsets), [len(one) for one in tokens]
 
 
-def everyday_words(count: int = 3000) -> Words:
+def everyday_words(count: int = 2000) -> Words:
     """The most frequent words of each language, without those that decide a label."""
     from wordfreq import available_languages, top_n_list  # type: ignore[import-not-found]  # for training alone
 
-    own = {part for words in lexicons().values() for kind in words.values() for said in kind for part in said.split()}
+    own = {said for words in lexicons().values() for kind in words.values() for said in kind}
     return {
         language: [word for word in top_n_list(language, count) if word not in own and not word.isdigit()]
         for language in sorted(available_languages("small"))
@@ -88,10 +91,13 @@ def drawn(rng: random.Random, everyday: Words, count: int) -> list[LabelledText]
     return [(labelled_text if rng.random() < 0.8 else everyday_text)(rng, everyday) for _ in range(count)]
 
 
-def train(everyday: Words, *, steps: int, size: int, peak: float, seed: int) -> NgramModel:
+def train(
+    everyday: Words, *, steps: int, size: int, peak: float, seed: int, start: NgramModel | None = None
+) -> NgramModel:
     rng, dropout = random.Random(f"train/{seed}"), np.random.default_rng(seed)
     torch.manual_seed(seed)
-    model = NgramModel().train()
+    torch.set_num_threads(1)  # of more, each step would wait for all
+    model = (start or NgramModel()).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=peak)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps, pct_start=0.1)
     for step in range(1, steps + 1):
@@ -102,7 +108,7 @@ def train(everyday: Words, *, steps: int, size: int, peak: float, seed: int) -> 
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
         schedule.step()
-        if step % 200 == 0:
+        if step % 100 == 0:
             typer.echo(f"step {step}: loss {loss.item():.4f}")
     return model.eval()
 
@@ -122,6 +128,22 @@ def save(model: NgramModel, folder: Path, threshold: float) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
+def loaded(folder: Path) -> NgramModel:
+    """The model of a shipped folder, to train it further."""
+    stored = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS_FILE).items()}
+    model = NgramModel()
+    model.load_state_dict(
+        {
+            "table.weight": stored["table"],
+            "convolution.weight": stored["convolution"].permute(2, 1, 0),
+            "convolution.bias": stored["bias"],
+            "heads.weight": stored["heads"].T,
+            "heads.bias": stored["head_bias"],
+        }
+    )
+    return model
+
+
 @torch.inference_mode()
 def accuracy(model: NgramModel, texts: Sequence[LabelledText]) -> dict[str, float]:
     """Shares of right answers at a probability of one half; recall and false alarms of both heads together."""
@@ -137,12 +159,18 @@ def accuracy(model: NgramModel, texts: Sequence[LabelledText]) -> dict[str, floa
 
 
 def _main(
-    runs: Path, steps: int = 4000, size: int = 256, peak: float = 0.01, seed: int = 0, threshold: float = 0.5
+    runs: Path,
+    steps: int = 1000,
+    size: int = 192,
+    peak: float = 0.01,
+    seed: int = 0,
+    threshold: float = 0.8,
+    start: Path | None = None,
 ) -> None:
     """Trains, saves and measures."""
-    torch.set_num_threads(1)
     everyday = everyday_words()
-    model = train(everyday, steps=steps, size=size, peak=peak, seed=seed)
+    begun = loaded(start) if start else None
+    model = train(everyday, steps=steps, size=size, peak=peak, seed=seed, start=begun)
     save(model, runs / "classifier", threshold)
     typer.echo(accuracy(model, drawn(random.Random(f"test/{seed}"), everyday, 4000)))
 

@@ -192,6 +192,14 @@ def _in_capitals(text: str, rng: random.Random) -> str:
     return text.upper() if rng.random() < 0.5 else text.title()
 
 
+def _interrupted(text: str, rng: random.Random) -> str:
+    """A symbol or a control character inside the longer words."""
+    inserted = rng.choice(["{}", "()", "\x00", "/", "|", "\u3164", "<>", "\\", "'"])
+    return " ".join(
+        word[: len(word) // 2] + inserted + word[len(word) // 2 :] if len(word) > 3 else word for word in text.split()
+    )
+
+
 def _run_together(text: str, rng: random.Random) -> str:
     return text.replace(" ", "") if len(text) < 20 else _in_capitals(text, rng)
 
@@ -209,7 +217,7 @@ def _with_slips(text: str, rng: random.Random) -> str:
 
 
 _DISGUISES = [_exchanged("leet"), _exchanged("homoglyphs"), _spread, _with_invisible, _drawn_out, _in_capitals]
-_DISGUISES += [_run_together, _with_slips, _with_slips]
+_DISGUISES += [_run_together, _interrupted, _with_slips, _with_slips]
 
 
 def disguised(text: str, rng: random.Random) -> str:
@@ -222,12 +230,15 @@ def disguised(text: str, rng: random.Random) -> str:
 def labelled_text(rng: random.Random, everyday: Words) -> LabelledText:
     """One text. `everyday` holds frequent words by language, which fill the space between the parts."""
     language = "en" if rng.random() < 0.45 else rng.choice(list(lexicons()))
+    if rng.random() < 0.02:
+        said = str(rng.choice(phrases()["frames"]["both"]))
+        return LabelledText(_with_filler([said], language, everyday, rng), sexual=True, minor=True)
     sexual, minor = rng.random() < 0.5, rng.random() < 0.5
     person = phrase_of_minor(language, rng) if minor else _nobody_young(language, rng)
     parts = _sexual_parts(person, language, rng) if sexual else _plain_parts(person, language, rng)
     if rng.random() < 0.3:
         parts = [disguised(part, rng) if part and rng.random() < 0.8 else part for part in parts]
-    if language == "en" and rng.random() < 0.15:
+    if rng.random() < 0.2:
         parts.append(lookalike(rng))
     if rng.random() < 0.12:
         parts.append(rng.choice(lexicons()[language]["adult"]))
@@ -237,17 +248,17 @@ def labelled_text(rng: random.Random, everyday: Words) -> LabelledText:
 def everyday_text(rng: random.Random, everyday: Words) -> LabelledText:
     """Words of one language and nothing else: neither sexual nor about anybody's age."""
     language = rng.choice(list(everyday))
-    words = [rng.choice(everyday[language]) for _ in range(rng.randint(3, 40))]
-    if language == "en" and rng.random() < 0.5:
+    words = [rng.choice(everyday[language]) for _ in range(rng.randint(3, 25))]
+    if rng.random() < 0.4:
         words.insert(rng.randrange(len(words)), lookalike(rng))
     return LabelledText(_between(language).join(words), sexual=False, minor=False)
 
 
 def _nobody_young(language: str, rng: random.Random) -> str:
     kind = rng.random()
-    if kind < 0.75:
+    if kind < 0.55:
         return phrase_of_adult(language, rng)
-    return lookalike(rng) if kind < 0.9 else ""
+    return lookalike(rng) if kind < 0.85 else ""
 
 
 def _sexual_parts(person: str, language: str, rng: random.Random) -> list[str]:
@@ -269,7 +280,7 @@ def _with_filler(parts: list[str], language: str, everyday: Words, rng: random.R
     pool = everyday.get(language) or everyday.get("en") or ()
     filled: list[str] = []
     for part in [*parts, ""]:
-        count = rng.choice([0, 0, 0, 1, 2, 3, 6, 12]) if pool else 0
+        count = rng.choice([0, 0, 0, 1, 2, 3, 8]) if pool else 0
         filled += [_between(language).join(rng.choice(pool) for _ in range(count)), part]
     return rng.choice([" ", " ", ", ", ". ", "\n"]).join(one for one in filled if one)
 

@@ -2,6 +2,7 @@
 
     python -m embedded.training.ship RUNS zimage
     python -m embedded.training.ship RUNS qwen2vl
+    python -m embedded.training.ship RUNS classifier
 
 Prints the manifest's SHA-256, which belongs into `core/weights/`. The model card beside the weights is kept.
 """
@@ -19,7 +20,7 @@ from core.weights import Facts, write_manifest
 from embedded.training.zimage import SIDE
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
-FACTS = {"zimage": Facts(sides=(64, 256), default_side=SIDE), "qwen2vl": Facts()}
+FACTS = {"zimage": Facts(sides=(64, 256), default_side=SIDE), "qwen2vl": Facts(), "classifier": Facts()}
 _CARD = "README.md"
 
 

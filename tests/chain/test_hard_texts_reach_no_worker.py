@@ -86,10 +86,10 @@ def test_features_of_somebody_under_18_are_refused_on_every_route(stand_ins: Sta
     assert {line["stage"] for line in executions()} == {"analyze"}
 
 
-def test_a_chat_that_the_classifier_could_not_hear_is_painted_on_the_adult_route_alone(
+def test_chat_that_could_not_be_classified_is_generated_on_the_adult_route_alone(
     stand_ins: Start, executions: Executions
 ) -> None:
-    caller = stand_ins(LLM_CLASSIFIER="guard")
+    caller = stand_ins()
     caller.pod.inject(Fault(kind=FaultKind.SERVER_ERROR, endpoint="llm", times=None))
     for route in (Route.SHORTS, Route.SCENES):
         assert caller.error(said(route, "user", "a lighthouse at dusk"))["stage"] == "expand"
@@ -98,36 +98,36 @@ def test_a_chat_that_the_classifier_could_not_hear_is_painted_on_the_adult_route
     assert ("expand", "template_prompt") in {(item["stage"], item["fallback"]) for item in result["degraded"]}
 
 
-PAINTED_FROM_ITS_OWN_WORDS: list[dict[str, Any]] = [
+NOT_REWRITTEN: list[dict[str, Any]] = [
     {"task": Route.GENERAL, "prompt": "a lighthouse behind a veil"},
     {"task": Route.PRIVATE, "prompt": "a lighthouse behind a veil"},
     {"task": Route.PROFILE, "selfie": SELFIE, "style": "behind a veil"},
 ]
 
 
-@pytest.mark.parametrize("request_", PAINTED_FROM_ITS_OWN_WORDS, ids=lambda request: str(request["task"]))
-def test_the_classifier_hears_a_prompt_that_no_model_wrote_before_it_is_painted(
+@pytest.mark.parametrize("request_", NOT_REWRITTEN, ids=lambda request: str(request["task"]))
+def test_prompt_that_no_model_wrote_is_classified_before_it_is_generated(
     stand_ins: Start, executions: Executions, request_: dict[str, Any]
 ) -> None:
-    caller = stand_ins(LLM_CLASSIFIER="guard")
+    caller = stand_ins()
     result = caller.output(request_)
-    assert result["prompt_used"].startswith(CONSTRAINT), "the stand-in says `constrained` of a veil"
+    assert result["prompt_used"].startswith(CONSTRAINT), "the stand-in answers `constrained` to a veil"
     stages = [line["stage"] for line in executions() if line["what"] == "began"]
     assert stages.index("moderate") < stages.index("generate")
 
 
-@pytest.mark.parametrize("request_", PAINTED_FROM_ITS_OWN_WORDS, ids=lambda request: str(request["task"]))
-def test_a_prompt_that_the_classifier_could_not_hear_is_not_painted(
+@pytest.mark.parametrize("request_", NOT_REWRITTEN, ids=lambda request: str(request["task"]))
+def test_prompt_that_could_not_be_classified_is_not_generated(
     stand_ins: Start, executions: Executions, request_: dict[str, Any]
 ) -> None:
-    caller = stand_ins(LLM_CLASSIFIER="guard")
+    caller = stand_ins()
     caller.pod.inject(Fault(kind=FaultKind.SERVER_ERROR, endpoint="llm", times=None))
     assert caller.error(request_)["stage"] == "moderate"
     assert "generate" not in {line["stage"] for line in executions()}
 
 
-def test_without_a_classifier_nobody_is_asked(stand_ins: Start, executions: Executions) -> None:
-    caller = stand_ins()
-    for request in PAINTED_FROM_ITS_OWN_WORDS:
+def test_without_a_classifier_no_moderate_stage_runs(stand_ins: Start, executions: Executions) -> None:
+    caller = stand_ins(LLM_CLASSIFIER="none")
+    for request in NOT_REWRITTEN:
         caller.output(request)
     assert "moderate" not in {line["stage"] for line in executions()}

@@ -10,21 +10,24 @@ import torch
 import ultralytics
 from PIL import Image
 
-from core.backends import NoCallbacks, SelfieAnalysis, SelfieRequest
+from core.backends import NoCallbacks, PictureAges, SelfieAnalysis, SelfieRequest
 from core.backends.face_detection import _face_classes
 from core.backends.face_quality import Box
 from core.backends.vision import (
+    MAX_FACES,
     LoadedVision,
     face_crop,
     limit_visual_tokens,
     load_vision,
     read,
+    read_age,
     warm_up,
 )
-from core.contracts import ATTRIBUTES, AgeBand, HairColor
+from core.contracts import ATTRIBUTES, AgeBand, Features, HairColor
 from core.errors import Cancelled, Misconfigured
 from core.prompts.questions import QUESTIONS
 from core.weights import Model, fetch
+from embedded.drawing.faces import draw_look, look_of
 from tests.core.backends.watching import Watching
 
 PHOTOGRAPH = Path(ultralytics.__file__).parent / "assets" / "zidane.jpg"
@@ -165,6 +168,59 @@ def test_a_cancelled_picture_is_not_read_and_the_next_is(backend: LoadedVision, 
     assert isinstance(cancelled, Cancelled)
     assert isinstance(reading, SelfieAnalysis)
     assert (watch.of(0), watch.of(1)) == ([1], [1, 2])
+
+
+def drawn(band: AgeBand, seed: int) -> Image.Image:
+    features = Features(age_band=band, gender_presentation="feminine", glasses="none", headwear="none")
+    return draw_look(look_of(features, seed=seed), size=256)
+
+
+def ages_of(backend: LoadedVision, image: Image.Image) -> PictureAges:
+    (ages,) = backend.read_ages([image], NoCallbacks())
+    assert isinstance(ages, PictureAges)
+    return ages
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_apparent_age_of_a_drawn_minor_is_over_the_threshold_and_of_an_adult_under_it(
+    backend: LoadedVision, seed: int
+) -> None:
+    def under_18(band: AgeBand) -> float:
+        ages = ages_of(backend, drawn(band, seed))
+        return max(one.under_18 for one in (*ages.faces, ages.whole))
+
+    assert under_18(AgeBand.UNDER_18) >= 0.3 > under_18(AgeBand.FROM_45_TO_54)
+
+
+def test_age_of_a_picture_without_people_is_unknown(backend: LoadedVision, noise: Image.Image) -> None:
+    ages = ages_of(backend, noise)
+    assert (ages.faces, ages.whole.age_band, ages.faces_not_read) == ((), AgeBand.UNKNOWN, 0)
+
+
+def test_every_face_is_read_up_to_the_limit_and_the_others_are_counted(
+    backend: LoadedVision, monkeypatch: pytest.MonkeyPatch, noise: Image.Image
+) -> None:
+    boxes = [Box(at, 10, at + 20, 30, 0.9) for at in range(0, 2 * MAX_FACES + 4, 2)]
+    monkeypatch.setattr(backend.finder, "find", lambda _: boxes)
+    ages = ages_of(backend, noise)
+    assert (len(ages.faces), ages.faces_not_read) == (MAX_FACES, 2)
+
+
+def test_cancelled_age_reading_stops_between_faces(
+    backend: LoadedVision, monkeypatch: pytest.MonkeyPatch, noise: Image.Image
+) -> None:
+    monkeypatch.setattr(backend.finder, "find", lambda _: [Box(0, 0, 50, 50, 0.9)] * 5)
+    watch = Watching(cancel={0: 2})
+    (cancelled,) = backend.read_ages([noise], watch)
+    assert isinstance(cancelled, Cancelled)
+    assert len(watch.of(0)) < 6
+
+
+def test_probability_of_under_18_is_kept_whichever_band_is_read() -> None:
+    shares = [0.25, 0.6, 0.15, 0, 0, 0, 0, 0]
+    age = read_age(shares)
+    assert (age.age_band, age.confidence, age.under_18) == (AgeBand.FROM_18_TO_24, 0.6, 0.25)
+    assert read_age([0.31, 0.6, 0.09, 0, 0, 0, 0, 0]).age_band is AgeBand.UNDER_18
 
 
 def test_visual_tokens_can_be_bounded(backend: LoadedVision) -> None:
