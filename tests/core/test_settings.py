@@ -49,7 +49,8 @@ def config(tmp_path: Path) -> Any:
     ("text", "resolved"),
     [
         ("", "refuse"),
-        ("weights: {weights: full}", "translate"),
+        ("weights: {weights: full}\nllm: {classifier: none}", "translate"),
+        ("weights: {weights: full}", "classify"),
         ("weights: {weights: full}\nllm: {classifier: guard}", "classify"),
         ("llm: {classifier: guard}", "refuse"),
         ("policy: {unsupported_language: translate}", "translate"),
