@@ -138,8 +138,10 @@ def load(settings: Settings) -> JobHandler[StageRequest]:
     """Loads the weights, reads one picture to warm up, and returns the handler. Raises `Misconfigured`."""
     from core.backends.devices import use_threads
     from core.backends.vision import Floors, load_vision, warm_up
+    from core.images.decoder_process import prestart
     from core.images.fetch import HttpsFetch
 
+    prestart()
     prepare(settings.policy.audit_file, settings.policy.key)
     use_threads(settings.selfie.threads)
     found = settings.weights.locate

@@ -121,11 +121,21 @@ _children: list[DecoderProcess] = []
 
 def decode(data: bytes, limits: IntakeLimits = DEFAULT_LIMITS) -> OpenedPicture:
     """`data` decoded by this thread's child process. Blocks. Raises as `DecoderProcess.decode`."""
+    return _own_child().decode(data, limits)
+
+
+def _own_child() -> DecoderProcess:
     process: DecoderProcess | None = getattr(_child, "process", None)
     if process is None or not process.alive:
         process = _child.process = DecoderProcess()
         _children[:] = [other for other in _children if other.alive] + [process]
-    return process.decode(data, limits)
+    return process
+
+
+def prestart() -> None:
+    """Start the child processes, so that the first picture does not wait for an interpreter."""
+    for _ in range(PARALLEL_DECODES):
+        _threads.submit(_own_child)
 
 
 def executor() -> ThreadPoolExecutor:
@@ -174,7 +184,8 @@ def _confine(limits: IntakeLimits) -> None:
     """Bound memory, and forbid files and core dumps: a decoder that was taken over can do little."""
     import resource
 
-    resource.setrlimit(resource.RLIMIT_AS, (limits.decode_memory_bytes, limits.decode_memory_bytes))
+    if sys.platform == "linux":  # macOS refuses a limit below what is reserved already
+        resource.setrlimit(resource.RLIMIT_AS, (limits.decode_memory_bytes, limits.decode_memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from core.errors import BadPicture, DeadlineExceeded, ImgPodError, TooLarge
-from core.images import IntakeLimits, OpenedPicture, open_picture, open_selfie
-from core.images.decoder_process import DecoderProcess
+from core.images import IntakeLimits, OpenedPicture, decoder_process, open_picture, open_selfie
+from core.images.decoder_process import DecoderProcess, executor, prestart
 from core.images.limits import DEFAULT_LIMITS
 from tests.core.images.test_decoding import assert_corners, corners, png, saved
 
@@ -73,6 +73,13 @@ def test_memory_beyond_the_bound_is_an_error_and_not_a_crash(process: DecoderPro
     with pytest.raises(ImgPodError) as caught:
         process.decode(png(25_000, 25_000, zlib.compress(b"\x00" * 1_000)), limits)
     assert isinstance(caught.value, TooLarge | BadPicture)
+
+
+def test_children_can_be_started_before_the_first_picture() -> None:
+    prestart()
+    pids = [executor().submit(lambda: decoder_process._own_child().pid).result() for _ in range(4)]
+    assert all(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert len(set(pids)) <= decoder_process.PARALLEL_DECODES
 
 
 def test_the_child_has_no_secrets(process: DecoderProcess) -> None:
