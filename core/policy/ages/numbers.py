@@ -22,7 +22,7 @@ _SOME_MINOR = 15
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number at tokens `start` to `end`; `language` is empty for digits."""
+    """A number at tokens `start` to `end`; `language` is empty for digits and Han numerals."""
 
     value: float
     start: int
@@ -85,7 +85,7 @@ class NumberWords:
         languages: set[str] = set()
         for reading in stream[at]:
             for entry in self.entries.get(reading, ()):
-                if entry.language not in languages and _follows(entry.phrase, stream, at):
+                if entry.language not in languages and (len(entry.phrase) == 1 or _follows(entry.phrase, stream, at)):
                     languages.add(entry.language)
                     yield Number(entry.value, at, at + len(entry.phrase), entry.language, entry.ordinal)
 
@@ -100,6 +100,8 @@ class NumberWords:
 
     def _next_part(self, stream: Stream, number: Number) -> Number | None:
         at = number.end
+        if at >= len(stream):
+            return None
         joins = self.joiners.get(number.language, set())
         starts = (at, at + 1) if at < len(stream) and not joins.isdisjoint(stream[at]) else (at,)
         parts = (part for start in starts for part in self._words_at(stream, start))
@@ -127,7 +129,8 @@ def _sum(number: Number, part: Number, *, units_first: bool) -> float | None:
     return None
 
 
-_POSITIONAL = {"zh", "ja", "ko"}
+_POSITIONAL = {"", "ko"}
+"""Languages that write 12 as ten and two, and 20 as two tens; Han numerals belong to no language, as figures do."""
 
 
 def _figures(token: Token) -> Iterable[float]:

@@ -202,7 +202,7 @@ class AgeReader:
     def _add_numbers(self, language: str, content: Mapping[str, Any], spell: Spell) -> None:
         for key, ordinal in (("numbers", False), ("ordinals", True)):
             words = {phrase: value for word, value in content.get(key, {}).items() for phrase in spell(word)}
-            self.words.add(language, words, ordinal=ordinal)
+            self.words.add("" if content.get("any_language") else language, words, ordinal=ordinal)
         self.words.joiners[language] = {phrase[0] for word in content.get("joiners", ()) for phrase in spell(word)}
         if content.get("units_first"):
             self.words.units_first.add(language)
