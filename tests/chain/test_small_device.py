@@ -27,5 +27,5 @@ def test_request_that_does_not_fit_is_not_retried_and_its_worker_serves_the_next
     assert (error["code"], error["stage"], error["retryable"]) == ("too_large", "generate", False)
     assert "smaller sides" in error["message"]
     assert [job["status"] for job in jobs] == ["COMPLETED", "FAILED", "COMPLETED"], "one job for each request"
-    workers = {result["timeline"][0]["worker_id"] for result in (before, after)}
+    workers = {result["timeline"][-1]["worker_id"] for result in (before, after)}
     assert len(workers) == 1, "the worker was not replaced"
