@@ -100,7 +100,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=200, help="how many mutants, drawn at random; 0 for all")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    files = sorted((ROOT / "core" / "policy").glob("*.py"))
+    files = sorted((ROOT / "core" / "policy").rglob("*.py"))
     every = [(file, what, source) for file in files for what, source in mutants(file)]
     drawn = random.Random(arguments.seed).sample(every, min(arguments.sample or len(every), len(every)))
     survivors = []
