@@ -43,6 +43,7 @@ def service() -> tuple[Service, Settings]:
     for pool in Pool:
         os.environ[f"ORCHESTRATOR_{pool.upper()}_ENDPOINT_IDS"] = "endpoint"
     os.environ["RUNPOD_API_KEY"] = "a-key"
+    os.environ["LLM_CLASSIFIER"] = "none"
     settings = load_settings()
     made = Service.from_settings(settings)
     made.endpoints = InstantEndpoints()  # type: ignore[assignment]

@@ -46,7 +46,11 @@ def http_api(tmp_path: Path) -> Iterator[Callable[[LocalpodThread], httpx.Client
 
     def start(pod: LocalpodThread) -> httpx.Client:
         port = free_port()
-        env = os.environ | pod.environment() | {"HTTP_PORT": str(port), "RUNPOD_ENDPOINT_ID": "http"}
+        env = (
+            os.environ
+            | pod.environment()
+            | {"HTTP_PORT": str(port), "RUNPOD_ENDPOINT_ID": "http", "LLM_CLASSIFIER": "none"}
+        )
         process = subprocess.Popen([sys.executable, "-m", "http_api"], cwd=ROOT, env=env, stderr=log)
         http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
         running.append((process, http))

@@ -127,6 +127,7 @@ def make_service(endpoints: InstantEndpoints, monkeypatch: pytest.MonkeyPatch) -
     for pool in Pool:
         monkeypatch.setenv(f"ORCHESTRATOR_{pool.upper()}_ENDPOINT_IDS", "endpoint")
     monkeypatch.setenv("RUNPOD_API_KEY", "a-key")
+    monkeypatch.setenv("LLM_CLASSIFIER", "none")
 
     def make(settings: Settings) -> Service:
         loaded = load_settings()
