@@ -59,7 +59,8 @@ def _ms(call: Callable[[], object], rounds: int) -> float:
 
 def sampling(rows: int = 8, rounds: int = 12) -> list[Figure]:
     """A step's sampling per row: all of a row sorted, and the candidates of all rows."""
-    logits = 3 * torch.randn(rows, VOCABULARY, generator=torch.Generator().manual_seed(0))
+    logits = 2 * torch.randn(rows, VOCABULARY, generator=torch.Generator().manual_seed(0))
+    logits[:, :40] += 20 - 0.25 * torch.arange(40)  # a language model's nucleus has tens of tokens, not thousands
     sampled = [SampledRow() for _ in range(rows)]
 
     def whole_rows() -> None:

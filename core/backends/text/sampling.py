@@ -32,12 +32,19 @@ class SampledRow(Protocol):
 def choose_tokens(logits: torch.Tensor, rows: Sequence[SampledRow], penalty: float) -> list[int]:
     """The next token of each row; `logits` are `(rows, vocabulary)` on any device."""
     scores = penalize(logits.float(), [row.written for row in rows], penalty)
+    tokens = [0] * len(rows)
+    for choose, temperature_above_0 in ((_likeliest, False), (draw_tokens, True)):
+        places = [place for place, row in enumerate(rows) if (row.temperature > 0) is temperature_above_0]
+        if places:
+            part = scores if len(places) == len(rows) else scores[torch.tensor(places, device=scores.device)]
+            for place, token in zip(places, choose(part, [rows[place] for place in places]), strict=True):
+                tokens[place] = token
+    return tokens
+
+
+def _likeliest(scores: torch.Tensor, rows: Sequence[SampledRow]) -> list[int]:
+    del rows
     tokens: list[int] = scores.argmax(-1).tolist()
-    sampled = [place for place, row in enumerate(rows) if row.temperature > 0]
-    if sampled:
-        drawn = draw_tokens(scores[torch.tensor(sampled, device=scores.device)], [rows[place] for place in sampled])
-        for place, token in zip(sampled, drawn, strict=True):
-            tokens[place] = token
     return tokens
 
 
