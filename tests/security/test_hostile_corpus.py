@@ -113,10 +113,10 @@ BOMBS: dict[str, bytes] = {
     "png of 39 megapixels of palette": png(
         7_000, 5_600, chunk(b"PLTE", b"\x00" * 768), chunk(b"IDAT", zeros(5_600 * 7_001)), colour_type=3
     ),
-    "png of more data than pixels": png(64, 64, chunk(b"IDAT", zeros(400 * MEGABYTE))),
-    "png of a text bomb": png(64, 64, chunk(b"zTXt", b"a\x00\x00" + zeros(200 * MEGABYTE))),
-    "png of many text bombs": png(64, 64, *[chunk(b"iTXt", b"a\x00\x01\x00\x00\x00" + zeros(60 * MEGABYTE))] * 60),
-    "png of a profile bomb": png(64, 64, chunk(b"iCCP", b"a\x00\x00" + zeros(200 * MEGABYTE))),
+    "png of more data than pixels": png(64, 64, chunk(b"IDAT", zeros(150 * MEGABYTE))),
+    "png of a text bomb": png(64, 64, chunk(b"zTXt", b"a\x00\x00" + zeros(80 * MEGABYTE))),
+    "png of many text bombs": png(64, 64, *[chunk(b"iTXt", b"a\x00\x01\x00\x00\x00" + zeros(30 * MEGABYTE))] * 60),
+    "png of a profile bomb": png(64, 64, chunk(b"iCCP", b"a\x00\x00" + zeros(80 * MEGABYTE))),
     "png of 400,000 chunks": png(64, 64, chunk(b"tEXt", b"a\x00b") * 400_000),
     "webp of 16383 px": with_size("WEBP", 16_383, 16_383),
     "webp of 30 megapixels": with_size("WEBP", 6_000, 5_000),
@@ -157,7 +157,7 @@ def test_a_bomb_is_refused_or_decoded_within_the_bounds(process: DecoderProcess,
 @pytest.mark.parametrize("image_format", FORMATS)
 def test_every_truncation_is_refused_or_decoded(image_format: str) -> None:
     data, process = picture(image_format), DecoderProcess()
-    for at in sorted({*range(0, 64, 3), *range(64, len(data), len(data) // 25)}):
+    for at in sorted({*range(0, 64, 7), *range(64, len(data), len(data) // 12)}):
         process = check(process, data[:at])
     process.end()
 
@@ -165,7 +165,7 @@ def test_every_truncation_is_refused_or_decoded(image_format: str) -> None:
 @pytest.mark.parametrize("image_format", FORMATS)
 def test_every_mutation_is_refused_or_decoded(image_format: str) -> None:
     chance, process = random.Random(image_format), DecoderProcess()
-    for _ in range(40):
+    for _ in range(20):
         data = bytearray(picture(image_format))
         for _ in range(chance.randint(1, 12)):
             # Half of the changes are in the first bytes, where sizes and offsets are.
