@@ -150,6 +150,7 @@ def load(settings: Settings) -> JobHandler[StageRequest]:
         found(Model.FACE),
         device=settings.selfie.device,
         floors=Floors(settings.selfie.min_confidence, settings.policy.minor_probability),
+        calibration_file=settings.selfie.calibration_file,
     )
     warm_up(backend)
     return handler(

@@ -1,22 +1,24 @@
 """Selfie → features and face: YOLO finds the face, Qwen2-VL answers one multiple-choice question per attribute.
 
 The picture is encoded once. What all prompts share, up to the end of the picture, fills a KV cache; the questions then
-run as one batch on copies of it, and one token per question is read: the letter's share among the letters offered is
-the answer's confidence. `question_prompts`, `face_crop` and `read` are also what the embedded model is trained by.
+run as one batch on copies of it, and one token per question is read. `core.backends.calibration` says how the letters'
+logits become the answer's confidence. The embedded model is trained by the same `question_prompts` and `face_crop`.
 
 May import: torch, transformers, ultralytics, core.contracts, core.errors, core.prompts, core.weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from core.backends import BatchCallbacks, Outcome, PictureAges, SelfieAnalysis, SelfieRequest
+from core.backends.calibration import FILE, ORDERS, Calibration
 from core.backends.devices import choose_device, device_errors, without_progress_bars
 from core.backends.face_detection import FaceFinder
 from core.backends.face_quality import Box, measure, overall
@@ -38,6 +40,9 @@ MAX_FACES = 12
 """Faces of one picture whose age is read; more are counted and not read."""
 
 
+ONE_ORDER = Calibration(("given",))
+"""As the embedded model is trained."""
+
 _AFTER_PICTURE = "<|vision_end|>"
 
 
@@ -52,14 +57,14 @@ class QuestionPrompts:
     tails: dict[str, str]
 
 
-def question_prompts(processor: Qwen2VLProcessor) -> QuestionPrompts:
-    """`core.prompts.QUESTIONS` in the checkpoint's own chat template, cut where the picture ends.
+def question_prompts(processor: Qwen2VLProcessor, questions: Mapping[str, Question] = QUESTIONS) -> QuestionPrompts:
+    """`questions` in the checkpoint's own chat template, cut where the picture ends.
 
     The cut lies behind a special token, so both parts give the same tokens apart as together.
     """
     tails: dict[str, str] = {}
     head = ""
-    for attribute, question in QUESTIONS.items():
+    for attribute, question in questions.items():
         content = [{"type": "image"}, {"type": "text", "text": question.text}]
         text = processor.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
@@ -134,22 +139,43 @@ def _answer(question: Question, shares: list[float], floors: Floors) -> tuple[st
 class Reader:
     """Qwen2-VL and its processor, asked all questions about one picture at once."""
 
-    def __init__(self, model: Qwen2VLForConditionalGeneration, processor: Qwen2VLProcessor) -> None:
-        self.model, self.processor = model, processor
-        self.prompts = question_prompts(processor)
-        self.tails = {name: self._tokens(tail) for name, tail in self.prompts.tails.items()}
+    def __init__(
+        self,
+        model: Qwen2VLForConditionalGeneration,
+        processor: Qwen2VLProcessor,
+        calibration: Calibration = ONE_ORDER,
+    ) -> None:
+        self.model, self.processor, self.calibration = model, processor, calibration
+        prompts = {order: question_prompts(processor, ORDERS[order]) for order in calibration.orders}
+        self.head = next(iter(prompts.values())).head
+        self.rows = [(order, name) for order in calibration.orders for name in QUESTIONS]
+        self.tails = [self._tokens(prompts[order].tails[name]) for order, name in self.rows]
         self.letters = {name: [self._letter(letter) for letter in q.letters] for name, q in QUESTIONS.items()}
 
     @torch.inference_mode()
     def shares(self, image: Image) -> dict[str, list[float]]:
-        """Each attribute's letter probabilities for `image` (RGB)."""
+        """Probabilities of each attribute's values for `image` (RGB), in the order of `QUESTIONS`."""
+        return self.calibrated(self.letter_logits(image), self.calibration)
+
+    @torch.inference_mode()
+    def letter_logits(self, image: Image) -> dict[tuple[str, str], torch.Tensor]:
+        """(order, attribute) → logits of the values, in the order of `QUESTIONS` whatever order was asked."""
         logits = self.logits(image)
-        picked = {name: logits[row, self.letters[name]] for row, name in enumerate(QUESTIONS)}
-        return {name: row.float().softmax(-1).tolist() for name, row in picked.items()}
+        picked = {row: logits[index, self.letters[row[1]]].float() for index, row in enumerate(self.rows)}
+        return {row: part.flip(0) if row[0] == "reversed" else part for row, part in picked.items()}
+
+    @staticmethod
+    def calibrated(logits: Mapping[tuple[str, str], torch.Tensor], calibration: Calibration) -> dict[str, list[float]]:
+        """Mean over the orders of the softmax at each attribute's temperature."""
+        shares: dict[str, list[float]] = {}
+        for name in QUESTIONS:
+            scaled = [logits[order, name] / calibration.temperature(name) for order in calibration.orders]
+            shares[name] = torch.stack([row.softmax(-1) for row in scaled]).mean(0).tolist()
+        return shares
 
     @torch.inference_mode()
     def logits(self, image: Image) -> torch.Tensor:
-        """`(questions, vocabulary)`: what follows each question."""
+        """`(rows, vocabulary)`: the logits after each question, in the order of `rows`."""
         cache, position = self._encode(image)
         cache.batch_repeat_interleave(len(self.tails))
         ids, lengths = self._padded()
@@ -169,7 +195,7 @@ class Reader:
 
     def _encode(self, image: Image) -> tuple[Any, int]:
         """The shared head's KV cache, and the position that comes after it."""
-        inputs = self.processor(text=[self.prompts.head], images=[image], return_tensors="pt").to(self.model.device)
+        inputs = self.processor(text=[self.head], images=[image], return_tensors="pt").to(self.model.device)
         positions, _ = self.model.model.get_rope_index(
             inputs["input_ids"], inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]
         )
@@ -177,9 +203,9 @@ class Reader:
         return out.past_key_values, int(positions.max()) + 1
 
     def _padded(self) -> tuple[torch.Tensor, list[int]]:
-        lengths = [len(tail) for tail in self.tails.values()]
+        lengths = [len(tail) for tail in self.tails]
         ids = torch.zeros(len(lengths), max(lengths), dtype=torch.long)
-        for row, tail in enumerate(self.tails.values()):
+        for row, tail in enumerate(self.tails):
             ids[row, : len(tail)] = torch.tensor(tail)
         return ids.to(self.model.device), lengths
 
@@ -283,8 +309,9 @@ def load_vision(
     *,
     device: str | None = None,
     floors: Floors = Floors(),
+    calibration_file: Path | None = None,
 ) -> LoadedVision:
-    """Raises `Misconfigured` where the device or the weights can't serve."""
+    """Load both models. `calibration_file` defaults to the checkpoint's own. Raises `Misconfigured`."""
     from transformers import Qwen2VLForConditionalGeneration, Qwen2VLProcessor
 
     on = choose_device(device)
@@ -295,7 +322,8 @@ def load_vision(
         located_vlm.path, dtype=torch.bfloat16 if on.type == "cuda" else torch.float32, device_map={"": on}
     ).eval()
     info = ModelInfo(name=located_vlm.name, revision=located_vlm.revision, profile=located_vlm.profile)
-    return LoadedVision(info, Reader(model, processor), FaceFinder(located_face, on), floors)
+    calibration = Calibration.load(calibration_file or located_vlm.path / FILE)
+    return LoadedVision(info, Reader(model, processor, calibration), FaceFinder(located_face, on), floors)
 
 
 def warm_up(backend: LoadedVision) -> None:

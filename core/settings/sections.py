@@ -115,6 +115,9 @@ class SelfieSettings(DeviceSettings):
     min_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.4, description="An attribute read with less is `unknown`."
     )
+    calibration_file: Path | None = Field(
+        default=None, description="Made by `python -m tools.calibrate`; unset, the checkpoint's own, if it has one."
+    )
     url_ports: Ports = Field(default=(443,), description="Ports that a selfie's URL may name.")
 
 

@@ -19,6 +19,7 @@ from core.backends.vision import (
     face_crop,
     limit_visual_tokens,
     load_vision,
+    question_prompts,
     read,
     read_age,
     warm_up,
@@ -53,7 +54,8 @@ def noise() -> Image.Image:
 
 def whole_prompt(backend: LoadedVision, attribute: str, image: Image.Image) -> Any:
     reader = backend.reader
-    text = reader.prompts.head + reader.prompts.tails[attribute]
+    prompts = question_prompts(reader.processor)
+    text = prompts.head + prompts.tails[attribute]
     return reader.processor(text=[text], images=[image], return_tensors="pt")
 
 
@@ -70,7 +72,7 @@ def test_positions_of_a_question_are_those_of_the_whole_prompt(backend: LoadedVi
     image, reader = Image.new("RGB", size, (90, 120, 150)), backend.reader
     with torch.inference_mode():
         _, after = reader._encode(image)
-    for attribute, tail in reader.tails.items():
+    for (_, attribute), tail in zip(reader.rows, reader.tails, strict=True):
         inputs = whole_prompt(backend, attribute, image)
         assert inputs["input_ids"][0, -len(tail) :].tolist() == tail
         positions, _ = reader.model.model.get_rope_index(
