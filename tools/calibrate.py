@@ -118,7 +118,7 @@ def _read_pictures(folder: Path, files: Sequence[str]) -> tuple[Any, dict[str, L
     logits: dict[str, Logits] = {}
     for file in files:
         image = Image.open(folder / file).convert("RGB")
-        faces = backend.finder.find(image)
+        faces = backend.detector.find(image)
         logits[file] = backend.reader.letter_logits(face_crop(image, faces[0] if faces else None))
     return backend.reader, logits
 

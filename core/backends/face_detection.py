@@ -42,7 +42,7 @@ _WITHIN = 0.7
 """Share of the smaller box that lies within the larger one, from which on they are the same face."""
 
 
-class FaceFinder:
+class FaceDetector:
     """Any YOLO detector that ultralytics opens, with one class of faces or several among others."""
 
     def __init__(self, located: Located, device: torch.device) -> None:

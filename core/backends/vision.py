@@ -20,7 +20,7 @@ import torch
 from core.backends import BatchCallbacks, Outcome, PictureAges, SelfieAnalysis, SelfieRequest
 from core.backends.calibration import FILE, ORDERS, Calibration
 from core.backends.devices import choose_device, device_errors, without_progress_bars
-from core.backends.face_detection import FaceFinder
+from core.backends.face_detection import FaceDetector
 from core.backends.face_quality import Box, measure, overall
 from core.contracts import MAX_FACE_BOXES, AgeBand, ApparentAge, FaceMeta, Features, ModelInfo
 from core.errors import Cancelled, InvalidRequest, Misconfigured
@@ -95,7 +95,7 @@ def face_crop(image: Image, face: Box | None) -> Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Floors:
+class ConfidenceThresholds:
     """Probabilities that an answer needs among its letters; below `confidence` it is `unknown`.
 
     `under_18` needs less: the estimate is a veto, and the costly mistake is to miss a minor.
@@ -105,30 +105,30 @@ class Floors:
     under_18: float = 0.3
 
 
-def read(shares: dict[str, list[float]], floors: Floors = Floors()) -> Features:
+def read(shares: dict[str, list[float]], thresholds: ConfidenceThresholds = ConfidenceThresholds()) -> Features:
     """Features from each question's letter probabilities (which sum to 1 in the order of its letters)."""
     values: dict[str, Any] = {}
     confidence: dict[str, float] = {}
     for attribute, question in QUESTIONS.items():
-        value, share = _answer(question, shares[attribute], floors)
+        value, share = _answer(question, shares[attribute], thresholds)
         values[attribute], confidence[attribute] = value, round(share, 4)
     return Features(**values, confidence=confidence)
 
 
-def read_age(shares: Sequence[float], floors: Floors = Floors()) -> ApparentAge:
+def read_age(shares: Sequence[float], thresholds: ConfidenceThresholds = ConfidenceThresholds()) -> ApparentAge:
     """Apparent age from the letter probabilities of the question `age_band`."""
     question = QUESTIONS["age_band"]
-    value, share = _answer(question, list(shares), floors)
+    value, share = _answer(question, list(shares), thresholds)
     under_18 = shares[question.values.index(AgeBand.UNDER_18)]
     return ApparentAge(age_band=AgeBand(value), confidence=round(share, 4), under_18=round(under_18, 4))
 
 
-def _answer(question: Question, shares: list[float], floors: Floors) -> tuple[str, float]:
+def _answer(question: Question, shares: list[float], thresholds: ConfidenceThresholds) -> tuple[str, float]:
     by_value = dict(zip(question.values, shares, strict=True))
-    if (under_18 := by_value.get(AgeBand.UNDER_18, 0.0)) >= floors.under_18:
+    if (under_18 := by_value.get(AgeBand.UNDER_18, 0.0)) >= thresholds.under_18:
         return AgeBand.UNDER_18, under_18
     value, share = max(by_value.items(), key=lambda item: item[1])
-    if share < floors.confidence:
+    if share < thresholds.confidence:
         value = question.values[-1]
     return value, by_value[value]
 
@@ -136,7 +136,7 @@ def _answer(question: Question, shares: list[float], floors: Floors) -> tuple[st
 # ── the language model that sees ─────────────────────────────────────────────────────────────────────────────────────
 
 
-class Reader:
+class AttributeReader:
     """Qwen2-VL and its processor, asked all questions about one picture at once."""
 
     def __init__(
@@ -235,8 +235,10 @@ def limit_visual_tokens(processor: Qwen2VLProcessor, tokens: tuple[int, int] | N
 class LoadedVision:
     """`VisionBackend` over real weights."""
 
-    def __init__(self, info: ModelInfo, reader: Reader, finder: FaceFinder, floors: Floors) -> None:
-        self.info, self.reader, self.finder, self.floors = info, reader, finder, floors
+    def __init__(
+        self, info: ModelInfo, reader: AttributeReader, detector: FaceDetector, thresholds: ConfidenceThresholds
+    ) -> None:
+        self.info, self.reader, self.detector, self.thresholds = info, reader, detector, thresholds
 
     def generate(self, requests: Sequence[SelfieRequest], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
         return [self._one(index, request, watch) for index, request in enumerate(requests)]
@@ -246,14 +248,14 @@ class LoadedVision:
         if watch.cancelled(index):
             return Cancelled("The job was cancelled.")
         with device_errors("looking for a face"):
-            faces = self.finder.find(image)
+            faces = self.detector.find(image)
         if chosen >= max(1, len(faces)):
             return InvalidRequest(_no_such_face(len(faces)))
         watch.step(index, 1, 2)
         if watch.cancelled(index):
             return Cancelled("The job was cancelled.")
         with device_errors("reading a picture"):
-            features = read(self.reader.shares(face_crop(image, faces[chosen] if faces else None)), self.floors)
+            features = read(self.reader.shares(face_crop(image, faces[chosen] if faces else None)), self.thresholds)
         watch.step(index, 2, 2)
         return SelfieAnalysis(features, face_meta(image, faces, chosen))
 
@@ -264,14 +266,14 @@ class LoadedVision:
         if watch.cancelled(index):
             return Cancelled("The job was cancelled.")
         with device_errors("looking for faces"):
-            faces = self.finder.find(image)
+            faces = self.detector.find(image)
         crops = [face_crop(image, face) for face in faces[:MAX_FACES]]
         ages: list[ApparentAge] = []
         for done, crop in enumerate([*crops, face_crop(image, None)], 1):
             if watch.cancelled(index):
                 return Cancelled("The job was cancelled.")
             with device_errors("reading an age"):
-                ages.append(read_age(self.reader.shares(crop)["age_band"], self.floors))
+                ages.append(read_age(self.reader.shares(crop)["age_band"], self.thresholds))
             watch.step(index, done, len(crops) + 1)
         return PictureAges(tuple(ages[:-1]), ages[-1], len(faces) - len(crops))
 
@@ -308,7 +310,7 @@ def load_vision(
     located_face: Located,
     *,
     device: str | None = None,
-    floors: Floors = Floors(),
+    thresholds: ConfidenceThresholds = ConfidenceThresholds(),
     calibration_file: Path | None = None,
 ) -> LoadedVision:
     """Load both models. `calibration_file` defaults to the checkpoint's own. Raises `Misconfigured`."""
@@ -323,12 +325,14 @@ def load_vision(
     ).eval()
     info = ModelInfo(name=located_vlm.name, revision=located_vlm.revision, profile=located_vlm.profile)
     calibration = Calibration.load(calibration_file or located_vlm.path / FILE)
-    return LoadedVision(info, Reader(model, processor, calibration), FaceFinder(located_face, on), floors)
+    return LoadedVision(
+        info, AttributeReader(model, processor, calibration), FaceDetector(located_face, on), thresholds
+    )
 
 
 def warm_up(backend: LoadedVision) -> None:
     """One picture without a face and one through the reader, so that the first job finds everything compiled."""
     from PIL import Image as Pictures
 
-    backend.finder.find(Pictures.new("RGB", (320, 320), (128, 128, 128)))
+    backend.detector.find(Pictures.new("RGB", (320, 320), (128, 128, 128)))
     backend.reader.shares(Pictures.new("RGB", (320, 320), (128, 128, 128)))

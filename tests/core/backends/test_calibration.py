@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from core.backends.calibration import FILE, Calibration
-from core.backends.vision import Reader, load_vision
+from core.backends.vision import AttributeReader, load_vision
 from core.contracts import AgeBand
 from core.errors import Misconfigured
 from core.prompts.questions import QUESTIONS, REVERSED_QUESTIONS
@@ -36,7 +36,7 @@ def test_reversed_questions_name_the_same_values_by_other_letters() -> None:
 def test_mean_over_both_orders_cancels_a_preference_for_a_letter() -> None:
     prefers_a = logits("given", [2.0, 0.0, 0.0]) | logits("reversed", [0.0, 0.0, 2.0])
 
-    shares = Reader.calibrated(prefers_a, Calibration())["earrings"]
+    shares = AttributeReader.calibrated(prefers_a, Calibration())["earrings"]
 
     assert shares[0] == pytest.approx(shares[2])
     assert sum(shares) == pytest.approx(1)
@@ -47,8 +47,11 @@ def test_temperature_above_one_makes_an_answer_less_certain() -> None:
     given = Calibration(("given",))
     softened = Calibration(("given",), {"earrings": 4.0})
 
-    assert Reader.calibrated(sure, softened)["earrings"][0] < Reader.calibrated(sure, given)["earrings"][0]
-    assert Reader.calibrated(sure, softened)["glasses"] == Reader.calibrated(sure, given)["glasses"]
+    assert (
+        AttributeReader.calibrated(sure, softened)["earrings"][0]
+        < AttributeReader.calibrated(sure, given)["earrings"][0]
+    )
+    assert AttributeReader.calibrated(sure, softened)["glasses"] == AttributeReader.calibrated(sure, given)["glasses"]
 
 
 def test_temperature_is_recovered_from_answers_drawn_at_it() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from core.backends import NoCallbacks, SelfieAnalysis, SelfieRequest
 from core.backends.devices import cpu_quota
-from core.backends.face_detection import FaceFinder, fixed_input_side, merged, prominence, tiles
+from core.backends.face_detection import FaceDetector, fixed_input_side, merged, prominence, tiles
 from core.backends.face_quality import Box
 from core.backends.vision import LoadedVision, face_meta, load_vision
 from core.errors import InvalidRequest, Misconfigured
@@ -41,7 +41,7 @@ def nine_equal_faces() -> Image.Image:
 
 
 def test_nine_equal_faces_are_counted_as_nine(backend: LoadedVision) -> None:
-    faces = backend.finder.find(nine_equal_faces())
+    faces = backend.detector.find(nine_equal_faces())
     assert len(faces) == 9
     cells = {(round((face.left + face.right) / 2) // 310, round((face.top + face.bottom) / 2) // 310) for face in faces}
     assert len(cells) == 9
@@ -98,7 +98,7 @@ def test_faces_beside_each_other_are_kept() -> None:
 
 
 def test_a_face_that_fills_the_picture_is_looked_for_no_further() -> None:
-    class OneFace(FaceFinder):
+    class OneFace(FaceDetector):
         def __init__(self) -> None:
             self.side, self.device, self.fixed, self.looks = 320, torch.device("cpu"), None, 0
 
@@ -106,9 +106,9 @@ def test_a_face_that_fills_the_picture_is_looked_for_no_further() -> None:
             self.looks += 1
             return [square(100, 100, 500)]
 
-    finder = OneFace()
-    assert finder.find(Image.new("RGB", SIZE)) == [square(100, 100, 500)]
-    assert finder.looks == 1
+    detector = OneFace()
+    assert detector.find(Image.new("RGB", SIZE)) == [square(100, 100, 500)]
+    assert detector.looks == 1
 
 
 def test_the_quality_of_a_chosen_face_is_measured_against_the_others() -> None:
@@ -139,14 +139,14 @@ def test_detector_with_a_fixed_input_searches_in_tiles(tmp_path: Path) -> None:
     fixed = replace(located, path=with_fixed_input(located.path, tmp_path / "face.onnx", 320))
     seen: list[tuple[int, int]] = []
 
-    class Watched(FaceFinder):
+    class Watched(FaceDetector):
         def _detect(self, image: Image.Image, side: int) -> list[Box]:
             seen.append(image.size)
             return super()._detect(image, side)
 
-    finder = Watched(fixed, torch.device("cpu"))
+    detector = Watched(fixed, torch.device("cpu"))
     seen.clear()
-    finder.find(Image.new("RGB", (1_000, 500), (90, 90, 90)))
+    detector.find(Image.new("RGB", (1_000, 500), (90, 90, 90)))
 
     assert fixed_input_side(fixed.path) == 320
     assert fixed_input_side(located.path) is None
@@ -158,7 +158,7 @@ def test_fixed_input_of_another_size_is_refused_at_load(tmp_path: Path) -> None:
     fixed = replace(located, path=with_fixed_input(located.path, tmp_path / "face.onnx", 640))
 
     with pytest.raises(Misconfigured, match="640"):
-        FaceFinder(fixed, torch.device("cpu"))
+        FaceDetector(fixed, torch.device("cpu"))
 
 
 def test_tiles_cover_the_picture_and_overlap() -> None:
