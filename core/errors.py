@@ -40,7 +40,8 @@
 A message says what to do, and contains no text, picture, address or key of the request. On the wire an error is a JSON
 *string*, because the platform treats a job whose `error` is an object as completed (runpod-python #299).
 
-docs/errors.md is generated from the docstrings: the first paragraph says when the error is raised, the second what to do.
+docs/errors.md is generated from the docstrings: their first paragraph says when the error is raised, the second what to
+do.
 """
 
 from __future__ import annotations
@@ -228,8 +229,8 @@ class PolicyBlocked(Refused):
 class LanguageNotSupported(Refused):
     """A text is in a language or an encoding that the content policy can't check in this deployment.
 
-    Write it in English or in another language of docs/safety.md. The operator can change how such texts are handled with
-    `POLICY_UNSUPPORTED_LANGUAGE`.
+    Write it in English or in another language of docs/safety.md. The operator can set another treatment
+    of such texts with `POLICY_UNSUPPORTED_LANGUAGE`.
     """
 
     code = "language_not_supported"
