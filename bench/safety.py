@@ -161,13 +161,18 @@ def slopes() -> Iterable[Row]:
     yield f"slope of time, worst of {len(SHAPES)} shapes", f"{worst:.2f} ({at})", "<= 1.2", worst <= 1.2
     longest = max((_seconds(shape(MAX_TEXT_CHARS)), name) for name, shape in SHAPES.items())
     yield f"slowest {MAX_TEXT_CHARS} characters", f"{longest[0] * 1000:.0f} ms ({longest[1]})", "reported", True
-    chats = [(_seconds(*[shape(MAX_MESSAGE_CHARS)] * MAX_MESSAGES), name) for name, shape in SHAPES.items()]
+    chats = [(_seconds(*_chat(shape)), name) for name, shape in SHAPES.items()]
     slowest, name = max(chats)
     yield f"slowest chat of {MAX_MESSAGES} × {MAX_MESSAGE_CHARS}", f"{slowest:.2f} s ({name})", "< 2 s", slowest < 2
     typical = [_seconds(text) for text in LOOKALIKES]
     yield "cost of a text: median of the look-alikes", f"{statistics.median(typical) * 1e6:.0f} µs", "reported", True
     over = [judge(["a" * (MAX_TEXT_CHARS + 1)], route).categories == ("too_long",) for route in Route]
     yield "over-length refused", f"{sum(over)} of {len(over)} routes", "all", all(over)
+
+
+def _chat(shape: Callable[[int], str]) -> list[str]:
+    """The largest chat, of messages that differ: equal ones are judged once."""
+    return [f"{shape(MAX_MESSAGE_CHARS - 3)} {at:02}" for at in range(MAX_MESSAGES)]
 
 
 def _slope(shape: Callable[[int], str]) -> float:

@@ -118,13 +118,16 @@ def met_in(texts: Iterable[str], words: Lexicon, today: date | None = None) -> l
     everyday: set[str] = set()
     suspicious: set[str] = set()
     met: list[Rule] = []
-    for text in texts:
+    for text in dict.fromkeys(texts):
         for stream in streams(text, words.spelling):
             found = words.find(stream, today)
             everyday |= found.everyday.keys()
             suspicious |= found.suspicious.keys()
-            met += [rule for rule in in_place if _met_in_place(rule, found.everyday, stream, words.linking)]
-        if words.states_minor_by_punctuation(text):
+            now_met = [rule for rule in in_place if _met_in_place(rule, found.everyday, stream, words.linking)]
+            if now_met:
+                met += now_met
+                in_place = [rule for rule in in_place if rule not in now_met]
+        if POSSIBLE_AGE not in suspicious and words.states_minor_by_punctuation(text):
             suspicious.add(POSSIBLE_AGE)
     meant = _meant(everyday, suspicious, words.sexual)
     together = (rule for rule in words.rules if rule.how == "together")

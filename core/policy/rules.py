@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 
 from core.errors import Misconfigured
 from core.policy.ages import AgeReader, punctuated_ages
-from core.policy.normalization import ADULT_AGE, Spelling, Stream, Token, folded, native
+from core.policy.normalization import ADULT_AGE, Spelling, Stream, Token, TokenCache, folded, native
 
 Span: TypeAlias = tuple[int, int]
 """First token and the one after the last."""
@@ -43,7 +43,6 @@ POSSIBLE_AGE = "possible_minor_age"
 
 _LONGEST_STEM = 16
 _TENS = 20
-_MAX_BEGUN = 20_000
 _SHORTEST_NUMBER = 3
 _SHORTEST_PIECED = 5
 """Letters that a word needs to be put together from pieces, unless its concept names it: `lol i` is chat."""
@@ -129,13 +128,14 @@ class _Node:
         branch, key = (self.stems, token[:-1]) if token.endswith("*") else (self.words, token)
         return branch.setdefault(key, _Node())
 
-    def step(self, readings: Iterable[str]) -> Iterator[_Node]:
-        for reading in readings:
-            if reading in self.words:
-                yield self.words[reading]
-            if self.stems:
+    def step(self, readings: Iterable[str]) -> list[_Node]:
+        words = self.words
+        after = [words[reading] for reading in readings if reading in words]
+        if self.stems:
+            for reading in readings:
                 stems = (reading[:length] for length in range(2, min(len(reading), _LONGEST_STEM) + 1))
-                yield from (self.stems[stem] for stem in stems if stem in self.stems)
+                after += [self.stems[stem] for stem in stems if stem in self.stems]
+        return after
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,11 @@ class Lexicon:
     tens: set[str] = field(default_factory=set)
     ages: AgeReader = field(default_factory=AgeReader)
     _root: _Node = field(default_factory=_Node)
-    _begun: dict[Token, list[_Node]] = field(default_factory=dict)
+    _begun: TokenCache[list[_Node]] = field(init=False, repr=False, compare=False)
+    """The nodes that a first token leads to."""
+
+    def __post_init__(self) -> None:
+        self._begun = TokenCache(self._root.step)
 
     def add(self, content: Mapping[str, Any], language: str = "en") -> None:
         """Take the content of one file. Raises `Misconfigured`."""
@@ -223,7 +227,8 @@ class Lexicon:
         in_pieces = self.in_pieces | {word for word in numbers if len(word) > _SHORTEST_PIECED}
         words = self.words | numbers
         beginnings = frozenset(word[:end] for word in words | in_pieces for end in range(1, len(word) + 1))
-        return Spelling(words, in_pieces, self.whole_pieces, self.compounds, beginnings, self.numbers, self.tens)
+        tens = frozenset(self.tens)
+        return Spelling(words, in_pieces, self.whole_pieces, self.compounds, beginnings, self.numbers, tens)
 
     def checked(self) -> Lexicon:
         """Raises `Misconfigured` where a rule names a concept that no file holds."""
@@ -236,13 +241,16 @@ class Lexicon:
     def find(self, stream: Stream, today: date) -> Readings:
         """Where each concept is met in the stream."""
         found: dict[Effect, Found] = {effect: {} for effect in Effect}
-        for start in range(len(stream)):
-            nodes, end = self._begin(stream[start]), start + 1
+        begun, length = self._begun, len(stream)
+        for start, token in enumerate(stream):
+            nodes, end = begun[token], start + 1
             while nodes:
                 for node in nodes:
                     for concept, effect in node.meets:
                         found[effect].setdefault(concept, []).append((start, end))
-                nodes = [child for node in nodes for child in node.step(stream[end])] if end < len(stream) else []
+                if end == length:
+                    break
+                nodes = nodes[0].step(stream[end]) if len(nodes) == 1 else _steps(nodes, stream[end])
                 end += 1
         computed: Found = {}
         for stated in self.ages.read(stream, today):
@@ -255,18 +263,13 @@ class Lexicon:
         shown = _without(everyday, found[Effect.MENTION])
         return Readings(everyday | computed, suspicious | computed, shown | computed)
 
-    def _begin(self, token: Token) -> list[_Node]:
-        """The nodes that a first token leads to, kept for the tokens met most recently."""
-        known = self._begun.get(token)
-        if known is None:
-            if len(self._begun) >= _MAX_BEGUN:
-                self._begun.clear()
-            known = self._begun[token] = list(self._root.step(token))
-        return known
-
     def states_minor_by_punctuation(self, text: str) -> bool:
         """Whether punctuation shows a possible age below 18: `(13)`, `14f`."""
         return any(True for _ in punctuated_ages(native(text), self.ages.words, self.ages.fillers))
+
+
+def _steps(nodes: Iterable[_Node], token: Token) -> list[_Node]:
+    return [after for node in nodes for after in node.step(token)]
 
 
 _PHRASE_LISTS = (

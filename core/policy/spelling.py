@@ -42,8 +42,6 @@ _REMEMBERED = 16_384
 """Words whose guesses are kept: prompts repeat theirs."""
 CONTEXT = ("young", "little", "tiny", "school", "years", "daughter", "student")
 """Words that mean something beside the indexed ones, and are misspelt with them."""
-NUMBERS = ("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen")
-"""Numbers of years that are misspelt. Those from 18 are nearer to none of them than two errors."""
 _VOWELS = re.compile("[aeiou]")
 
 
@@ -74,10 +72,19 @@ def errors_between(one: str, other: str, most: int) -> int:
     one, other = _differing(one, other)
     if not one or not other:
         return min(len(one) + len(other), most + 1)
-    if most == 1:
+    if most <= 1:
         swapped = len(one) == 2 and one == other[::-1]
-        return 1 if swapped or (len(one) == len(other) == 1) else 2
-    return _distance(one, other, most)
+        return 1 if most and (swapped or len(one) == len(other) == 1) else most + 1
+    return 1 + min(errors_between(*rest, most - 1) for rest in _after_an_error(one, other))
+
+
+def _after_an_error(one: str, other: str) -> Iterator[tuple[str, str]]:
+    """What is left of two words that begin differently after each kind of error."""
+    yield one[1:], other[1:]
+    yield one[1:], other
+    yield one, other[1:]
+    if one[:2] == other[1::-1]:
+        yield one[2:], other[2:]
 
 
 def _differing(one: str, other: str) -> tuple[str, str]:
@@ -89,21 +96,6 @@ def _differing(one: str, other: str) -> tuple[str, str]:
     while end < shortest - start and one[-1 - end] == other[-1 - end]:
         end += 1
     return one[start : len(one) - end], other[start : len(other) - end]
-
-
-def _distance(one: str, other: str, most: int) -> int:
-    before: list[int] = []
-    row = list(range(len(other) + 1))
-    for i, letter in enumerate(one, 1):
-        before, last, row = row, before, [i]
-        for j, against in enumerate(other, 1):
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != against))
-            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == against:
-                cost = min(cost, last[j - 2] + 1)
-            row.append(cost)
-        if min(row) > most:
-            return most + 1
-    return min(row[-1], most + 1)
 
 
 _SOUNDS = (
@@ -192,20 +184,19 @@ class HardWords:
         return self._consonants.get(word) if len(word) == 2 else None
 
     def _misspelt(self, word: str) -> Iterator[str]:
+        """Indexed words of about the length and with the first letter of `word`, or with its first two swapped."""
         most = _errors_allowed(word)
         letters = _letters_of(word)
-        for known, known_letters in self._candidates(word, most):
-            allowed = min(most, _errors_allowed(known))
-            few = (letters ^ known_letters).bit_count() <= 2 * allowed
-            if few and errors_between(word, known, allowed) <= allowed:
-                yield known
-
-    def _candidates(self, word: str, most: int) -> Iterator[tuple[str, int]]:
-        """Indexed words of about the length and with the first letter of `word`, or with its first two swapped."""
         for length in range(len(word) - most, len(word) + most + 1):
-            yield from self._written.get((word[0], length), ())
-            if word[1] != word[0]:
-                yield from (entry for entry in self._written.get((word[1], length), ()) if entry[0][1] == word[0])
+            allowed = most if length >= TWO_ERRORS_FROM else 1
+            for known, known_letters in self._written.get((word[0], length), ()):
+                if (letters ^ known_letters).bit_count() <= 2 * allowed and errors_between(
+                    word, known, allowed
+                ) <= allowed:
+                    yield known
+            for known, _ in self._written.get((word[1], length), ()):
+                if known[1] == word[0] != word[1] and errors_between(word, known, allowed) <= allowed:
+                    yield known
 
 
 def _errors_allowed(word: str) -> int:
@@ -223,6 +214,5 @@ def _masked(word: str) -> Iterator[str]:
 def hard_words(spelling: Spelling) -> HardWords:
     """The index of a lexicon's hard words and their plurals, built once."""
     words = {*spelling.compounds, *spelling.in_pieces, *CONTEXT} - set(spelling.numbers)
-    words |= set(NUMBERS).intersection(spelling.numbers)
     plurals = {f"{word}s" for word in words if len(word) > MIN_LETTERS and not word.endswith("s")}
     return HardWords(words | plurals)

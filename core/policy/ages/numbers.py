@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from core.policy.normalization import MINOR_NUMBER, Stream, Token
+from core.policy.normalization import MINOR_NUMBER, Stream, Token, TokenCache
 
 Phrase: TypeAlias = tuple[str, ...]
 
@@ -46,12 +46,21 @@ class NumberWords:
     entries: dict[str, list[_Entry]] = field(default_factory=dict)
     joiners: dict[str, set[str]] = field(default_factory=dict)
     units_first: set[str] = field(default_factory=set)
+    _begun: TokenCache[bool] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._begun = TokenCache(self.begins)
 
     def add(self, language: str, words: Mapping[Phrase, int], *, ordinal: bool = False) -> None:
+        self._begun.clear()
         for phrase, value in words.items():
             found = self.entries.setdefault(phrase[0], [])
             found.append(_Entry(phrase, value, language, ordinal))
             found.sort(key=lambda entry: -len(entry.phrase))
+
+    def begins(self, token: Token) -> bool:
+        """Whether a number can begin with the token."""
+        return MINOR_NUMBER in token or token[0][:1].isdecimal() or not self.entries.keys().isdisjoint(token)
 
     def find(self, stream: Stream) -> dict[int, list[Number]]:
         """First token → the numbers that begin there.
@@ -62,7 +71,8 @@ class NumberWords:
         found: dict[int, list[Number]] = {}
         taken: dict[str, int] = {}
         longest = 0
-        for at, token in enumerate(stream):
+        for at in self._positions(stream):
+            token = stream[at]
             numbers = [Number(value, at, at + 1) for value in _figures(token)]
             known = not self.entries.keys().isdisjoint(token)
             for number in self._words_at(stream, at) if known else ():
@@ -77,6 +87,10 @@ class NumberWords:
             if numbers:
                 found[at] = numbers
         return found
+
+    def _positions(self, stream: Stream) -> list[int]:
+        begun = self._begun
+        return [at for at, token in enumerate(stream) if begun[token]]
 
     def _words_at(self, stream: Stream, at: int) -> Iterator[Number]:
         """The longest number of each language at a token, in its several readings."""

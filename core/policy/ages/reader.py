@@ -8,15 +8,15 @@ May import: core.errors, core.policy.ages, core.policy.normalization.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import cached_property
 from typing import Any, TypeAlias
 
 from core.errors import Misconfigured
+from core.policy.ages.beginnings import Beginnings, before_numbers
 from core.policy.ages.numbers import Number, NumberWords
-from core.policy.normalization import ADULT_AGE, Stream, Token
+from core.policy.normalization import ADULT_AGE, Stream, Token, TokenCache
 
 Spell: TypeAlias = Callable[[str], Iterable[tuple[str, ...]]]
 Range: TypeAlias = tuple[float, float]
@@ -28,6 +28,7 @@ _YEAR_FIRST_WINDOW = 3
 _MAX_FILLERS = 3
 _LONGEST_STEM = 16
 _OLDEST_BIRTH_YEAR = 1900
+_FIRST, _LEADS, _FOLLOWS, _OPENS, _ALONE, _BIRTH, _NUMBER = (1 << bit for bit in range(7))
 _DATE = re.compile(r"\d{1,2}\.\d{1,2}\.((?:19|20)\d\d)|((?:19|20)\d\d)\.\d{1,2}\.\d{1,2}")
 
 
@@ -157,7 +158,8 @@ class _Node:
         return branch.setdefault(key, _Node())
 
     def step(self, token: Token) -> list[_Node]:
-        after = [self.words[reading] for reading in token if reading in self.words]
+        words = self.words
+        after = [words[reading] for reading in token if reading in words]
         if self.stems:
             for reading in token:
                 stems = (reading[:length] for length in range(2, min(len(reading), _LONGEST_STEM) + 1))
@@ -184,9 +186,15 @@ class AgeReader:
     birth_words_possible: set[str] = field(default_factory=set)
     birth_words_after: set[str] = field(default_factory=set)
     _root: _Node = field(default_factory=_Node)
+    _beginnings: Beginnings = field(default_factory=Beginnings)
+    _roles: TokenCache[int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._roles = TokenCache(self._role)
 
     def add(self, language: str, content: Mapping[str, Any], spell: Spell) -> None:
         """Take one language's `[ages]` table. Raises `Misconfigured` for a kind that does not exist."""
+        self._roles.clear()
         self._add_numbers(language, content, spell)
         sets = content.get("sets", {})
         for certain, key in ((True, "stated"), (False, "possible")):
@@ -213,6 +221,7 @@ class AgeReader:
 
     def _add_form(self, pattern: str, form: _Form, spell: Spell) -> None:
         for tokens in spell(pattern):
+            self._beginnings.add(tokens)
             node = self._root
             for token in tokens:
                 node = node.child(token)
@@ -221,24 +230,45 @@ class AgeReader:
 
     def read(self, stream: Stream, today: date) -> list[Statement]:
         """Every statement of an age; one inside of a longer one is left out: `20 minus 6 years old` is 14."""
+        roles = [self._roles[token] for token in stream]
+        if not any(roles):
+            return []
         numbers = self.words.find(stream)
         found: list[Statement] = []
-        for start, token in enumerate(stream):
-            if start in numbers or not self._first.isdisjoint(token) or self._stem_begins(token):
-                found += self._read_at(stream, start, numbers, today)
-        found += self._birth_years(stream, today)
-        return _outermost(found)
+        for start in self._starts(stream, numbers, roles):
+            found += self._read_at(stream, start, numbers, today)
+        found += self._birth_years(stream, [at for at, role in enumerate(roles) if role & _BIRTH], today)
+        return _outermost(found) if found else []
 
-    @cached_property
-    def _first(self) -> frozenset[str]:
-        return frozenset(self._root.words)
+    def _role(self, token: Token) -> int:
+        """Flags of where a token can stand in a form."""
+        forms, filler = self._beginnings, not self.fillers.isdisjoint(token)
+        return (
+            _FIRST * forms.first.meets(token)
+            | _LEADS * (filler or forms.before_number.meets(token))
+            | _FOLLOWS * (filler or forms.any_follows() or forms.after_number.meets(token))
+            | _OPENS * (not forms.seconds.keys().isdisjoint(token))
+            | _ALONE * forms.alone.meets(token)
+            | _BIRTH * any(not words.isdisjoint(token) for words in self._birth_words)
+            | _NUMBER * self.words.begins(token)
+        )
 
-    @cached_property
-    def _first_letters(self) -> frozenset[str]:
-        return frozenset(stem[:2] for stem in self._root.stems)
+    @property
+    def _birth_words(self) -> tuple[set[str], ...]:
+        return self.birth_words, self.birth_words_possible, self.birth_words_after
 
-    def _stem_begins(self, token: Token) -> bool:
-        return any(reading[:2] in self._first_letters for reading in token)
+    def _starts(self, stream: Stream, numbers: Mapping[int, list[Number]], roles: Sequence[int]) -> list[int]:
+        """The tokens where a form can begin."""
+        before = before_numbers(numbers, [role & _LEADS for role in roles])
+        starts = {at for at in before if roles[at] & _FIRST}
+        starts.update(at for at, found in numbers.items() if any(self._follows(number.end, roles) for number in found))
+        starts.update(at for at, role in enumerate(roles) if role & _ALONE)
+        pairs = ((at, token) for at, token in enumerate(stream[:-1]) if roles[at] & _OPENS)
+        starts.update(at for at, token in pairs if self._beginnings.worded(token, stream[at + 1], self.fillers))
+        return sorted(starts)
+
+    def _follows(self, at: int, roles: Sequence[int]) -> bool:
+        return roles[at] & _FOLLOWS != 0 if at < len(roles) else self._beginnings.any_follows()
 
     def _read_at(
         self, stream: Stream, start: int, numbers: Mapping[int, list[Number]], today: date
@@ -267,8 +297,9 @@ class AgeReader:
             after.append(_State(node, state.end + 1, state.numbers, state.skipped + 1))
         return after
 
-    def _birth_years(self, stream: Stream, today: date) -> Iterator[Statement]:
-        for at, token in enumerate(stream):
+    def _birth_years(self, stream: Stream, births: Iterable[int], today: date) -> Iterator[Statement]:
+        for at in births:
+            token = stream[at]
             if not self.birth_words.isdisjoint(token):
                 yield from _years_within(stream, at + 1, at + 1 + _BIRTH_WINDOW, today)
             if not self.birth_words_possible.isdisjoint(token):

@@ -36,6 +36,7 @@ from core.policy.normalization.tokens import (
     Spelling,
     Stream,
     Token,
+    TokenCache,
     plain_stream,
     without_tails,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "Spelling",
     "Stream",
     "Token",
+    "TokenCache",
     "decoded",
     "folded",
     "native",
@@ -70,14 +72,13 @@ def opaque(text: str, spelling: Spelling) -> bool:
 
 
 def _versions(text: str, spelling: Spelling) -> Iterator[str]:
-    """The text as written, decoded, with emoji as words, and turned over: as a whole, or letter by letter."""
+    """The text as written, decoded, with emoji as words, and turned over."""
     yield text
     plain = _deciphered(text, spelling).text
     yield plain
     yield spelled_out(plain)
     if upright := turned_over(plain):
         yield upright
-        yield upright[::-1]
 
 
 def _flat_versions(letters: str, spelling: Spelling) -> Iterator[str]:

@@ -6,7 +6,8 @@ May import: core.policy.normalization.tokens, core.policy.spelling.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 
 from core.policy.normalization.tokens import (
     ADULT_AGE,
@@ -84,14 +85,10 @@ def _found_in_lattice(chunk: str, spelling: Spelling) -> Iterator[str]:
     """The lexicon's words that a chunk spells where each sign may be any of its letters."""
     ways = {""}
     for sign in chunk[:MAX_JOINED]:
-        ways = {way + letter for way in ways for letter in LETTERS_OF.get(sign, sign)} & _prefixes(spelling)
+        ways = {way + letter for way in ways for letter in LETTERS_OF.get(sign, sign)} & spelling.beginnings
         if not ways:
             return
     yield from sorted(way for way in ways if way in spelling.words)
-
-
-def _prefixes(spelling: Spelling) -> set[str] | frozenset[str]:
-    return spelling.beginnings if isinstance(spelling.beginnings, set | frozenset) else set(spelling.beginnings)
 
 
 _MASK_SIGNS = re.compile(f"[{_MASKS}]")
@@ -155,13 +152,21 @@ _SHORTEST_OF_TWO = 4
 _MAX_PIECES_OF_LETTERS = 4
 
 
-def _with_letters(ways: set[str], piece: str, prefixes: set[str] | frozenset[str]) -> set[str]:
+def _with_letters(ways: Collection[str], piece: str, prefixes: frozenset[str]) -> set[str]:
     """Each beginning continued by each way to read `piece`, where a word can go on so."""
+    if piece.isalpha():
+        return {way + piece for way in ways if way + piece in prefixes}
     for sign in piece:
         ways = {way + letter for way in ways for letter in LETTERS_OF.get(sign, sign)} & prefixes
         if not ways:
             break
-    return ways
+    return set(ways)
+
+
+@lru_cache(maxsize=32_768)
+def _begins(piece: str, spelling: Spelling) -> frozenset[str]:
+    """The ways to read a piece with which a word can begin."""
+    return frozenset(_with_letters({""}, piece, spelling.beginnings))
 
 
 def _from_pieces(stream: Stream, start: int, spelling: Spelling, known: HardWords) -> tuple[str, int] | None:
@@ -170,23 +175,23 @@ def _from_pieces(stream: Stream, start: int, spelling: Spelling, known: HardWord
     Single letters may make up any word; longer pieces only those that the lexicon marks, because `lol i` is chat, and
     hard words of which a piece is no word itself.
     """
-    prefixes = _prefixes(spelling)
     first = stream[start][0]
-    if first[0] not in LETTERS_OF and first[:MAX_JOINED] not in prefixes:
-        return None
-    ways, best, single = {""}, None, True
-    for end in range(start, min(start + MAX_JOINED, len(stream))):
+    ways: Collection[str] = _begins(first, spelling)
+    best, single = None, len(first) == 1
+    for end in range(start + 1, min(start + MAX_JOINED, len(stream))):
         piece = stream[end][0]
-        ways = _with_letters(ways, piece, prefixes)
+        ways = _with_letters(ways, piece, spelling.beginnings)
         if not ways:
             break
         single = single and len(piece) == 1
-        if end > start and (word := _known_word(ways, stream[start : end + 1], spelling, known, single=single)):
+        if word := _known_word(ways, stream[start : end + 1], spelling, known, single=single):
             best = (word, end + 1)
     return best
 
 
-def _known_word(ways: set[str], pieces: Stream, spelling: Spelling, known: HardWords, *, single: bool) -> str | None:
+def _known_word(
+    ways: Collection[str], pieces: Stream, spelling: Spelling, known: HardWords, *, single: bool
+) -> str | None:
     written = [token[0] for token in pieces]
     if single and len(written) > 2:
         return next((way for way in sorted(ways) if way in spelling.words), None)
@@ -209,25 +214,27 @@ def _broken(written: Sequence[str]) -> bool:
     return any(len(piece) > 1 and english().get(piece, 0) < _FREQUENT for piece in written)
 
 
-def _in_two(token: Token, spelling: Spelling) -> tuple[str, str] | None:
-    word = token[0]
+@lru_cache(maxsize=32_768)
+def _in_two(word: str, spelling: Spelling) -> Stream:
+    """The two hard words that a word is run together from, or nothing."""
     if not 6 <= len(word) <= MAX_JOINED or word in spelling.words or not word.isascii():
-        return None
+        return ()
     cuts = ((word[:at], word[at:]) for at in range(3, len(word) - 2))
-    return next((cut for cut in cuts if cut[0] in spelling.compounds and cut[1] in spelling.compounds), None)
+    found = next((cut for cut in cuts if cut[0] in spelling.compounds and cut[1] in spelling.compounds), ())
+    return tuple((half,) for half in found)
 
 
 def joined_stream(stream: Stream, spelling: Spelling, known: HardWords) -> Stream:
     tokens: list[Token] = []
-    at = 0
-    while at < len(stream):
-        if whole := _from_pieces(stream, at, spelling, known):
-            tokens.append(readings(whole[0], spelling))
-            at = whole[1]
+    skipped_to = 0
+    for at, token in enumerate(stream):
+        if at < skipped_to:
             continue
-        halves = _in_two(stream[at], spelling)
-        tokens += [(half,) for half in halves] if halves else [stream[at]]
-        at += 1
+        if _begins(token[0], spelling) and (whole := _from_pieces(stream, at, spelling, known)):
+            tokens.append(readings(whole[0], spelling))
+            skipped_to = whole[1]
+        else:
+            tokens += _in_two(token[0], spelling) or (token,)
     return tuple(tokens)
 
 

@@ -42,6 +42,8 @@ class _Dropped(dict[int, int | None]):
 
 def _few_marks(text: str) -> str:
     """At most `_MAX_MARKS` combining marks on a letter: putting a long run in order takes quadratic time."""
+    if not any(map(unicodedata.combining, set(text))):
+        return text
     kept, run = [], 0
     for letter in text:
         run = run + 1 if unicodedata.combining(letter) else 0

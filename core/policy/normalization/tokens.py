@@ -6,15 +6,16 @@ May import: nothing of core.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 Token: TypeAlias = tuple[str, ...]
 """The strings a token may stand for; the first is the token as written."""
 Stream: TypeAlias = tuple[Token, ...]
+_Known = TypeVar("_Known")
 
 MINOR_NUMBER = "#"
 ADULT_AGE = 18
@@ -29,6 +30,7 @@ PLAIN_TOKEN = re.compile(rf"[{UNSPACED}]|{NUMBER}|(?:[^\W\d_{UNSPACED}]|[{SPELT_
 _LONG_RUN = re.compile(r"(.)\1{2,}+")
 _ARABIC_ARTICLE = re.compile(r"[وبفلك]?(?:ال|لل)(?=.{2})")
 _MAX_RUNS = 3
+_MAX_CACHED = 20_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,9 +46,22 @@ class Spelling:
     in_pieces: Collection[str]
     whole_pieces: Collection[str]
     compounds: Collection[str]
-    beginnings: Collection[str]
+    beginnings: frozenset[str]
     numbers: Mapping[str, int]
-    tens: Collection[str]
+    tens: frozenset[str]
+
+
+class TokenCache(dict[Token, _Known], Generic[_Known]):
+    """What `compute` says of a token, kept for the tokens met most recently: `cache[token]`."""
+
+    def __init__(self, compute: Callable[[Token], _Known]) -> None:
+        self._compute = compute
+
+    def __missing__(self, token: Token) -> _Known:
+        if len(self) >= _MAX_CACHED:
+            self.clear()
+        known = self[token] = self._compute(token)
+        return known
 
 
 def number_value(digits: str) -> float | None:
@@ -91,8 +106,11 @@ def _after_tens(tokens: list[Token], spelling: Spelling) -> bool:
     return len(tokens) > 1 and tokens[-1][0] in {"and", "y", "e", "et", "i"} and tokens[-2][0] in spelling.tens
 
 
-def without_tails(tokens: Iterator[Token], spelling: Spelling) -> Stream:
+def without_tails(tokens: Iterable[Token], spelling: Spelling) -> Stream:
     """The tokens, where the `five` of `twenty five` has lost its reading as a number of its own."""
+    tokens = tuple(tokens)
+    if spelling.tens.isdisjoint([token[0] for token in tokens]):
+        return tokens
     kept: list[Token] = []
     for token in tokens:
         is_word = token[0] in spelling.numbers

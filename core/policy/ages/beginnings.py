@@ -1,0 +1,82 @@
+"""Where in a stream a form of an age can begin, so that forms are walked from these tokens alone.
+
+May import: core.policy.normalization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from core.policy.normalization import Token
+
+NUMBERS = {"#", "&"}
+_SHORTEST_STEM = 2
+
+
+@dataclass(slots=True)
+class WordSet:
+    """Words, and stems (`word*`) of which only the first two letters count: it may meet more than the forms do."""
+
+    words: set[str] = field(default_factory=set)
+    stems: set[str] = field(default_factory=set)
+
+    def add(self, word: str) -> None:
+        if word.endswith("*"):
+            self.stems.add(word[:_SHORTEST_STEM])
+        else:
+            self.words.add(word)
+
+    def meets(self, token: Token) -> bool:
+        if not self.words.isdisjoint(token):
+            return True
+        return bool(self.stems) and any(reading[:_SHORTEST_STEM] in self.stems for reading in token)
+
+
+@dataclass(slots=True)
+class Beginnings:
+    """The first words of forms: those without a number by their first two, the others up to what follows a number."""
+
+    first: WordSet = field(default_factory=WordSet)
+    """Where a form that has its number later begins."""
+    before_number: WordSet = field(default_factory=WordSet)
+    after_number: WordSet = field(default_factory=WordSet)
+    """Second words of the forms that begin with a number."""
+    alone: WordSet = field(default_factory=WordSet)
+    seconds: dict[str, WordSet] = field(default_factory=dict)
+    """First word of a form without a number → the words after it."""
+
+    def add(self, form: Sequence[str]) -> None:
+        number = next((at for at, word in enumerate(form) if word in NUMBERS), None)
+        if number == 0:
+            self.after_number.add(form[1] if len(form) > 1 else "")
+        elif number is not None:
+            self.first.add(form[0])
+            for word in form[:number]:
+                self.before_number.add(word)
+        elif len(form) == 1 or form[0].endswith("*"):
+            self.alone.add(form[0])
+        else:
+            self.seconds.setdefault(form[0], WordSet()).add(form[1])
+
+    def any_follows(self) -> bool:
+        """Whether a form is a number alone, or begins with two."""
+        return not self.after_number.words.isdisjoint({"", *NUMBERS})
+
+    def worded(self, token: Token, after: Token, fillers: Collection[str]) -> bool:
+        """Whether a form without a number can begin with the two tokens; fillers are skipped between them."""
+        seconds = [self.seconds[reading] for reading in token if reading in self.seconds]
+        if any(words.meets(after) for words in seconds):
+            return True
+        return bool(seconds) and any(reading in fillers for reading in after)
+
+
+def before_numbers(numbers: Iterable[int], leads: Sequence[object]) -> set[int]:
+    """The tokens from which one of `numbers` (ascending) is reached over tokens that `leads` marks as true."""
+    found: set[int] = set()
+    for number in numbers:
+        at = number - 1
+        while at >= 0 and leads[at] and at not in found:
+            found.add(at)
+            at -= 1
+    return found

@@ -1,0 +1,54 @@
+"""Where forms of an age can begin, and what is kept for tokens met before."""
+
+from __future__ import annotations
+
+from core.policy.ages.beginnings import Beginnings, WordSet, before_numbers
+from core.policy.normalization import Token, TokenCache
+from core.policy.normalization.tokens import _MAX_CACHED
+
+
+def test_a_word_set_meets_words_and_the_beginnings_of_stems() -> None:
+    words = WordSet()
+    words.add("aged")
+    words.add("turn*")
+    assert words.meets(("aged",))
+    assert words.meets(("x", "turning"))
+    assert not words.meets(("age",))
+    assert not words.meets(("t",))
+
+
+def test_only_tokens_that_lead_to_a_number_without_a_gap_can_begin_a_form() -> None:
+    assert before_numbers([4, 6], [True, False, True, True, False, True, False]) == {2, 3, 5}
+    assert before_numbers([0], [True]) == set()
+
+
+def test_a_form_without_a_number_begins_with_its_first_two_words_or_with_a_filler_between() -> None:
+    forms = Beginnings()
+    forms.add(("not", "adult"))
+    assert forms.worded(("not",), ("adult",), set())
+    assert forms.worded(("not",), ("almost",), {"almost"})
+    assert not forms.worded(("not",), ("almost",), set())
+    assert not forms.worded(("an",), ("adult",), {"adult"})
+
+
+def test_a_form_of_a_number_alone_can_be_followed_by_any_token() -> None:
+    forms = Beginnings()
+    forms.add(("#", "years"))
+    assert not forms.any_follows()
+    forms.add(("#",))
+    assert forms.any_follows()
+
+
+def test_a_token_is_computed_once_and_the_cache_stays_bounded() -> None:
+    computed: list[Token] = []
+
+    def first_reading(token: Token) -> str:
+        computed.append(token)
+        return token[0]
+
+    cache = TokenCache(first_reading)
+    assert [cache["a", "b"], cache["a", "b"]] == ["a", "a"]
+    assert computed == [("a", "b")]
+    for number in range(2 * _MAX_CACHED):
+        cache[(str(number),)]
+    assert len(cache) <= _MAX_CACHED
