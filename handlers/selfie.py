@@ -137,7 +137,7 @@ def _scaled(box: tuple[int, int, int, int], scale: float) -> tuple[int, int, int
 def load(settings: Settings) -> JobHandler[StageRequest]:
     """Loads the weights, reads one picture to warm up, and returns the handler. Raises `Misconfigured`."""
     from core.backends.devices import use_threads
-    from core.backends.vision import Floors, load_vision, warm_up
+    from core.backends.vision import ConfidenceThresholds, load_vision, warm_up
     from core.images.decoder_process import prestart
     from core.images.fetch import HttpsFetch
 
@@ -149,7 +149,8 @@ def load(settings: Settings) -> JobHandler[StageRequest]:
         found(Model.VISION),
         found(Model.FACE),
         device=settings.selfie.device,
-        floors=Floors(settings.selfie.min_confidence, settings.policy.minor_probability),
+        thresholds=ConfidenceThresholds(settings.selfie.min_confidence, settings.policy.minor_probability),
+        calibration_file=settings.selfie.calibration_file,
     )
     warm_up(backend)
     return handler(

@@ -10,15 +10,15 @@ from PIL import Image
 from bench.gpu import configs
 from bench.gpu.measure import Meter, Row, released
 from bench.gpu.plan import Plan
-from core.backends.vision import Reader, limit_visual_tokens
+from core.backends.vision import AttributeReader, limit_visual_tokens
 from core.weights import Model, locate
 
-Load = Callable[[], Reader]
+Load = Callable[[], AttributeReader]
 _PATCH_PX = 14
 _PICTURE_PX = 900
 
 
-def random_reader(device: torch.device, *, shrink: bool) -> Reader:
+def random_reader(device: torch.device, *, shrink: bool) -> AttributeReader:
     """The product's reader over the full configuration with random weights."""
     from transformers import Qwen2VLProcessor
 
@@ -27,7 +27,7 @@ def random_reader(device: torch.device, *, shrink: bool) -> Reader:
         model = configs.vision_model(shrink=shrink).eval()
     processor = Qwen2VLProcessor.from_pretrained(locate("embedded", Model.VISION).path)
     processor.image_processor.patch_size = _PATCH_PX
-    return Reader(model, processor)
+    return AttributeReader(model, processor)
 
 
 def rows(load: Load, meter: Meter, plan: Plan) -> Iterator[Row]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -39,6 +41,16 @@ def choose_device(wanted: str | None) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise Misconfigured("A CUDA device is configured but torch finds none; check the GPU and driver, or use `cpu`.")
     return device
+
+
+def cpu_quota(limit_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Whole CPUs that this container may use: its cgroup's quota, at most the machine's number of CPUs."""
+    cpus = os.cpu_count() or 1
+    try:
+        quota, period = limit_file.read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return cpus
+    return cpus if quota == "max" else max(1, min(cpus, int(quota) // int(period)))
 
 
 def use_threads(count: int | None) -> None:

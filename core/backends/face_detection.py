@@ -4,7 +4,7 @@ A single face that fills a selfie is found at the detector's own input size, or 
 drawn faces resemble photographs. Where the faces found are small, there may be more of them: then other scales are run
 as well and their boxes are merged.
 
-May import: torch, ultralytics, core.backends.face_quality, core.errors.
+May import: torch, ultralytics, onnx, onnxruntime, core.backends, core.errors.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from core.backends.devices import cpu_quota
 from core.backends.face_quality import Box
 from core.errors import Misconfigured
 
@@ -30,6 +32,8 @@ FACE_FLOOR = 0.35
 _SMALL_COPIES = ((0.4, 1.4 / 320), (0.6, 1.4 / 320), (0.2, 0.5 / 320))
 _SOFT_COPIES = ((1.0, 1.4 / 320), (1.0, 0.5 / 320))
 """The picture's longer side and the radius of the blur, as shares of the detector's input side."""
+_TILE = 0.6
+"""Share of a side that a tile covers, so that neighbouring tiles overlap by a fifth of the picture."""
 _ALONE = 0.4
 """Height of a face, of the picture's, from which on no smaller ones are searched for."""
 _SAME_FACE = 0.4
@@ -38,8 +42,8 @@ _WITHIN = 0.7
 """Share of the smaller box that lies within the larger one, from which on they are the same face."""
 
 
-class FaceFinder:
-    """Any YOLO that ultralytics opens: one class of faces or several among others, with landmarks or without."""
+class FaceDetector:
+    """Any YOLO detector that ultralytics opens, with one class of faces or several among others."""
 
     def __init__(self, located: Located, device: torch.device) -> None:
         _disable_ultralytics_network()
@@ -47,8 +51,14 @@ class FaceFinder:
 
         self.device = device
         self.side = located.facts.input_side
+        self.fixed = fixed_input_side(located.path)
+        if self.fixed not in {None, self.side}:
+            raise Misconfigured(f"The face detector's input is {self.fixed} px and not {self.side}; export it again.")
         self.model = YOLO(located.path, task=None if located.path.suffix == ".pt" else "detect", verbose=False)
         self.classes = _face_classes(self.model.names)
+        with _session_threads(cpu_quota()):
+            # ultralytics creates its session at the first picture.
+            self._detect(_gray(self.side), self.side)
 
     def find(self, image: Image) -> list[Box]:
         """Faces, the main one first: large, near the centre, and certain."""
@@ -59,27 +69,36 @@ class FaceFinder:
 
     def _scales(self, image: Image) -> Iterator[list[Box]]:
         yield self._detect(image, self.side)
-        yield self._detect(image, 2 * self.side)
+        yield self._detect_closer(image)
         for share, blur in _SMALL_COPIES:
             yield self._detect_in_copy(image, share, blur)
 
     def _more(self, image: Image) -> Iterator[Box]:
-        yield from self._detect(image, 2 * self.side)
+        yield from self._detect_closer(image)
         for share, blur in _SOFT_COPIES:
             yield from self._detect_in_copy(image, share, blur)
+
+    def _detect_closer(self, image: Image) -> list[Box]:
+        """Faces at twice the detector's resolution: of the whole picture, or in tiles where its input is fixed."""
+        if self.fixed is None:
+            return self._detect(image, 2 * self.side)
+        return merged(
+            box.moved(left, top)
+            for left, top, right, bottom in tiles(image.size)
+            for box in self._detect(image.crop((left, top, right, bottom)), self.side)
+        )
 
     def _detect_in_copy(self, image: Image, share: float, blur: float) -> list[Box]:
         """Faces in a copy of the picture of another size, softened, on gray.
 
         With the small copies the packaged detector finds 87 % of `embedded.drawing.faces`, and one in nine without.
         """
-        from PIL import Image as Pictures
         from PIL import ImageFilter
 
         scale = self.side * share / max(image.size)
         width, height = (max(1, round(side * scale)) for side in image.size)
         left, top = (self.side - width) // 2, (self.side - height) // 2
-        ground = Pictures.new("RGB", (self.side, self.side), (128, 128, 128))
+        ground = _gray(self.side)
         ground.paste(image.resize((width, height)), (left, top))
         boxes = self._detect(ground.filter(ImageFilter.GaussianBlur(self.side * blur)), self.side)
         return [
@@ -89,7 +108,6 @@ class FaceFinder:
                 min((box.right - left) / scale, image.width),
                 min((box.bottom - top) / scale, image.height),
                 box.confidence,
-                tuple(((x - left) / scale, (y - top) / scale) for x, y in box.landmarks),
             )
             for box in boxes
         ]
@@ -106,11 +124,57 @@ class FaceFinder:
             verbose=False,
         )
         corners, shares = seen.boxes.xyxy.tolist(), seen.boxes.conf.tolist()
-        points = seen.keypoints.xy.tolist() if seen.keypoints is not None else [[]] * len(corners)
         return [
-            Box(left, top, right, bottom, share, tuple((x, y) for x, y in marks))
-            for (left, top, right, bottom), share, marks in zip(corners, shares, points, strict=True)
+            Box(left, top, right, bottom, share)
+            for (left, top, right, bottom), share in zip(corners, shares, strict=True)
         ]
+
+
+def tiles(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Four overlapping corners of a picture of `size`, each `_TILE` of its width and height."""
+    width, height = size
+    across, down = math.ceil(_TILE * width), math.ceil(_TILE * height)
+    for top in (0, height - down):
+        for left in (0, width - across):
+            yield left, top, left + across, top + down
+
+
+def fixed_input_side(path: Path) -> int | None:
+    """Side of an ONNX file's input in px; None where it takes any size, or the file is not ONNX.
+
+    ultralytics takes the size of a fixed input from the file and ignores the one that it is asked for.
+    """
+    if path.suffix != ".onnx":
+        return None
+    import onnx
+
+    shape = onnx.load(str(path), load_external_data=False).graph.input[0].type.tensor_type.shape
+    return int(shape.dim[-1].dim_value) or None
+
+
+@contextmanager
+def _session_threads(threads: int) -> Iterator[None]:
+    """Bound the threads of ONNX sessions created meanwhile: by default there is one per core of the host."""
+    import onnxruntime  # type: ignore[import-untyped]  # it ships no types
+
+    original = onnxruntime.InferenceSession
+
+    def bounded(path: str, sess_options: Any = None, *more: Any, **named: Any) -> Any:
+        options = sess_options or onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        return original(path, options, *more, **named)
+
+    onnxruntime.InferenceSession = bounded
+    try:
+        yield
+    finally:
+        onnxruntime.InferenceSession = original
+
+
+def _gray(side: int) -> Image:
+    from PIL import Image as Pictures
+
+    return Pictures.new("RGB", (side, side), (128, 128, 128))
 
 
 def prominence(face: Box, size: tuple[int, int]) -> float:

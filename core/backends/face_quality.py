@@ -10,7 +10,7 @@ May import: numpy, core.contracts.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ NO_FACE_PENALTY = 0.5
 _EYES_TO_CHIN = 0.6
 """Of the box's height. ISO's T runs from between the eyes to the chin; detectors box from the forehead to the chin."""
 _EYES_APART = 0.4
-"""Of the box's width, where no landmarks are known."""
+"""Distance of the eyes, of the box's width."""
 _SHARPNESS_SIDE = 128
 """px to which a face is brought before its sharpness is measured, so that the measure doesn't grow with the picture."""
 _FLOOR = 0.01
@@ -47,18 +47,20 @@ _WEIGHTS = {
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A face in px of the picture; `landmarks` are (x, y) of right eye, left eye, nose and both mouth corners."""
+    """A face in px of the picture. Public YOLOv8-face weights give boxes without landmarks."""
 
     left: float
     top: float
     right: float
     bottom: float
     confidence: float
-    landmarks: tuple[tuple[float, float], ...] = ()
 
     @property
     def area(self) -> float:
         return max(0.0, self.right - self.left) * max(0.0, self.bottom - self.top)
+
+    def moved(self, x: float, y: float) -> Box:
+        return replace(self, left=self.left + x, right=self.right + x, top=self.top + y, bottom=self.bottom + y)
 
 
 _BT_709 = np.array([0.2126, 0.7152, 0.0722])
@@ -158,16 +160,8 @@ def sharpness(rgb: NDArray[np.uint8]) -> float:
 
 
 def eye_distance(face: Box) -> float:
-    """Px between the eyes as if the head faced the camera; from the box alone where no landmarks are known."""
-    if len(face.landmarks) < 3:
-        return _EYES_APART * (face.right - face.left)
-    (x1, y1), (x2, y2), (nose_x, _) = face.landmarks[:3]
-    apart = math.hypot(x2 - x1, y2 - y1)
-    if apart == 0:
-        return 0.0
-    # The nose leaves the middle of the eyes by about half their distance times the yaw's tangent.
-    yaw_tangent = min(2 * abs(nose_x - (x1 + x2) / 2) / apart, math.sqrt(3))
-    return apart * math.sqrt(1 + yaw_tangent**2)
+    """Px between the eyes, estimated from the box."""
+    return _EYES_APART * (face.right - face.left)
 
 
 # ── arithmetic ───────────────────────────────────────────────────────────────────────────────────────────────────────

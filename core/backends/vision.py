@@ -1,24 +1,26 @@
 """Selfie → features and face: YOLO finds the face, Qwen2-VL answers one multiple-choice question per attribute.
 
 The picture is encoded once. What all prompts share, up to the end of the picture, fills a KV cache; the questions then
-run as one batch on copies of it, and one token per question is read: the letter's share among the letters offered is
-the answer's confidence. `question_prompts`, `face_crop` and `read` are also what the embedded model is trained by.
+run as one batch on copies of it, and one token per question is read. `core.backends.calibration` says how the letters'
+logits become the answer's confidence. The embedded model is trained by the same `question_prompts` and `face_crop`.
 
 May import: torch, transformers, ultralytics, core.contracts, core.errors, core.prompts, core.weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from core.backends import BatchCallbacks, Outcome, PictureAges, SelfieAnalysis, SelfieRequest
+from core.backends.calibration import FILE, ORDERS, Calibration
 from core.backends.devices import choose_device, device_errors, without_progress_bars
-from core.backends.face_detection import FaceFinder
+from core.backends.face_detection import FaceDetector
 from core.backends.face_quality import Box, measure, overall
 from core.contracts import MAX_FACE_BOXES, AgeBand, ApparentAge, FaceMeta, Features, ModelInfo
 from core.errors import Cancelled, InvalidRequest, Misconfigured
@@ -38,6 +40,9 @@ MAX_FACES = 12
 """Faces of one picture whose age is read; more are counted and not read."""
 
 
+ONE_ORDER = Calibration(("given",))
+"""As the embedded model is trained."""
+
 _AFTER_PICTURE = "<|vision_end|>"
 
 
@@ -52,14 +57,14 @@ class QuestionPrompts:
     tails: dict[str, str]
 
 
-def question_prompts(processor: Qwen2VLProcessor) -> QuestionPrompts:
-    """`core.prompts.QUESTIONS` in the checkpoint's own chat template, cut where the picture ends.
+def question_prompts(processor: Qwen2VLProcessor, questions: Mapping[str, Question] = QUESTIONS) -> QuestionPrompts:
+    """`questions` in the checkpoint's own chat template, cut where the picture ends.
 
     The cut lies behind a special token, so both parts give the same tokens apart as together.
     """
     tails: dict[str, str] = {}
     head = ""
-    for attribute, question in QUESTIONS.items():
+    for attribute, question in questions.items():
         content = [{"type": "image"}, {"type": "text", "text": question.text}]
         text = processor.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
@@ -90,7 +95,7 @@ def face_crop(image: Image, face: Box | None) -> Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Floors:
+class ConfidenceThresholds:
     """Probabilities that an answer needs among its letters; below `confidence` it is `unknown`.
 
     `under_18` needs less: the estimate is a veto, and the costly mistake is to miss a minor.
@@ -100,30 +105,30 @@ class Floors:
     under_18: float = 0.3
 
 
-def read(shares: dict[str, list[float]], floors: Floors = Floors()) -> Features:
+def read(shares: dict[str, list[float]], thresholds: ConfidenceThresholds = ConfidenceThresholds()) -> Features:
     """Features from each question's letter probabilities (which sum to 1 in the order of its letters)."""
     values: dict[str, Any] = {}
     confidence: dict[str, float] = {}
     for attribute, question in QUESTIONS.items():
-        value, share = _answer(question, shares[attribute], floors)
+        value, share = _answer(question, shares[attribute], thresholds)
         values[attribute], confidence[attribute] = value, round(share, 4)
     return Features(**values, confidence=confidence)
 
 
-def read_age(shares: Sequence[float], floors: Floors = Floors()) -> ApparentAge:
+def read_age(shares: Sequence[float], thresholds: ConfidenceThresholds = ConfidenceThresholds()) -> ApparentAge:
     """Apparent age from the letter probabilities of the question `age_band`."""
     question = QUESTIONS["age_band"]
-    value, share = _answer(question, list(shares), floors)
+    value, share = _answer(question, list(shares), thresholds)
     under_18 = shares[question.values.index(AgeBand.UNDER_18)]
     return ApparentAge(age_band=AgeBand(value), confidence=round(share, 4), under_18=round(under_18, 4))
 
 
-def _answer(question: Question, shares: list[float], floors: Floors) -> tuple[str, float]:
+def _answer(question: Question, shares: list[float], thresholds: ConfidenceThresholds) -> tuple[str, float]:
     by_value = dict(zip(question.values, shares, strict=True))
-    if (under_18 := by_value.get(AgeBand.UNDER_18, 0.0)) >= floors.under_18:
+    if (under_18 := by_value.get(AgeBand.UNDER_18, 0.0)) >= thresholds.under_18:
         return AgeBand.UNDER_18, under_18
     value, share = max(by_value.items(), key=lambda item: item[1])
-    if share < floors.confidence:
+    if share < thresholds.confidence:
         value = question.values[-1]
     return value, by_value[value]
 
@@ -131,25 +136,46 @@ def _answer(question: Question, shares: list[float], floors: Floors) -> tuple[st
 # ── the language model that sees ─────────────────────────────────────────────────────────────────────────────────────
 
 
-class Reader:
+class AttributeReader:
     """Qwen2-VL and its processor, asked all questions about one picture at once."""
 
-    def __init__(self, model: Qwen2VLForConditionalGeneration, processor: Qwen2VLProcessor) -> None:
-        self.model, self.processor = model, processor
-        self.prompts = question_prompts(processor)
-        self.tails = {name: self._tokens(tail) for name, tail in self.prompts.tails.items()}
+    def __init__(
+        self,
+        model: Qwen2VLForConditionalGeneration,
+        processor: Qwen2VLProcessor,
+        calibration: Calibration = ONE_ORDER,
+    ) -> None:
+        self.model, self.processor, self.calibration = model, processor, calibration
+        prompts = {order: question_prompts(processor, ORDERS[order]) for order in calibration.orders}
+        self.head = next(iter(prompts.values())).head
+        self.rows = [(order, name) for order in calibration.orders for name in QUESTIONS]
+        self.tails = [self._tokens(prompts[order].tails[name]) for order, name in self.rows]
         self.letters = {name: [self._letter(letter) for letter in q.letters] for name, q in QUESTIONS.items()}
 
     @torch.inference_mode()
     def shares(self, image: Image) -> dict[str, list[float]]:
-        """Each attribute's letter probabilities for `image` (RGB)."""
+        """Probabilities of each attribute's values for `image` (RGB), in the order of `QUESTIONS`."""
+        return self.calibrated(self.letter_logits(image), self.calibration)
+
+    @torch.inference_mode()
+    def letter_logits(self, image: Image) -> dict[tuple[str, str], torch.Tensor]:
+        """(order, attribute) → logits of the values, in the order of `QUESTIONS` whatever order was asked."""
         logits = self.logits(image)
-        picked = {name: logits[row, self.letters[name]] for row, name in enumerate(QUESTIONS)}
-        return {name: row.float().softmax(-1).tolist() for name, row in picked.items()}
+        picked = {row: logits[index, self.letters[row[1]]].float() for index, row in enumerate(self.rows)}
+        return {row: part.flip(0) if row[0] == "reversed" else part for row, part in picked.items()}
+
+    @staticmethod
+    def calibrated(logits: Mapping[tuple[str, str], torch.Tensor], calibration: Calibration) -> dict[str, list[float]]:
+        """Mean over the orders of the softmax at each attribute's temperature."""
+        shares: dict[str, list[float]] = {}
+        for name in QUESTIONS:
+            scaled = [logits[order, name] / calibration.temperature(name) for order in calibration.orders]
+            shares[name] = torch.stack([row.softmax(-1) for row in scaled]).mean(0).tolist()
+        return shares
 
     @torch.inference_mode()
     def logits(self, image: Image) -> torch.Tensor:
-        """`(questions, vocabulary)`: what follows each question."""
+        """`(rows, vocabulary)`: the logits after each question, in the order of `rows`."""
         cache, position = self._encode(image)
         cache.batch_repeat_interleave(len(self.tails))
         ids, lengths = self._padded()
@@ -169,7 +195,7 @@ class Reader:
 
     def _encode(self, image: Image) -> tuple[Any, int]:
         """The shared head's KV cache, and the position that comes after it."""
-        inputs = self.processor(text=[self.prompts.head], images=[image], return_tensors="pt").to(self.model.device)
+        inputs = self.processor(text=[self.head], images=[image], return_tensors="pt").to(self.model.device)
         positions, _ = self.model.model.get_rope_index(
             inputs["input_ids"], inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]
         )
@@ -177,9 +203,9 @@ class Reader:
         return out.past_key_values, int(positions.max()) + 1
 
     def _padded(self) -> tuple[torch.Tensor, list[int]]:
-        lengths = [len(tail) for tail in self.tails.values()]
+        lengths = [len(tail) for tail in self.tails]
         ids = torch.zeros(len(lengths), max(lengths), dtype=torch.long)
-        for row, tail in enumerate(self.tails.values()):
+        for row, tail in enumerate(self.tails):
             ids[row, : len(tail)] = torch.tensor(tail)
         return ids.to(self.model.device), lengths
 
@@ -209,8 +235,10 @@ def limit_visual_tokens(processor: Qwen2VLProcessor, tokens: tuple[int, int] | N
 class LoadedVision:
     """`VisionBackend` over real weights."""
 
-    def __init__(self, info: ModelInfo, reader: Reader, finder: FaceFinder, floors: Floors) -> None:
-        self.info, self.reader, self.finder, self.floors = info, reader, finder, floors
+    def __init__(
+        self, info: ModelInfo, reader: AttributeReader, detector: FaceDetector, thresholds: ConfidenceThresholds
+    ) -> None:
+        self.info, self.reader, self.detector, self.thresholds = info, reader, detector, thresholds
 
     def generate(self, requests: Sequence[SelfieRequest], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
         return [self._one(index, request, watch) for index, request in enumerate(requests)]
@@ -220,14 +248,14 @@ class LoadedVision:
         if watch.cancelled(index):
             return Cancelled("The job was cancelled.")
         with device_errors("looking for a face"):
-            faces = self.finder.find(image)
+            faces = self.detector.find(image)
         if chosen >= max(1, len(faces)):
             return InvalidRequest(_no_such_face(len(faces)))
         watch.step(index, 1, 2)
         if watch.cancelled(index):
             return Cancelled("The job was cancelled.")
         with device_errors("reading a picture"):
-            features = read(self.reader.shares(face_crop(image, faces[chosen] if faces else None)), self.floors)
+            features = read(self.reader.shares(face_crop(image, faces[chosen] if faces else None)), self.thresholds)
         watch.step(index, 2, 2)
         return SelfieAnalysis(features, face_meta(image, faces, chosen))
 
@@ -238,14 +266,14 @@ class LoadedVision:
         if watch.cancelled(index):
             return Cancelled("The job was cancelled.")
         with device_errors("looking for faces"):
-            faces = self.finder.find(image)
+            faces = self.detector.find(image)
         crops = [face_crop(image, face) for face in faces[:MAX_FACES]]
         ages: list[ApparentAge] = []
         for done, crop in enumerate([*crops, face_crop(image, None)], 1):
             if watch.cancelled(index):
                 return Cancelled("The job was cancelled.")
             with device_errors("reading an age"):
-                ages.append(read_age(self.reader.shares(crop)["age_band"], self.floors))
+                ages.append(read_age(self.reader.shares(crop)["age_band"], self.thresholds))
             watch.step(index, done, len(crops) + 1)
         return PictureAges(tuple(ages[:-1]), ages[-1], len(faces) - len(crops))
 
@@ -282,9 +310,10 @@ def load_vision(
     located_face: Located,
     *,
     device: str | None = None,
-    floors: Floors = Floors(),
+    thresholds: ConfidenceThresholds = ConfidenceThresholds(),
+    calibration_file: Path | None = None,
 ) -> LoadedVision:
-    """Raises `Misconfigured` where the device or the weights can't serve."""
+    """Load both models. `calibration_file` defaults to the checkpoint's own. Raises `Misconfigured`."""
     from transformers import Qwen2VLForConditionalGeneration, Qwen2VLProcessor
 
     on = choose_device(device)
@@ -295,12 +324,15 @@ def load_vision(
         located_vlm.path, dtype=torch.bfloat16 if on.type == "cuda" else torch.float32, device_map={"": on}
     ).eval()
     info = ModelInfo(name=located_vlm.name, revision=located_vlm.revision, profile=located_vlm.profile)
-    return LoadedVision(info, Reader(model, processor), FaceFinder(located_face, on), floors)
+    calibration = Calibration.load(calibration_file or located_vlm.path / FILE)
+    return LoadedVision(
+        info, AttributeReader(model, processor, calibration), FaceDetector(located_face, on), thresholds
+    )
 
 
 def warm_up(backend: LoadedVision) -> None:
     """One picture without a face and one through the reader, so that the first job finds everything compiled."""
     from PIL import Image as Pictures
 
-    backend.finder.find(Pictures.new("RGB", (320, 320), (128, 128, 128)))
+    backend.detector.find(Pictures.new("RGB", (320, 320), (128, 128, 128)))
     backend.reader.shares(Pictures.new("RGB", (320, 320), (128, 128, 128)))

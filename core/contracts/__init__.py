@@ -1,9 +1,9 @@
-"""Messages that cross a process, defined once and imported by both ends.
+"""Messages between processes, defined once and imported by both sides.
 
 Requests and results of the orchestrator are public. Stage requests and results are exchanged between our own processes,
 although a worker's endpoint may be called directly. A public request refuses unknown fields. A stage request refuses
-them too, unless it carries `context`, which only our own processes set: then they are ignored, so that an orchestrator
-may be one release ahead of its workers.
+them too, except if it has `context`, which only our own processes set: then unknown fields are ignored, because an
+orchestrator may be one release ahead of its workers.
 
 May import: pydantic, core.errors.
 """

@@ -130,30 +130,30 @@ class Earrings(StrEnum):
 
 
 class Features(Message):
-    """How a person looks, as a closed vocabulary; race, religion, orientation and health are neither asked nor taken.
+    """Appearance of a person, as a closed vocabulary. It has no attributes for race, religion, orientation or health.
 
-    `confidence` maps an attribute's name to the reader's probability of its value; `signature` is what `profile/create`
-    signed the attributes with. Hand the whole object back to have the same described person drawn again.
+    `confidence` maps an attribute's name to the model's probability of its value; `signature` is the signature of the
+    attributes by `profile/create`. Send the whole object in a later request to get the same person in its picture.
     """
 
     gender_presentation: GenderPresentation = Field(
-        default=GenderPresentation.UNKNOWN, description="How the person's look presents."
+        default=GenderPresentation.UNKNOWN, description="Gender presentation of the person's appearance."
     )
-    age_band: AgeBand = Field(default=AgeBand.UNKNOWN, description="How old the person looks, in years.")
+    age_band: AgeBand = Field(default=AgeBand.UNKNOWN, description="Apparent age in years.")
     skin_tone: SkinTone = Field(default=SkinTone.UNKNOWN, description="Tone of the skin.")
     hair_color: HairColor = Field(default=HairColor.UNKNOWN, description="Colour of the hair; `none` on a bald head.")
     hair_length: HairLength = Field(default=HairLength.UNKNOWN, description="Length of the hair.")
-    hair_style: HairStyle = Field(default=HairStyle.UNKNOWN, description="How the hair falls or is worn.")
+    hair_style: HairStyle = Field(default=HairStyle.UNKNOWN, description="Style of the hair.")
     eye_color: EyeColor = Field(default=EyeColor.UNKNOWN, description="Colour of the eyes.")
     facial_hair: FacialHair = Field(default=FacialHair.UNKNOWN, description="Hair on the face.")
-    glasses: Glasses = Field(default=Glasses.UNKNOWN, description="What is worn over the eyes.")
+    glasses: Glasses = Field(default=Glasses.UNKNOWN, description="Glasses.")
     expression: Expression = Field(default=Expression.UNKNOWN, description="Expression of the face.")
     face_shape: FaceShape = Field(default=FaceShape.UNKNOWN, description="Outline of the face.")
-    headwear: Headwear = Field(default=Headwear.UNKNOWN, description="What is worn on the head.")
+    headwear: Headwear = Field(default=Headwear.UNKNOWN, description="Covering of the head.")
     earrings: Earrings = Field(default=Earrings.UNKNOWN, description="Whether earrings are worn.")
     confidence: dict[str, Unit] = Field(default_factory=dict, description="Attribute name → probability of its value.")
     signature: Annotated[str, StringConstraints(max_length=256)] | None = Field(
-        default=None, description="Set by `profile/create` where the deployment has a signing key."
+        default=None, description="Set by `profile/create` if the deployment has a signing key."
     )
 
     @field_validator("confidence")
@@ -173,42 +173,44 @@ ATTRIBUTES: dict[str, type[StrEnum]] = {
 
 
 class FaceQuality(Message):
-    """Components of the quality score, each 0–1; null where the picture does not allow the measure.
+    """Components of the quality score, each 0–1; null if the picture doesn't allow the measurement.
 
     ISO/IEC 29794-5 measures that need only pixels and the face's box, as OFIQ computes them.
     """
 
     single_face: Unit | None = Field(
-        default=None, description="1 where the picture holds one face; less, the larger the second one is."
+        default=None, description="1 if the picture has one face; lower if there is a second face, by its size."
     )
-    head_size: Unit | None = Field(default=None, description="Height of the head within the picture.")
-    inter_eye_distance: Unit | None = Field(default=None, description="Higher the more pixels lie between the eyes.")
-    under_exposure: Unit | None = Field(default=None, description="1 where no part of the face is too dark.")
-    over_exposure: Unit | None = Field(default=None, description="1 where no part of the face is too bright.")
-    dynamic_range: Unit | None = Field(default=None, description="How many shades of gray the face has.")
+    head_size: Unit | None = Field(default=None, description="Height of the head relative to the picture.")
+    inter_eye_distance: Unit | None = Field(default=None, description="Distance of the eyes in px; higher is better.")
+    under_exposure: Unit | None = Field(default=None, description="1 if no part of the face is too dark.")
+    over_exposure: Unit | None = Field(default=None, description="1 if no part of the face is too bright.")
+    dynamic_range: Unit | None = Field(default=None, description="Number of gray levels in the face.")
     luminance: Unit | None = Field(default=None, description="Mean brightness and its variance.")
-    illumination_uniformity: Unit | None = Field(default=None, description="How alike the face's two halves are lit.")
-    sharpness: Unit | None = Field(default=None, description="How sharply the face is drawn.")
+    illumination_uniformity: Unit | None = Field(
+        default=None, description="Equality of light on both halves of the face."
+    )
+    sharpness: Unit | None = Field(default=None, description="Sharpness of the face.")
 
 
 MAX_FACE_BOXES = 100
 
 
 class FaceMeta(Message):
-    """Where the face is and how good the picture of it is. No face is a result, not an error.
+    """Position of the face and quality of its picture. A picture without a face is a result, not an error.
 
-    Boxes are left, top, right and bottom in px of the upright picture that was sent.
+    Boxes are left, top, right and bottom, in px of the upright picture that was sent.
     """
 
-    detected: bool = Field(description="Whether a face was found; if not, the whole picture was read.")
-    box: tuple[int, int, int, int] | None = Field(description="The face that was read.")
-    confidence: Unit = Field(description="The detector's, of this face; 0 where none is found.")
+    detected: bool = Field(description="Whether a face was found; if not, the whole picture was analysed.")
+    box: tuple[int, int, int, int] | None = Field(description="Box of the analysed face.")
+    confidence: Unit = Field(description="The detector's confidence in this face; 0 if no face was found.")
     faces_in_picture: int = Field(
-        ge=0, description="How many were found. The main one is read, which is large and near the centre, or `face`."
+        ge=0, description="Number of faces found. `face` selects one; by default the large and central one is analysed."
     )
-    index: int | None = Field(default=None, ge=0, description="Which of them was read, counted as in `boxes`.")
+    index: int | None = Field(default=None, ge=0, description="Index of the analysed face in `boxes`.")
     boxes: tuple[tuple[int, int, int, int], ...] = Field(
-        default=(), description=f"The first {MAX_FACE_BOXES} of them, the main one first."
+        default=(), description=f"Boxes of the first {MAX_FACE_BOXES} faces, the main face first."
     )
-    quality_score: Unit = Field(description="Weighted geometric mean of the components; halved where no face is found.")
-    components: FaceQuality = Field(description="What the score is made of.")
+    quality_score: Unit = Field(description="Weighted geometric mean of the components; halved if no face was found.")
+    components: FaceQuality = Field(description="The components of the score.")

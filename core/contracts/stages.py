@@ -36,19 +36,19 @@ from core.contracts.values import ImageFormat, Seed, Side, WholeNumber
 
 
 class StageContext(Message):
-    """Set by our own processes only; a direct caller of a worker leaves it out."""
+    """Fields that only our own processes set; a direct caller of a worker omits them."""
 
     contract: int = Field(default=CONTRACT_VERSION, ge=1, description="Version of these messages.")
-    trace_id: Identifier = Field(description="Ties the stages' log lines to their request.")
+    trace_id: Identifier = Field(description="Id that the log lines of all stages of a request have in common.")
     replay_key: Identifier | None = Field(
-        default=None, description="A worker that meets the same key twice answers from its cache."
+        default=None, description="A worker that receives the same key twice answers from its cache."
     )
     treated_as: Literal["moderated", "adult_allowed"] | None = Field(
-        default=None, description="How the orchestrator treats the request; it can only make a route stricter."
+        default=None, description="Policy tier chosen by the orchestrator; it can only make a route stricter."
     )
     max_result_bytes: Annotated[int, Field(ge=10_000)] | None = Field(
         default=None,
-        description="The largest result that the orchestrator can pass on; it can only lower the worker's.",
+        description="The largest result that the orchestrator can pass on; it can only lower the worker's limit.",
     )
     age_check: Annotated[str, StringConstraints(max_length=100)] | None = Field(
         default=None,
@@ -57,30 +57,30 @@ class StageContext(Message):
 
 
 class StageRequest(Message):
-    """What every worker's request may carry."""
+    """The fields that every request to a worker may have."""
 
-    task: str = Field(description="What is asked for.")
-    request_id: Identifier | None = Field(default=None, description="Yours; echoed in the result.")
-    context: StageContext | None = Field(default=None, description="Of our own processes; leave it out.")
+    task: str = Field(description="The task to run.")
+    request_id: Identifier | None = Field(default=None, description="Your own id; returned in the result.")
+    context: StageContext | None = Field(default=None, description="Only for our own processes; omit it.")
 
 
 class AnalyzeRequest(StageRequest):
     """Selfie → features and face."""
 
-    task: Literal["profile/analyze"] = Field(description="Names this request.")
+    task: Literal["profile/analyze"] = Field(description="Selects this request.")
     selfie: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SELFIE_CHARS)] = Field(
         description=f"Base64, a data URI, or an https URL of a {SELFIE_FORMATS} of at most 7 MiB."
     )
     face: Annotated[int, Field(strict=True, ge=0, lt=100), WholeNumber] | None = Field(
         default=None,
-        description="Which face to read where there are several: 0 is the main one; see `face.boxes` of a result.",
+        description="Which face to use if there are several: 0 is the main one; see `face.boxes` of a result.",
     )
 
 
 class CheckRequest(StageRequest):
-    """Generated picture → apparent age of everybody in it."""
+    """Generated picture → apparent ages of the people in it."""
 
-    task: Literal["picture/check"] = Field(description="Names this request.")
+    task: Literal["picture/check"] = Field(description="Selects this request.")
     picture: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SELFIE_CHARS)] = Field(
         description="Base64 of a JPEG, PNG or WebP of at most 7 MiB. URLs are refused."
     )
@@ -89,35 +89,35 @@ class CheckRequest(StageRequest):
 class ExpandRequest(StageRequest):
     """Chat → prompt."""
 
-    task: ExpandTask = Field(description="Names the route, whose policy and system prompt hold.")
-    messages: Messages = Field(description="The chat, oldest first.")
-    features: Features | None = Field(default=None, description="Describe the person whom the chat is with.")
-    seed: Seed | None = Field(default=None, description="Of the words that are drawn; unset, a random one.")
+    task: ExpandTask = Field(description="Selects the route, and with it the policy and the system prompt.")
+    messages: Messages = Field(description="The chat, oldest message first.")
+    features: Features | None = Field(default=None, description="Description of the person in the picture.")
+    seed: Seed | None = Field(default=None, description="Seed of the sampling; unset: a random one.")
 
 
 class CaptionRequest(StageRequest):
     """Prompt → caption, for every route."""
 
-    task: Literal["chat/1to1/caption"] = Field(description="Names this request.")
-    prompt: LongPrompt = Field(description="The prompt that the picture is painted from.")
-    language: Language = Field(default="en", description="Of the caption.")
+    task: Literal["chat/1to1/caption"] = Field(description="Selects this request.")
+    prompt: LongPrompt = Field(description="The prompt of the picture.")
+    language: Language = Field(default="en", description="Language of the caption.")
 
 
 class ModerateRequest(StageRequest):
-    """Prompt → what the deployment's text classifier makes of it, where no other stage lets it hear."""
+    """Prompt → verdict of the deployment's text classifier, for prompts that no other llm stage receives."""
 
-    task: Literal["moderate"] = Field(description="Names this request.")
-    route: Route = Field(description="Whose policy holds.")
-    prompt: LongPrompt = Field(description="What is about to be painted.")
+    task: Literal["moderate"] = Field(description="Selects this request.")
+    route: Route = Field(description="The route whose policy applies.")
+    prompt: LongPrompt = Field(description="The prompt of the picture.")
 
 
 class GenerateRequest(StageRequest):
-    """Prompt → picture. Judged again here by the route that the task names; a refused prompt reaches no device."""
+    """Prompt → picture. The prompt is checked again by the policy of the task's route, before it is run."""
 
-    task: GenerateTask = Field(description="Names the route, whose policy holds.")
-    prompt: LongPrompt = Field(description="What the picture shows.")
-    seed: Seed | None = Field(default=None, description="Unset, one is drawn; the result says which.")
-    width: Side | None = Field(default=None, description="px. Unset, the weights' own size.")
+    task: GenerateTask = Field(description="Selects the route whose policy applies.")
+    prompt: LongPrompt = Field(description="Description of the picture.")
+    seed: Seed | None = Field(default=None, description="Unset: a random seed, which the result contains.")
+    width: Side | None = Field(default=None, description="px. Unset: the model's default size.")
     height: Side | None = Field(default=None, description="px, as `width`.")
     output_format: ImageFormat = Field(default="webp", description="The picture's file format.")
     include_prompt: StrictBool = Field(
@@ -136,79 +136,81 @@ STAGE_REQUESTS: dict[str, type[StageRequest]] = {
 
 
 class StageResult(Message):
-    """What every worker's result carries."""
+    """The fields of every worker's result."""
 
     contract: int = Field(default=CONTRACT_VERSION, ge=1, description="Version of these messages.")
-    request_id: str | None = Field(default=None, description="The request's own.")
+    request_id: str | None = Field(default=None, description="The `request_id` of the request.")
     worker_id: str | None = Field(default=None, description="The worker that ran the job.")
-    model: ModelInfo = Field(description="What did the work.")
-    device_ms: int = Field(ge=0, description="Time the device worked for this job, its batch's included.")
+    model: ModelInfo = Field(description="The model that was used.")
+    device_ms: int = Field(ge=0, description="Time for which the device worked on this job's batch.")
     share_ms: int | None = Field(
-        default=None, ge=0, description="The job's own part of that time; null is an equal part for each of its batch."
+        default=None,
+        ge=0,
+        description="The job's own part of this time; null: an equal part for each job of the batch.",
     )
-    batch_size: int = Field(default=1, ge=1, description="How many jobs shared that time.")
+    batch_size: int = Field(default=1, ge=1, description="Number of jobs that shared this time.")
 
 
 class AnalyzeResult(StageResult):
-    """How the person looks, and how good the picture of the face is."""
+    """Features of the person and quality of the face's picture."""
 
-    features: Features = Field(description="What was read; signed where the deployment has a signing key.")
-    face: FaceMeta = Field(description="Where the face is, and the picture's quality.")
-    degraded: tuple[Degraded, ...] = Field(default=(), description="What could not be read, such as a picture's end.")
+    features: Features = Field(description="Recognised features; signed if the deployment has a signing key.")
+    face: FaceMeta = Field(description="Position of the face, and quality of the picture.")
+    degraded: tuple[Degraded, ...] = Field(default=(), description="Missing input, such as a picture's end.")
 
 
 class ApparentAge(Message):
     """The apparent age of one face, or of the people in a whole picture."""
 
-    age_band: AgeBand = Field(description="The most probable band; `unknown` where none is probable enough.")
-    confidence: Unit = Field(description="The probability of that band.")
-    under_18: Unit = Field(description="The probability of `under_18`, whichever band was read.")
+    age_band: AgeBand = Field(description="The most probable band; `unknown` if none is probable enough.")
+    confidence: Unit = Field(description="The probability of this band.")
+    under_18: Unit = Field(description="The probability of `under_18`, independent of `age_band`.")
 
 
 class CheckResult(StageResult):
     """Apparent ages; the orchestrator decides whether the picture is released."""
 
-    faces: tuple[ApparentAge, ...] = Field(description="One entry for each face that was read, the largest first.")
-    whole: ApparentAge = Field(description="Read from the whole picture.")
-    faces_not_read: Annotated[int, Field(ge=0)] = Field(description="Faces that were found beyond the limit of 12.")
+    faces: tuple[ApparentAge, ...] = Field(description="One entry for each checked face, the largest first.")
+    whole: ApparentAge = Field(description="Result for the whole picture.")
+    faces_not_read: Annotated[int, Field(ge=0)] = Field(description="Number of faces beyond the limit of 12.")
 
 
 class ExpandResult(StageResult):
-    """A prompt that an image model can paint."""
+    """A prompt for the image model."""
 
     prompt: str = Field(description="At most 120 words, one paragraph.")
-    shortened: int = Field(default=0, ge=0, description="How many messages were shortened to 25 words.")
-    repaired: bool = Field(default=False, description="The model's answer was unusable and code made the prompt.")
+    shortened: int = Field(default=0, ge=0, description="Number of messages that were shortened to 25 words.")
+    repaired: bool = Field(default=False, description="The model's answer was unusable, and code wrote the prompt.")
 
 
 class CaptionResult(StageResult):
     """A caption for the picture."""
 
-    caption: str = Field(description="10 to 15 words in the language that was asked for, safe on every route.")
-    repaired: bool = Field(default=False, description="The model's answer was unfit and code made the caption.")
+    caption: str = Field(description="10 to 15 words in the requested language, safe on every route.")
+    repaired: bool = Field(default=False, description="The model's answer was unusable, and code wrote the caption.")
 
 
 class ModerateResult(StageResult):
-    """What is refused never gets this far: it is the error `policy_blocked`."""
+    """Verdict on a prompt that is not refused. A refused prompt is the error `policy_blocked`."""
 
-    verdict: Literal["allowed", "constrained"] = Field(description="`constrained`: to be painted covered.")
-    categories: tuple[str, ...] = Field(default=(), description="Why; never the text's words.")
-    prompt: str | None = Field(default=None, description="The prompt in English, where it was translated to be judged.")
+    verdict: Literal["allowed", "constrained"] = Field(description="`constrained`: only with fully clothed people.")
+    categories: tuple[str, ...] = Field(default=(), description="Reasons of the verdict; never the text's words.")
+    prompt: str | None = Field(default=None, description="The prompt in English, if it was translated for the check.")
 
 
 class GenerateResult(Picture, StageResult):
-    """A finished picture and what it was made from."""
+    """A finished picture and the values that it was made with."""
 
-    prompt_used: str = Field(description="The prompt the picture was painted from, constraints included.")
-    policy: PolicyReport = Field(description="What the policy decided and did.")
-    attempts: int = Field(default=1, ge=1, description="How many pictures were painted until one could leave.")
-    degraded: tuple[Degraded, ...] = Field(default=(), description="What was done without, such as a bucket.")
+    prompt_used: str = Field(description="The prompt that the image model received, constraints included.")
+    policy: PolicyReport = Field(description="The policy's decision.")
+    attempts: int = Field(default=1, ge=1, description="Number of generated pictures, refused ones included.")
+    degraded: tuple[Degraded, ...] = Field(default=(), description="Inputs or steps that were replaced.")
 
 
 class StageProgress(Message):
-    """What a running job reports."""
+    """Progress report of a running job."""
 
-    stage: str = Field(description="The stage that is under way.")
-    step: int = Field(ge=0, description="The last step that was done.")
-    of: int = Field(ge=1, description="How many steps the stage has.")
-    percent: int = Field(ge=0, le=100, description="Of the whole job.")
+    stage: str = Field(description="The running stage.")
+    step: int = Field(ge=0, description="The last completed step.")
+    of: int = Field(ge=1, description="Number of steps of the stage.")
+    percent: int = Field(ge=0, le=100, description="Progress of the whole job.")

@@ -17,21 +17,21 @@ from core.errors import InvalidRequest, TooLarge, UnknownTask
 M = TypeVar("M", bound=Message)
 _TOO_LONG = {"string_too_long", "too_long"}
 _MOST_VALUES = 20_000
-"""In a whole input, nested ones included; a chat of a thousand messages has some ten thousand. A million wrong ones in
-a small job would hold the event loop for seconds, only to be explained."""
+"""Values of an input, nested ones included; a chat of a thousand messages has about ten thousand. To explain a million
+wrong values would block the event loop for seconds."""
 _MOST_DETAILS = 100
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}", re.ASCII)
-_PLAINER = {
+_PLAIN_MESSAGES = {
     "Extra inputs are not permitted": "there is no such field",
     "Field required": "is required",
     r"String should match pattern '^[\x21-\x7e]+$'": "must be printable ASCII without spaces",
-    "Input should be a valid string, unable to parse raw data as a unicode string": "is no valid text",
+    "Input should be a valid string, unable to parse raw data as a unicode string": "must be valid Unicode text",
 }
-"""What pydantic says in its own terms, for a reader who knows only the field."""
+"""Pydantic's messages → messages for a caller who doesn't know pydantic."""
 
 
 def read_request(payload: object, tasks: Mapping[str, type[M]]) -> M:
-    """The request that `payload` (a job's `input`) holds, as the class that its `task` names.
+    """Validate `payload` (a job's `input`) as the request class of its `task`.
 
     Raises `UnknownTask`, `TooLarge` or `InvalidRequest`, which name fields and bounds but never repeat a value.
     """
@@ -40,11 +40,11 @@ def read_request(payload: object, tasks: Mapping[str, type[M]]) -> M:
     known = ", ".join(f"`{task}`" for task in tasks)
     task = payload.get("task")
     if task is None:
-        raise UnknownTask(f"The input names no `task`; this endpoint serves {known}.")
+        raise UnknownTask(f"The input has no `task`; this endpoint serves {known}.")
     if not isinstance(task, str) or task not in tasks:
         raise UnknownTask(f"This endpoint has no such task; it serves {known}.")
     if _values_beyond(_MOST_VALUES, payload):
-        raise TooLarge("The input holds far more values than any task takes; see the task's fields.")
+        raise TooLarge("The input has far more values than any task accepts; see the task's fields.")
     from_our_own = issubclass(tasks[task], StageRequest) and isinstance(payload.get("context"), dict)
     try:
         return tasks[task].model_validate(payload, extra="ignore" if from_our_own else "forbid")
@@ -53,7 +53,7 @@ def read_request(payload: object, tasks: Mapping[str, type[M]]) -> M:
 
 
 def _values_beyond(most: int, payload: dict[str, object]) -> bool:
-    """Looks no further than `most`, and not by recursion: the input may be as wide or as deep as it likes."""
+    """Whether `payload` has more than `most` values. Stops counting there; iterative, so that any depth is safe."""
     inside: list[object] = [payload]
     count = 0
     while inside and count <= most:
@@ -72,19 +72,20 @@ def _explained(error: ValidationError) -> InvalidRequest:
         for detail in details
         if not any(other is not detail and other["loc"][: len(detail["loc"])] == detail["loc"] for other in details)
     ]
-    sentences = [f"`{_place(detail['loc'])}`: {_plainly(detail['msg'])}" for detail in details[:5]]
+    sentences = [f"`{_place(detail['loc'])}`: {_plain_message(detail['msg'])}" for detail in details[:5]]
     more = " (and more)" if len(details) > 5 else ""
     cls = TooLarge if any(detail["type"] in _TOO_LONG for detail in details) else InvalidRequest
     return cls("; ".join(sentences) + more + ".")
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
-    """Where in the request; a field's name is the caller's text too, so only what looks like a name is repeated."""
+    """Path of the field in the request. Only valid names are repeated, because a name is also the caller's text."""
     steps = (step if isinstance(step, int) or _FIELD_NAME.fullmatch(step) else "…" for step in loc)
     return ".".join(map(str, steps)) or "input"
 
 
-def _plainly(said: str) -> str:
-    if said.startswith("Input should be a valid dictionary"):
+def _plain_message(text: str) -> str:
+    if text.startswith("Input should be a valid dictionary"):
         return "must be an object"
-    return _PLAINER.get(said) or said.removeprefix("Value error, ").replace("Tuple", "List").replace("tuple", "list")
+    plain = text.removeprefix("Value error, ").replace("Tuple", "List").replace("tuple", "list")
+    return _PLAIN_MESSAGES.get(text) or plain

@@ -1,4 +1,4 @@
-"""Values as clients write them, read as what they mean: numbers as text, `jpg`, `1024x768`, seeds of other tools."""
+"""Conversion of values from the forms that clients use: numbers as text, `jpg`, `1024x768`, seeds of other tools."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 MAX_SEED = 2**53 - 1
-"""The largest whole number that every JSON reader keeps exact."""
+"""The largest integer that every JSON parser keeps exact."""
 _MAX_FOREIGN_SEED = 2**64 - 1
 _DRAWN = -1
 SIDE_STEP = 16
@@ -18,7 +18,7 @@ _SIZE = re.compile(r"([0-9]{1,5})[x×*:, ]([0-9]{1,5})", re.ASCII)
 
 
 def whole_number(value: object) -> object:
-    """`7` of `"7"` and `7.0`; anything else unchanged, for the field's own bounds to refuse."""
+    """Convert `"7"` and `7.0` to `7`; other values are unchanged, and the field's validation refuses them."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str) and _WHOLE.fullmatch(text := value.strip()):
@@ -27,15 +27,15 @@ def whole_number(value: object) -> object:
 
 
 def decimal_number(value: object) -> object:
-    """`2.5` of `"2.5"`; anything else unchanged."""
+    """Convert `"2.5"` to `2.5`; other values are unchanged."""
     return float(value) if isinstance(value, str) and _DECIMAL.fullmatch(value.strip()) else value
 
 
 def seed_number(value: object) -> object:
-    """A seed; None for -1, which other tools take for "draw one".
+    """A seed; None for -1, which means a random seed in other tools.
 
-    One over `MAX_SEED` is taken modulo `MAX_SEED` + 1: the same seed gives the same picture, and the result says which
-    it was. Raises `ValueError` with the values that are accepted.
+    A seed above `MAX_SEED` is taken modulo `MAX_SEED` + 1: the same seed still gives the same picture, and the result
+    contains the used value. Raises `ValueError` with the accepted values.
     """
     number = whole_number(value)
     if not isinstance(number, int) or isinstance(number, bool) or 0 <= number <= MAX_SEED:
@@ -44,11 +44,11 @@ def seed_number(value: object) -> object:
         return None
     if MAX_SEED < number <= _MAX_FOREIGN_SEED:
         return number % (MAX_SEED + 1)
-    raise ValueError(f"must be 0 to {_MAX_FOREIGN_SEED}, or -1 for one that is drawn")
+    raise ValueError(f"must be 0 to {_MAX_FOREIGN_SEED}, or -1 for a random seed")
 
 
 def file_format(value: object) -> object:
-    """`jpeg` of `JPG`, `.jpg` or `image/jpeg`."""
+    """Convert `JPG`, `.jpg` or `image/jpeg` to `jpeg`."""
     if not isinstance(value, str) or len(value) > 20:
         return value
     name = value.strip().lower().removeprefix("image/").removeprefix(".")
@@ -56,7 +56,7 @@ def file_format(value: object) -> object:
 
 
 def split_size(size: object) -> tuple[int, int] | None:
-    """Width and height of `1024x768`; None for anything else."""
+    """Width and height from `1024x768`; None for other values."""
     found = _SIZE.fullmatch(size.strip().lower()) if isinstance(size, str) and len(size) < 20 else None
     return (int(found[1]), int(found[2])) if found else None
 
@@ -75,7 +75,7 @@ RequestedFormat = Annotated[ImageFormat, BeforeValidator(file_format)]
 
 
 def adjustments(given: dict[str, Any], used: dict[str, Any]) -> list[tuple[str, str]]:
-    """Field names and values that were used in place of other ones that were given."""
+    """Fields whose given value was replaced, with the value that was used."""
     changed = []
     for name in ("width", "height", "seed"):
         before = whole_number(given.get(name))

@@ -42,6 +42,8 @@ _REMEMBERED = 16_384
 """Words whose guesses are kept: prompts repeat theirs."""
 CONTEXT = ("young", "little", "tiny", "school", "years", "daughter", "student")
 """Words that mean something beside the indexed ones, and are misspelt with them."""
+NUMBERS = ("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen")
+"""Numbers of years that are misspelt. Those from 18 are nearer to none of them than two errors."""
 _VOWELS = re.compile("[aeiou]")
 
 
@@ -214,5 +216,6 @@ def _masked(word: str) -> Iterator[str]:
 def hard_words(spelling: Spelling) -> HardWords:
     """The index of a lexicon's hard words and their plurals, built once."""
     words = {*spelling.compounds, *spelling.in_pieces, *CONTEXT} - set(spelling.numbers)
+    words |= set(NUMBERS).intersection(spelling.numbers)
     plurals = {f"{word}s" for word in words if len(word) > MIN_LETTERS and not word.endswith("s")}
     return HardWords(words | plurals)

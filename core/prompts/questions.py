@@ -29,15 +29,15 @@ _QUESTION = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A multiple-choice question: `values[i]` is what the answer `letters[i]` means; the last is always `unknown`."""
+    """A multiple-choice question: `values[i]` is what the answer `letters[i]` means."""
 
     text: str
     letters: tuple[str, ...]
     values: tuple[StrEnum, ...]
 
 
-def _question(attribute: str) -> Question:
-    values = tuple(ATTRIBUTES[attribute])
+def _question(attribute: str, *, reverse: bool = False) -> Question:
+    values = tuple(ATTRIBUTES[attribute])[:: -1 if reverse else 1]
     letters = tuple("ABCDEFGHIJ"[: len(values)])
     options = "\n".join(f"{letter}. {_spoken(value)}" for letter, value in zip(letters, values, strict=True))
     return Question(f"{_QUESTION[attribute]}\n{options}\nAnswer with the letter only.", letters, values)
@@ -51,3 +51,5 @@ def _spoken(value: str) -> str:
 
 QUESTIONS: dict[str, Question] = {attribute: _question(attribute) for attribute in ATTRIBUTES}
 """One question per attribute, answered by one letter, whose probability among the letters is the confidence."""
+REVERSED_QUESTIONS: dict[str, Question] = {attribute: _question(attribute, reverse=True) for attribute in ATTRIBUTES}
+"""The same questions with the options in reverse. Models prefer certain letters; averaging both orders cancels that."""

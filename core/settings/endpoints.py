@@ -25,7 +25,7 @@ class Part(BaseModel):
 
 
 class Pool(StrEnum):
-    """The endpoints that can serve a stage, by the name of the setting `ORCHESTRATOR_<POOL>_ENDPOINT_IDS`."""
+    """Names of the pools. A pool's endpoints are set by `ORCHESTRATOR_<POOL>_ENDPOINT_IDS`."""
 
     SELFIE = "selfie"
     LLM = "llm"
@@ -38,7 +38,7 @@ class Pool(StrEnum):
 
 class GpuSpec(Part):
     pools: tuple[str, ...] = Field(min_length=1, description="RunPod GPU pools, in order of preference.")
-    exclude: tuple[str, ...] = Field(default=(), description="GPU type ids of those pools that are not wanted.")
+    exclude: tuple[str, ...] = Field(default=(), description="GPU type ids of these pools that are not used.")
     count: Annotated[int, Field(ge=1)] = Field(default=1, description="GPUs per worker.")
 
 
@@ -48,49 +48,50 @@ class CpuSpec(Part):
 
 
 class ScalerSpec(Part):
-    type: Literal["queue_delay", "request_count"] = Field(description="What the number of workers follows.")
-    value: Annotated[float, Field(gt=0)] = Field(description="Seconds a job may wait, or jobs per worker.")
+    type: Literal["queue_delay", "request_count"] = Field(description="Measure that controls the number of workers.")
+    value: Annotated[float, Field(gt=0)] = Field(description="Seconds that a job may wait, or jobs per worker.")
 
 
 class WorkersSpec(Part):
-    min: Annotated[int, Field(ge=0)] = Field(default=0, description="Workers that are always up, and always billed.")
-    max: Annotated[int, Field(ge=0)] = Field(default=3, description="Workers that there may be at a time.")
+    min: Annotated[int, Field(ge=0)] = Field(default=0, description="Workers that always run and are always billed.")
+    max: Annotated[int, Field(ge=0)] = Field(default=3, description="Largest number of workers.")
     idle_timeout_s: Annotated[int, Field(ge=1, le=3600)] | None = Field(
-        default=None, description="Not accepted by the platform for a queue with the scaler `request_count`."
+        default=None,
+        description="Time after which an idle worker stops. The platform refuses it for a queue with `request_count`.",
     )
 
 
 class EndpointSpec(Part):
     type: Literal["queue", "load_balancer"] = Field(
-        default="queue", description="Jobs from the platform's queue, or an HTTP server behind its load balancer."
+        default="queue", description="Runs jobs from the platform's queue, or an HTTP server behind its load balancer."
     )
     port: Annotated[int, Field(ge=1, le=65535)] = Field(
         default=8000, description="Port of the HTTP server of a `load_balancer` endpoint."
     )
     handler: str = Field(description="Module that `python -m` starts as the worker.")
-    image: str = Field(description="The container image's name; its registry and tag are the deployment's.")
-    pools: tuple[Pool, ...] = Field(default=(), description="Which pools it serves.")
-    gpu: GpuSpec | None = Field(default=None, description="Its hardware, or else `cpu`.")
-    cpu: CpuSpec | None = Field(default=None, description="Its hardware, or else `gpu`.")
-    scaler: ScalerSpec = Field(description="How its workers are scaled.")
-    workers: WorkersSpec = Field(default=WorkersSpec(), description="How many workers, and how long they idle.")
+    image: str = Field(description="Name of the container image, without registry and tag.")
+    pools: tuple[Pool, ...] = Field(default=(), description="Pools that the endpoint serves.")
+    gpu: GpuSpec | None = Field(default=None, description="GPU hardware; either `gpu` or `cpu` is required.")
+    cpu: CpuSpec | None = Field(default=None, description="CPU hardware; either `gpu` or `cpu` is required.")
+    scaler: ScalerSpec = Field(description="Scaling rule of the workers.")
+    workers: WorkersSpec = Field(default=WorkersSpec(), description="Number of workers, and their idle time-out.")
     execution_timeout_s: Annotated[float, Field(ge=5)] = Field(
-        default=600, description="The platform's own limit for one job."
+        default=600, description="The platform's time limit for one job."
     )
     flashboot: Literal["off", "flashboot", "priority_flashboot"] = Field(
         default="flashboot", description="RunPod's faster cold start."
     )
     container_disk_gb: Annotated[int, Field(ge=5)] | None = Field(
-        default=None, description="Unset: the platform's own."
+        default=None, description="Size of the container's disk; unset: the platform's default."
     )
-    min_cuda_version: str | None = Field(default=None, description="Leaves out hosts with an older driver.")
+    min_cuda_version: str | None = Field(default=None, description="Excludes hosts with an older driver.")
     price_per_s: Annotated[float, Field(ge=0)] | None = Field(default=None, description="US dollars per worker second.")
     env: dict[str, str] = Field(default_factory=dict, description="Variables set in its workers; no secrets.")
     secrets: tuple[str, ...] = Field(default=(), description="Names of environment variables filled from secrets.")
 
     @property
     def calls_others(self) -> bool:
-        """Whether its workers are given the platform's key and the pools' endpoint ids."""
+        """Whether its workers get the platform's key and the pools' endpoint ids."""
         return "RUNPOD_API_KEY" in self.secrets
 
     @model_validator(mode="after")
@@ -109,7 +110,7 @@ class EndpointSpec(Part):
 class Endpoints(Part):
     """`endpoints.yaml`: name → endpoint."""
 
-    endpoints: dict[str, EndpointSpec] = Field(description="By name.")
+    endpoints: dict[str, EndpointSpec] = Field(description="Endpoints by name.")
 
     def serving(self, pool: Pool) -> list[str]:
         return [name for name, spec in self.endpoints.items() if pool in spec.pools]
@@ -120,7 +121,7 @@ def read_yaml(path: Path) -> object:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise Misconfigured(
-            f"{path.name} can't be read ({error.strerror}); it belongs at the project's root."
+            f"{path.name} can't be read ({error.strerror}); put it into the project's root folder."
         ) from None
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
@@ -128,7 +129,7 @@ def read_yaml(path: Path) -> object:
 
 
 def load_endpoints(path: Path = ROOT / "endpoints.yaml") -> Endpoints:
-    """Raises `Misconfigured`, which names the file and the field."""
+    """Load `endpoints.yaml`. Raises `Misconfigured`, which names the file and the field."""
     try:
         return Endpoints.model_validate(read_yaml(path))
     except ValidationError as error:

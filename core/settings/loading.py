@@ -35,11 +35,11 @@ STAGE_LIMITS_S: dict[str, dict[str, float]] = {
     "full": {"analyze": 30, "expand": 15, "moderate": 10, "caption": 5, "generate": 60, "check": 30},
     "embedded": {"analyze": 60, "expand": 60, "moderate": 30, "caption": 30, "generate": 60, "check": 60},
 }
-"""Execution limits by weights profile, seconds; the embedded ones run on a CPU that does other things as well."""
+"""Execution limits by weights profile, in s; the embedded weights run on a CPU that other processes use too."""
 
 
 class Settings(Part):
-    """Everything, as one `__main__` reads it."""
+    """All settings of a process."""
 
     weights: WeightsSettings
     worker: WorkerSettings
@@ -55,7 +55,7 @@ class Settings(Part):
 
     @property
     def unsupported_language(self) -> Literal["classify", "translate", "refuse"]:
-        """The policy's setting, resolved: the embedded weights neither translate nor know sixty languages."""
+        """The policy's setting with `auto` resolved: the embedded weights can't translate or classify 60 languages."""
         chosen = self.policy.unsupported_language
         if chosen != "auto":
             return chosen
@@ -69,32 +69,32 @@ class Settings(Part):
 
 
 def _section(given: object, name: str, cls: type[BaseSettings], path: Path) -> dict[str, Any]:
-    """One part of the file. A file is copied, committed and baked into images, so a secret in it is refused."""
+    """One section of the file. A secret in it is refused, because the file is committed and copied into images."""
     section = given or {}
     if not isinstance(section, dict) or not all(isinstance(key, str) for key in section):
-        raise Misconfigured(f"{path.name}: `{name}` must hold settings by name.")
+        raise Misconfigured(f"{path.name}: `{name}` must contain settings by name.")
     for key in section.keys() & secret_settings(cls):
         variable = f"{cls.model_config.get('env_prefix', '')}{key}".upper()
-        raise Misconfigured(f"{path.name} must hold no secret: set {variable} instead of {name}.{key}.")
+        raise Misconfigured(f"{path.name} must not contain secrets: set {variable} instead of {name}.{key}.")
     return section
 
 
 def secret_settings(cls: type[BaseSettings]) -> set[str]:
-    """Names of the settings that are taken from the environment only."""
+    """Names of the settings that are read from the environment only."""
     return {
         name for name, field in cls.model_fields.items() if SecretStr in (field.annotation, *get_args(field.annotation))
     }
 
 
 def load_settings(path: Path = ROOT / "config.yaml") -> Settings:
-    """`config.yaml`, overridden by the environment. Raises `Misconfigured`, which names settings, never values."""
+    """Load `config.yaml`, overridden by the environment. Raises `Misconfigured`, which names settings, never values."""
     sections = read_yaml(path) or {}
     if not isinstance(sections, dict):
-        raise Misconfigured(f"{path.name} must hold parts such as `orchestrator:`, each with its settings.")
+        raise Misconfigured(f"{path.name} must contain sections such as `orchestrator:`, each with its settings.")
     unknown = sections.keys() - Settings.model_fields.keys()
     if unknown:
         raise Misconfigured(
-            f"{path.name} has no part `{min(map(str, unknown))}`; it has {', '.join(Settings.model_fields)}."
+            f"{path.name} has an unknown section `{min(map(str, unknown))}`; use {', '.join(Settings.model_fields)}."
         )
     parts = {}
     for name, field in Settings.model_fields.items():

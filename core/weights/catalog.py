@@ -52,7 +52,7 @@ _EMBEDDED = {
     ),
     Model.VISION: Entry(
         "img-pod-tiny-qwen2vl",
-        Repository("embedded/weights/qwen2vl", "ae3535008a3dcda7219e671c48250b793b950b8b0192cee3b2dc9f4584deb16e"),
+        Repository("embedded/weights/qwen2vl", "6d9f8c7a522bcf6ffa698f038e6ed2d6ee5393871cc027ed835f955ec26cd16c"),
     ),
     Model.FACE: Entry(
         "nudenet-320n",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from core.backends.vision import Reader
+from core.backends.vision import AttributeReader
 from core.prompts.questions import QUESTIONS
 from embedded.training.qwen2vl import Asked, Curriculum, new_model, new_processor
 from embedded.training.ship import WEIGHTS
@@ -32,7 +32,7 @@ def test_questions_packed_for_training_give_the_readers_own_logits(tokenizer_fol
     with torch.inference_mode():
         asked = Asked(model, processor)
         packed = asked.logits(pixels[None], asked.seen(pixels[None]), list(range(len(QUESTIONS))))[0]
-    alone = Reader(model, processor).logits(Image.fromarray(pixels))
+    alone = AttributeReader(model, processor).logits(Image.fromarray(pixels))
     assert torch.allclose(packed, alone, atol=1e-4)
 
 

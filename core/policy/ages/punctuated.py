@@ -46,7 +46,8 @@ def _alone(text: str, words: NumberWords, fillers: Collection[str]) -> Iterator[
 def _whole_number(segment: str, before: str, words: NumberWords, fillers: Collection[str]) -> Iterator[float]:
     said = [word for word in _WORDS.findall(segment.removesuffix("ish")) if word not in fillers]
     numbers = words.find(tuple((word,) for word in said)).get(0, ()) if said and "/" not in segment else ()
-    if _WORDS.findall(before)[-1:] in (["no"], ["vol"], ["nr"], ["f"], ["iso"]):
+    numbered = _WORDS.findall(before)[-1:]
+    if numbered in (["no"], ["vol"], ["nr"], ["iso"]) or (numbered == ["f"] and segment.strip().isdecimal()):
         return
     for number in numbers:
         readable = number.language in {"", "en"} or len(said[0]) >= _SHORTEST_FOREIGN_WORD

@@ -72,13 +72,14 @@ def opaque(text: str, spelling: Spelling) -> bool:
 
 
 def _versions(text: str, spelling: Spelling) -> Iterator[str]:
-    """The text as written, decoded, with emoji as words, and turned over."""
+    """The text as written, decoded, with emoji as words, and turned over: as a whole, or letter by letter."""
     yield text
     plain = _deciphered(text, spelling).text
     yield plain
     yield spelled_out(plain)
     if upright := turned_over(plain):
         yield upright
+        yield upright[::-1]
 
 
 def _flat_versions(letters: str, spelling: Spelling) -> Iterator[str]:

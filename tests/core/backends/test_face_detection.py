@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import random
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
 from core.backends import NoCallbacks, SelfieAnalysis, SelfieRequest
-from core.backends.face_detection import FaceFinder, merged, prominence
+from core.backends.devices import cpu_quota
+from core.backends.face_detection import FaceDetector, fixed_input_side, merged, prominence, tiles
 from core.backends.face_quality import Box
 from core.backends.vision import LoadedVision, face_meta, load_vision
-from core.errors import InvalidRequest
+from core.errors import InvalidRequest, Misconfigured
 from core.weights import Model, fetch
 from embedded.drawing.faces import draw_face, random_features
 
@@ -37,7 +41,7 @@ def nine_equal_faces() -> Image.Image:
 
 
 def test_nine_equal_faces_are_counted_as_nine(backend: LoadedVision) -> None:
-    faces = backend.finder.find(nine_equal_faces())
+    faces = backend.detector.find(nine_equal_faces())
     assert len(faces) == 9
     cells = {(round((face.left + face.right) / 2) // 310, round((face.top + face.bottom) / 2) // 310) for face in faces}
     assert len(cells) == 9
@@ -94,17 +98,17 @@ def test_faces_beside_each_other_are_kept() -> None:
 
 
 def test_a_face_that_fills_the_picture_is_looked_for_no_further() -> None:
-    class OneFace(FaceFinder):
+    class OneFace(FaceDetector):
         def __init__(self) -> None:
-            self.side, self.device, self.looks = 320, torch.device("cpu"), 0
+            self.side, self.device, self.fixed, self.looks = 320, torch.device("cpu"), None, 0
 
         def _detect(self, image: Image.Image, side: int) -> list[Box]:
             self.looks += 1
             return [square(100, 100, 500)]
 
-    finder = OneFace()
-    assert finder.find(Image.new("RGB", SIZE)) == [square(100, 100, 500)]
-    assert finder.looks == 1
+    detector = OneFace()
+    assert detector.find(Image.new("RGB", SIZE)) == [square(100, 100, 500)]
+    assert detector.looks == 1
 
 
 def test_the_quality_of_a_chosen_face_is_measured_against_the_others() -> None:
@@ -113,3 +117,63 @@ def test_the_quality_of_a_chosen_face_is_measured_against_the_others() -> None:
     assert face_meta(picture, faces).components.single_face == pytest.approx(0.75)
     assert face_meta(picture, faces, 1).components.single_face == 0.0
     assert face_meta(picture, faces, 1).box == (0, 0, 150, 150)
+
+
+# ── a fixed input ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def with_fixed_input(path: Path, target: Path, side: int) -> Path:
+    """The embedded detector exported as the public face weights are: for one size of picture."""
+    import onnx
+
+    model = onnx.load(str(path))
+    shape = model.graph.input[0].type.tensor_type.shape
+    for dim, value in zip(shape.dim, (1, 3, side, side), strict=True):
+        dim.dim_value = value
+    onnx.save(model, str(target))
+    return target
+
+
+def test_detector_with_a_fixed_input_searches_in_tiles(tmp_path: Path) -> None:
+    [located] = fetch("embedded", [Model.FACE])
+    fixed = replace(located, path=with_fixed_input(located.path, tmp_path / "face.onnx", 320))
+    seen: list[tuple[int, int]] = []
+
+    class Watched(FaceDetector):
+        def _detect(self, image: Image.Image, side: int) -> list[Box]:
+            seen.append(image.size)
+            return super()._detect(image, side)
+
+    detector = Watched(fixed, torch.device("cpu"))
+    seen.clear()
+    detector.find(Image.new("RGB", (1_000, 500), (90, 90, 90)))
+
+    assert fixed_input_side(fixed.path) == 320
+    assert fixed_input_side(located.path) is None
+    assert seen.count((600, 300)) == 4
+
+
+def test_fixed_input_of_another_size_is_refused_at_load(tmp_path: Path) -> None:
+    [located] = fetch("embedded", [Model.FACE])
+    fixed = replace(located, path=with_fixed_input(located.path, tmp_path / "face.onnx", 640))
+
+    with pytest.raises(Misconfigured, match="640"):
+        FaceDetector(fixed, torch.device("cpu"))
+
+
+def test_tiles_cover_the_picture_and_overlap() -> None:
+    found = list(tiles((1_000, 501)))
+
+    assert found[0][:2] == (0, 0)
+    assert found[-1][2:] == (1_000, 501)
+    assert found[0][2] > found[1][0]
+    assert found[0][3] > found[2][1]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("max 100000", None), ("150000 100000", 1), ("50000 100000", 1), ("", None)]
+)
+def test_threads_follow_the_containers_quota(tmp_path: Path, text: str, expected: int | None) -> None:
+    (tmp_path / "cpu.max").write_text(text)
+
+    assert cpu_quota(tmp_path / "cpu.max") == (expected or os.cpu_count())

@@ -19,6 +19,7 @@ from core.backends.vision import (
     face_crop,
     limit_visual_tokens,
     load_vision,
+    question_prompts,
     read,
     read_age,
     warm_up,
@@ -53,7 +54,8 @@ def noise() -> Image.Image:
 
 def whole_prompt(backend: LoadedVision, attribute: str, image: Image.Image) -> Any:
     reader = backend.reader
-    text = reader.prompts.head + reader.prompts.tails[attribute]
+    prompts = question_prompts(reader.processor)
+    text = prompts.head + prompts.tails[attribute]
     return reader.processor(text=[text], images=[image], return_tensors="pt")
 
 
@@ -70,7 +72,7 @@ def test_positions_of_a_question_are_those_of_the_whole_prompt(backend: LoadedVi
     image, reader = Image.new("RGB", size, (90, 120, 150)), backend.reader
     with torch.inference_mode():
         _, after = reader._encode(image)
-    for attribute, tail in reader.tails.items():
+    for (_, attribute), tail in zip(reader.rows, reader.tails, strict=True):
         inputs = whole_prompt(backend, attribute, image)
         assert inputs["input_ids"][0, -len(tail) :].tolist() == tail
         positions, _ = reader.model.model.get_rope_index(
@@ -131,7 +133,7 @@ def test_the_face_of_a_photograph_is_found(backend: LoadedVision, photograph: Im
 
 def test_of_two_faces_the_larger_and_surer_comes_first(backend: LoadedVision) -> None:
     street = Image.open(PHOTOGRAPH.with_name("bus.jpg")).convert("RGB")
-    first, second = backend.finder.find(street)
+    first, second = backend.detector.find(street)
     assert first.area * first.confidence > second.area * second.confidence
 
 
@@ -201,7 +203,7 @@ def test_every_face_is_read_up_to_the_limit_and_the_others_are_counted(
     backend: LoadedVision, monkeypatch: pytest.MonkeyPatch, noise: Image.Image
 ) -> None:
     boxes = [Box(at, 10, at + 20, 30, 0.9) for at in range(0, 2 * MAX_FACES + 4, 2)]
-    monkeypatch.setattr(backend.finder, "find", lambda _: boxes)
+    monkeypatch.setattr(backend.detector, "find", lambda _: boxes)
     ages = ages_of(backend, noise)
     assert (len(ages.faces), ages.faces_not_read) == (MAX_FACES, 2)
 
@@ -209,7 +211,7 @@ def test_every_face_is_read_up_to_the_limit_and_the_others_are_counted(
 def test_cancelled_age_reading_stops_between_faces(
     backend: LoadedVision, monkeypatch: pytest.MonkeyPatch, noise: Image.Image
 ) -> None:
-    monkeypatch.setattr(backend.finder, "find", lambda _: [Box(0, 0, 50, 50, 0.9)] * 5)
+    monkeypatch.setattr(backend.detector, "find", lambda _: [Box(0, 0, 50, 50, 0.9)] * 5)
     watch = Watching(cancel={0: 2})
     (cancelled,) = backend.read_ages([noise], watch)
     assert isinstance(cancelled, Cancelled)

@@ -17,22 +17,22 @@ from pydantic import (
 )
 
 CONTRACT_VERSION = 1
-"""Raised when a message changes in a way that an older reader would misread; adding a field does not raise it."""
+"""Increased when a change of a message would be misread by an older release; a new field doesn't increase it."""
 MAX_MESSAGES = 40
 MAX_MESSAGE_CHARS = 4_000
 MAX_PROMPT_CHARS = 2_000
 MAX_STYLE_CHARS = 300
 MAX_SELFIE_CHARS = 11_000_000
-"""Base64 of 7 MiB, with room for line breaks, escapes and a data URI's head."""
+"""Base64 of 7 MiB, plus line breaks, escapes and a data URI's prefix."""
 SELFIE_FORMATS = "JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF"
 """The file formats of a selfie, as descriptions and errors name them."""
 MAX_PICTURES = 4
-"""Of one request."""
+"""Pictures of one request."""
 MAX_EXPIRY_S = 365 * 24 * 3600
 
 
 def _not_blank(text: str) -> str:
-    """Refuse a text of nothing but zero-width characters, controls and spaces (Unicode categories C and Z)."""
+    """Refuse a text that has only zero-width characters, controls and spaces (Unicode categories C and Z)."""
     if all(unicodedata.category(char)[0] in "CZ" for char in text):
         raise ValueError("must not be blank")
     return text
@@ -44,7 +44,7 @@ def _primary_subtag(tag: object) -> object:
 
 
 class Message(BaseModel):
-    """Base of all messages: immutable, without unknown fields, NaN or infinity."""
+    """Base class of all messages: immutable; refuses unknown fields, NaN and infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
@@ -53,7 +53,7 @@ Seen = AfterValidator(_not_blank)
 MessageText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_MESSAGE_CHARS), Seen]
 Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT_CHARS), Seen]
 LongPrompt = Annotated[str, StringConstraints(min_length=1, max_length=2 * MAX_PROMPT_CHARS), Seen]
-"""A prompt with a constraint or a description of a person in front, as our own processes send it."""
+"""A prompt after a constraint or a description of a person, as our own processes send it."""
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 Style = Annotated[str, StringConstraints(max_length=MAX_STYLE_CHARS)]

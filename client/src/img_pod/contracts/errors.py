@@ -38,11 +38,11 @@
     ├── Misconfigured                              misconfigured        500   no
     └── Internal                                   internal             500   no
 
-A message says what to do about it, and holds no text, picture, address or key of the request. On the wire an error is a
-JSON *string*, because the platform takes a job whose `error` is an object for a completed one (runpod-python #299).
+A message says what to do, and contains no text, picture, address or key of the request. On the wire an error is a JSON
+*string*, because the platform treats a job whose `error` is an object as completed (runpod-python #299).
 
-Each class that is raised says when in its docstring's first paragraph, and what to do about it in the second: that is
-what docs/errors.md is made of.
+docs/errors.md is generated from the docstrings: their first paragraph says when the error is raised, the second what to
+do.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from typing import Any, ClassVar
 
 
 class ImgPodError(Exception):
-    """Root of the tree. `stage` names the call of a flow that failed; `retry_after_ms` is a measured wait."""
+    """Root of the tree. `stage` names the failed stage of the flow; `retry_after_ms` is a measured waiting time."""
 
     code: ClassVar[str] = "internal"
     http_status: ClassVar[int] = 500
@@ -83,7 +83,7 @@ class ImgPodError(Exception):
 class InvalidRequest(ImgPodError):
     """A field is missing, unknown, of the wrong type or out of its bounds.
 
-    The message names the field and the bound: correct the request; the same one fails again.
+    The message names the field and the bound. Correct the request; the same request fails again.
     """
 
     code = "invalid_request"
@@ -91,36 +91,36 @@ class InvalidRequest(ImgPodError):
 
 
 class UnknownTask(InvalidRequest):
-    """The input names no `task`, or one that this endpoint doesn't serve.
+    """The input has no `task`, or a task that this endpoint doesn't serve.
 
-    Use one of the tasks that the message lists; orchestrator and workers have different ones.
+    Use one of the tasks that the message lists; the orchestrator and the workers have different tasks.
     """
 
     code = "unknown_task"
 
 
 class BadPicture(InvalidRequest):
-    """The selfie is no picture that can be opened, takes too long to decode, or is not base64.
+    """The selfie can't be opened as a picture, takes too long to decode, or is not valid base64.
 
-    Send a JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF, its longer side at most ten times the shorter.
+    Send a JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF whose longer side is at most ten times the shorter side.
     """
 
     code = "bad_picture"
 
 
 class BadUrl(InvalidRequest):
-    """A URL is not https on an allowed port, is not on the public internet, or gave no picture in time.
+    """A URL is not https on an allowed port, is not on the public internet, or did not return a picture in time.
 
-    Give an https URL that a browser opens, or send the picture as base64.
+    Use an https URL that opens in a browser, or send the picture as base64.
     """
 
     code = "bad_url"
 
 
 class TooLarge(InvalidRequest):
-    """A text, a list, a picture or a result is larger than what is taken or carried, or than the GPU's memory holds.
+    """A text, a list, a picture or a result exceeds its size limit, or doesn't fit into the GPU's memory.
 
-    Send less, or ask for smaller sides. For a result: `webp`, or configure storage.
+    Send less, or request smaller sides. If the result is too large, use `webp` or configure storage.
     """
 
     code = "too_large"
@@ -138,9 +138,9 @@ class NotFound(InvalidRequest):
 
 
 class MethodNotAllowed(InvalidRequest):
-    """The HTTP API has the path, but not for this method.
+    """The HTTP API doesn't support this method on this path.
 
-    Use the method that `/openapi.json` names; the answer's `Allow` header lists them.
+    Use one of the methods in the `Allow` header of the answer; `/openapi.json` describes them.
     """
 
     code = "method_not_allowed"
@@ -148,7 +148,7 @@ class MethodNotAllowed(InvalidRequest):
 
 
 class NotAcceptable(InvalidRequest):
-    """The `Accept` header asks for a form in which this request can't be answered.
+    """The `Accept` header allows no media type in which this request can be answered.
 
     Accept `application/json`, `text/event-stream`, or, for a single picture, `image/webp`, `image/png` or `image/jpeg`.
     """
@@ -168,7 +168,7 @@ class BodyTimeout(InvalidRequest):
 
 
 class UnsupportedMediaType(InvalidRequest):
-    """The request's `Content-Type` is not one that the route takes.
+    """The route doesn't accept the request's `Content-Type`.
 
     Send `application/json`; `profile/create` also takes `multipart/form-data` and an image.
     """
@@ -190,7 +190,7 @@ class IdempotencyMismatch(InvalidRequest):
 class Unauthorized(ImgPodError):
     """The HTTP API was called without a valid key.
 
-    Send the key as `X-API-Key`, or as `Authorization: Bearer` where no platform stands in front.
+    Send the key as `X-API-Key`, or as `Authorization: Bearer` if the API is not behind RunPod's own authentication.
     """
 
     code = "unauthorized"
@@ -200,7 +200,7 @@ class Unauthorized(ImgPodError):
 class BudgetSpent(ImgPodError):
     """The caller's daily budget of the HTTP API is spent.
 
-    Wait until midnight UTC, which `retry_after_ms` counts to, or have `daily_usd` raised.
+    Wait until midnight UTC (`retry_after_ms`), or ask the operator to raise `daily_usd`.
     """
 
     code = "budget_spent"
@@ -212,9 +212,9 @@ class Refused(ImgPodError):
 
 
 class PolicyBlocked(Refused):
-    """The text policy refuses a text of the request, or one that a model wrote from it.
+    """The text policy refuses a text of the request, or a text that a model wrote from it.
 
-    Change the request. `categories` name the kinds of rules that matched, never the words.
+    Change the request. `categories` lists the kinds of rules that matched, never the words.
     """
 
     code = "policy_blocked"
@@ -228,10 +228,10 @@ class PolicyBlocked(Refused):
 
 
 class LanguageNotSupported(Refused):
-    """A text is in a language or an encoding that the content policy can't judge in this deployment.
+    """A text is in a language or an encoding that the content policy can't check in this deployment.
 
-    Write it in English or in another language of docs/safety.md. `POLICY_UNSUPPORTED_LANGUAGE` says what else a
-    deployment may do with such texts.
+    Write it in English or in another language of docs/safety.md. The operator can set another treatment
+    of such texts with `POLICY_UNSUPPORTED_LANGUAGE`.
     """
 
     code = "language_not_supported"
@@ -240,7 +240,7 @@ class LanguageNotSupported(Refused):
 class MinorSuspected(Refused):
     """The person in the selfie or the features may be under 18.
 
-    Use a picture of an adult. An estimate can be wrong, and stays a refusal.
+    Use a picture of an adult. The age is an estimate and can be wrong; the refusal applies in any case.
     """
 
     code = "minor_suspected"
@@ -261,7 +261,7 @@ class Busy(ImgPodError):
 
 
 class QueueFull(Busy):
-    """The route has as many requests as `ORCHESTRATOR_ROUTE_CAPACITY` allows.
+    """The route has reached its limit of concurrent requests, `ORCHESTRATOR_ROUTE_CAPACITY`.
 
     Wait `retry_after_ms`, which is estimated from the rate at which requests finish.
     """
@@ -270,7 +270,7 @@ class QueueFull(Busy):
 
 
 class RateLimited(Busy):
-    """The caller has as many requests in flight, or in this minute, as its key of the HTTP API allows.
+    """The caller has reached the limit of its HTTP API key: requests at the same time, or requests a minute.
 
     Wait `retry_after_ms`; send fewer requests at a time.
     """
@@ -290,7 +290,7 @@ class Throttled(Busy):
 class AlreadyRunning(Busy):
     """A request with this `idempotency_key` is still running.
 
-    Wait `retry_after_ms` and send it again: the answer is the first one's result.
+    Wait `retry_after_ms` and send it again: the answer is the result of the first request.
     """
 
     code = "already_running"
@@ -319,7 +319,7 @@ class EndpointUnavailable(StageFailed):
 
 
 class BadAnswer(StageFailed):
-    """A worker completed without a result, or with one this release doesn't know.
+    """A worker completed without a result, or with a result that this release can't read.
 
     Check that orchestrator and workers run compatible releases.
     """
@@ -341,7 +341,7 @@ class DeadlineExceeded(ImgPodError):
 class Cancelled(ImgPodError):
     """The job, or one of its stages, was cancelled.
 
-    Nothing if the caller cancelled it; else send it again. 499 is nginx's status for it: there is no standard one.
+    If the caller didn't cancel it, send it again. The status 499 is nginx's; HTTP has no standard status for this.
     """
 
     code = "cancelled"
@@ -369,7 +369,7 @@ class DeviceError(ImgPodError):
 class OutOfDeviceMemory(DeviceError):
     """The GPU's memory is exhausted and stays so after unused memory was released; the worker asks to be replaced.
 
-    Send it again. If it stays, lower `max_batch`, or use a larger GPU.
+    Send it again. If it persists, lower `max_batch`, or use a larger GPU.
     """
 
     code = "out_of_device_memory"
@@ -396,9 +396,9 @@ class BlackPicture(ImgPodError):
 
 
 class Misconfigured(ImgPodError):
-    """A setting, a weight file or an endpoint is wrong.
+    """A setting, a weights file or an endpoint is wrong.
 
-    For the operator of the deployment: the message names it and says how to correct it.
+    The operator of the deployment has to correct it; the message names it and says how.
     """
 
     code = "misconfigured"
@@ -413,21 +413,21 @@ class Internal(ImgPodError):
     code = "internal"
 
 
-def _leaves(cls: type[ImgPodError]) -> dict[str, type[ImgPodError]]:
+def _by_code(cls: type[ImgPodError]) -> dict[str, type[ImgPodError]]:
     found = {cls.code: cls} if "code" in vars(cls) else {}
     for child in cls.__subclasses__():
-        found |= _leaves(child)
+        found |= _by_code(child)
     return found
 
 
-BY_CODE: dict[str, type[ImgPodError]] = _leaves(ImgPodError)
+BY_CODE: dict[str, type[ImgPodError]] = _by_code(ImgPodError)
 
 
 def from_wire(error: object, *, stage: str | None = None) -> ImgPodError:
     """Restore an error that another of our processes sent.
 
-    Anything else (the stock SDK's traceback, the platform's sentence, an object) becomes `StageFailed`, whose message
-    repeats none of it: it may hold a path, a prompt or a key.
+    Any other error (the stock SDK's traceback, the platform's sentence, an object) becomes `StageFailed`. Its message
+    repeats nothing of the original, which may contain a path, a prompt or a key.
     """
     body = _body_of(error)
     code, message, where, wait = (body.get(key) for key in ("code", "message", "stage", "retry_after_ms"))

@@ -43,10 +43,10 @@ from img_pod.contracts.values import (
 
 
 class Subject(Message):
-    """Who the features describe, as the caller attests; needed to draw them on the route that allows adult content."""
+    """The caller's statement about the described person; required for features on the route with adult content."""
 
     kind: Literal["self", "synthetic"] = Field(description="The caller's own likeness, or a person who doesn't exist.")
-    adult_use_consent: StrictBool = Field(description="The person agrees to adult pictures being made of them.")
+    adult_use_consent: StrictBool = Field(description="The person consents to adult pictures of themselves.")
     age_attested: StrictBool = Field(description="The caller attests that the person is 18 or older.")
 
 
@@ -54,40 +54,40 @@ Messages = Annotated[tuple[ChatMessage, ...], Field(min_length=1, max_length=MAX
 
 
 class PictureRequest(Message):
-    """What every request to the orchestrator may carry."""
+    """The fields that every request to the orchestrator may have."""
 
-    task: Route = Field(description="What is asked for.")
-    request_id: Identifier | None = Field(default=None, description="Yours; echoed in the result.")
+    task: Route = Field(description="The task to run.")
+    request_id: Identifier | None = Field(default=None, description="Your own id; returned in the result.")
     idempotency_key: Identifier | None = Field(
         default=None,
-        description="The same key and body give the same answer; the same key and another body are refused.",
+        description="The same key and body get the same answer; the same key with another body is refused.",
     )
     seed: SeedOrNone = Field(
         default=None,
-        description="Unset or -1, one is drawn; the result says which. One of 2^53 or more is taken modulo 2^53.",
+        description="Unset or -1: a random seed, which the result contains. 2^53 or more is taken modulo 2^53.",
     )
     width: Side | None = Field(
         default=None,
-        description="px, rounded to a multiple of 16. Full weights take 256–1536; unset, the weights' own size.",
+        description="px, rounded to a multiple of 16. 256–1536 with full weights; unset: the model's default size.",
     )
     height: Side | None = Field(default=None, description="px, as `width`.")
     size: Annotated[str, StringConstraints(max_length=20)] | None = Field(
-        default=None, description="Width and height in one, such as `1024x768`; `auto` is unset."
+        default=None, description="Width and height in one field, such as `1024x768`; `auto` means unset."
     )
     output_format: RequestedFormat = Field(default="webp", description="The picture's file format.")
     timeout_s: Annotated[float, Field(strict=True, ge=1, le=900), DecimalNumber] | None = Field(
-        default=None, description="For the whole request, queueing and cold starts included."
+        default=None, description="Time limit of the whole request, queueing and cold starts included."
     )
     include_prompt: StrictBool = Field(
         default=False, description="Also write the prompt into the picture's own metadata."
     )
     n: Annotated[int, Field(strict=True, ge=1, le=MAX_PICTURES), WholeNumber] = Field(
         default=1,
-        description="How many pictures, with the seeds `seed`, `seed` + 1, …; the result has an `images` list.",
+        description="Number of pictures, with the seeds `seed`, `seed` + 1, …; the result has an `images` list.",
     )
     webhook_url: (
         Annotated[str, StringConstraints(min_length=9, max_length=2_000, pattern=r"^https://[\x21-\x7e]+$")] | None
-    ) = Field(default=None, description="A public https URL that the signed result is posted to; see docs/http.md.")
+    ) = Field(default=None, description="Public https URL to which the signed result is posted; see docs/http.md.")
     expires_after_s: Annotated[int, Field(strict=True, ge=60, le=MAX_EXPIRY_S), WholeNumber] | None = Field(
         default=None, description="Delete the stored pictures after this time. Needs the deployment's bucket."
     )
@@ -107,17 +107,17 @@ class PictureRequest(Message):
 
     @property
     def received(self) -> tuple[ChatMessage, ...]:
-        """Every text of a chat that was received, also what is not used; none for other requests."""
+        """Every text of the received chat, unused texts included; empty for other requests."""
         return ()
 
     def report(self) -> ReadReport | None:
-        """How the request was read; None where that was to the letter."""
+        """How the request was interpreted; None if no value was changed."""
         adjusted = tuple(Adjusted(field=name, used=used) for name, used in self._adjusted)
         return ReadReport(adjusted=adjusted) if adjusted else None
 
 
 def _with_sides(given: dict[str, Any]) -> dict[str, Any]:
-    """`given` with `width` and `height` in place of `size`. Raises `ValueError` for what is no size or contradicts."""
+    """`given` with `width` and `height` instead of `size`. Raises `ValueError` for an invalid or contradictory size."""
     size = given.get("size")
     if size is None or size == "auto":
         return given
@@ -131,33 +131,34 @@ def _with_sides(given: dict[str, Any]) -> dict[str, Any]:
 
 
 class PersonRequest(PictureRequest):
-    """A request in which a person is drawn, who may be one described before."""
+    """A request whose picture shows a person, with or without features from an earlier request."""
 
-    features: Features | None = Field(default=None, description="As an earlier `profile/create` returned them.")
+    features: Features | None = Field(default=None, description="The features that `profile/create` returned.")
     language: Language = Field(
-        default="en", description="Of the caption: ISO 639-1, or a tag such as `pt-BR`. The prompt is always English."
+        default="en",
+        description="Language of the caption: ISO 639-1, or a tag such as `pt-BR`. The prompt is always English.",
     )
 
 
 class ProfileCreate(PictureRequest):
-    """A selfie in, an avatar out."""
+    """Make an avatar from a selfie."""
 
-    task: Literal[Route.PROFILE] = Field(description="Names this request.")
+    task: Literal[Route.PROFILE] = Field(description="Selects this request.")
     selfie: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SELFIE_CHARS)] = Field(
         description=f"Base64, a data URI, or an https URL of a {SELFIE_FORMATS} of at most 7 MiB."
     )
     face: Annotated[int, Field(strict=True, ge=0, lt=100), WholeNumber] | None = Field(
         default=None,
-        description="Which face to read where there are several: 0 is the main one; see `face.boxes` of a result.",
+        description="Which face to use if there are several: 0 is the main one; see `face.boxes` of a result.",
     )
-    style: Style | None = Field(default=None, description="How it should look, such as `watercolour`.")
+    style: Style | None = Field(default=None, description="Style of the picture, such as `watercolour`.")
 
 
 class ChatRequest(PersonRequest):
-    """A request whose picture is drawn from a chat."""
+    """A request whose picture is made from a chat."""
 
     messages: Annotated[Messages, AsReceived] = Field(
-        description=f"The chat, oldest first; the newest {MAX_MESSAGES} messages are used. Its last turns matter most."
+        description=f"The chat, oldest message first; the newest {MAX_MESSAGES} are used. The last ones count most."
     )
 
     _chat: ReadChat = PrivateAttr(default_factory=ReadChat)
@@ -177,7 +178,7 @@ class ChatRequest(PersonRequest):
         return self._chat.received
 
     def report(self) -> ReadReport:
-        """How many messages were received and used, and what was left out."""
+        """Number of messages that were received and used, and what was omitted."""
         values = super().report() or ReadReport()
         left_out = tuple(LeftOut(what=what, count=count) for what, count in self._chat.left_out.items())
         return values.model_copy(
@@ -186,36 +187,38 @@ class ChatRequest(PersonRequest):
 
 
 class Chat1to1(ChatRequest):
-    """A private chat between adults in, a captioned picture out. Adult content passes; a minor never does."""
+    """Make a picture with a caption from a private chat between adults. Adult content is allowed, minors never are."""
 
-    task: Literal[Route.CHAT_1TO1] = Field(description="Names this request.")
-    subject: Subject | None = Field(default=None, description="Needed with `features`; else the route moderates.")
+    task: Literal[Route.CHAT_1TO1] = Field(description="Selects this request.")
+    subject: Subject | None = Field(
+        default=None, description="Required with `features`; without it the request is moderated."
+    )
 
 
 class ChatShorts(ChatRequest):
-    """A chat in, a captioned picture for a short out. Moderated."""
+    """Make a picture with a caption for a short from a chat. Moderated."""
 
-    task: Literal[Route.SHORTS] = Field(description="Names this request.")
+    task: Literal[Route.SHORTS] = Field(description="Selects this request.")
 
 
 class ChatScenes(ChatRequest):
-    """A chat in, a captioned picture of its scene out. Moderated."""
+    """Make a picture with a caption of the scene of a chat. Moderated."""
 
-    task: Literal[Route.SCENES] = Field(description="Names this request.")
+    task: Literal[Route.SCENES] = Field(description="Selects this request.")
 
 
 class ChatPrivate(PersonRequest):
-    """A prompt of your own in, a captioned picture out. Two-tier policy."""
+    """Make a picture with a caption from your own prompt. Two-tier policy."""
 
-    task: Literal[Route.PRIVATE] = Field(description="Names this request.")
-    prompt: Prompt = Field(description="What the picture shows, in your own words.")
+    task: Literal[Route.PRIVATE] = Field(description="Selects this request.")
+    prompt: Prompt = Field(description="Description of the picture, in your own words.")
 
 
 class ImageGen(PersonRequest):
-    """A prompt of your own in, a picture out. Two-tier policy."""
+    """Make a picture from your own prompt. Two-tier policy."""
 
-    task: Literal[Route.GENERAL] = Field(description="Names this request.")
-    prompt: Prompt = Field(description="What the picture shows, in your own words.")
+    task: Literal[Route.GENERAL] = Field(description="Selects this request.")
+    prompt: Prompt = Field(description="Description of the picture, in your own words.")
     caption: StrictBool = Field(default=False, description="Also write a caption.")
 
 

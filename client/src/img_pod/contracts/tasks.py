@@ -8,7 +8,7 @@ from typing import Literal
 
 
 class Route(StrEnum):
-    """The orchestrator's tasks: what a client may ask of the whole system."""
+    """The orchestrator's tasks, which clients send."""
 
     PROFILE = "profile/create"
     CHAT_1TO1 = "chat/1to1/imagegen"
@@ -49,5 +49,5 @@ ROUTE_OF_TASK: dict[str, Route] = {
     GenerateTask.PRIVATE: Route.PRIVATE,
     GenerateTask.GENERAL: Route.GENERAL,
 }
-"""Whose text policy applies to a worker task, whoever calls it. A caption may belong to any route, a request of
-`moderate` names one, and `picture/check` is the same on every route."""
+"""The route whose text policy applies to a worker task, for any caller. A caption may belong to any route, a `moderate`
+request names its route, and `picture/check` is the same on every route."""
