@@ -1,14 +1,14 @@
-"""The whole chain beside two rivals: how much it adds to its stages, and how many chains one orchestrator carries.
+"""Overhead and throughput of the whole chain, compared with two alternatives.
 
     python -m bench.chain --ray /tmp/ray/bin/python      everything, about three minutes on two cores
     python -m bench.chain latency                        one of latency, load
 
-The rivals: the same chain written with `runpod.AsyncioEndpoint` on stock workers, on the same localpod; and on Ray
-Serve, whose packages don't fit beside ours, so that it has an environment of its own:
-`python -m venv /tmp/ray && /tmp/ray/bin/pip install "ray[serve]"`. Without it its rows are missing.
+The alternatives: the same chain with `runpod.AsyncioEndpoint` on stock workers, on the same localpod; and with Ray
+Serve, whose packages conflict with ours and need an environment of their own:
+`python -m venv /tmp/ray && /tmp/ray/bin/pip install "ray[serve]"`. Without it, the rows of Ray Serve are missing.
 
-Ours is asked as a client would: a job at the orchestrator's endpoint, whose end the platform tells by webhook, so that
-no poll of the client's is in the figures; Ray Serve is asked over HTTP as well. The platform's rate limits hold.
+Our chain is called like by a client: a job at the orchestrator's endpoint. The platform reports its end by webhook, so
+the figures contain no polls of the client. Ray Serve is also called over HTTP. The platform's rate limits apply.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Row:
 
 @dataclass
 class Run:
-    """Seconds of each chain and of all together, and what the orchestrator's process held in MB before and after."""
+    """Seconds of each chain and of all together; memory of the orchestrator's process in MB, before and after."""
 
     took: list[float]
     all_s: float
@@ -72,7 +72,7 @@ class Run:
 
 
 class Client:
-    """Submits jobs and is told their end."""
+    """A client that submits jobs and receives their end by webhook."""
 
     def __init__(self, pod: Localpod, http: aiohttp.ClientSession) -> None:
         self._pod, self._http = pod, http
@@ -191,7 +191,7 @@ async def run_script(python: str, script: str, chains: int, in_flight: int, env:
 
 
 async def latency(ray: Path | None) -> list[Row]:
-    """One chain after the other: expand 1.0 s, then generate 1.3 s beside caption 0.5 s."""
+    """One chain after the other: expand 1.0 s, then generate 1.3 s in parallel with caption 0.5 s."""
     chains = 8
     runs = {
         "ours": await run_ours(ours(1, 1, STAGES_S), chains, 1),
@@ -252,9 +252,9 @@ def table(rows: list[Row]) -> Table:
 
 def main(
     parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(ALL)}; unset: all.")] = None,
-    ray: Annotated[Path | None, typer.Option(help="A Python that has ray[serve].")] = None,
+    ray: Annotated[Path | None, typer.Option(help="A Python interpreter with ray[serve].")] = None,
 ) -> None:
-    """Measures, and prints one table. A ratio above 1 is in our favour."""
+    """Measure, and print one table. A ratio above 1 is in our favour."""
     measures = {"latency": latency, "load": load}
     if unknown := set(parts or ()) - set(ALL):
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there are {', '.join(ALL)}")

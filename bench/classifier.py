@@ -1,6 +1,6 @@
-"""The embedded text classifier's figures: `python -m bench.classifier [--sexual-minors FILE …] [--benign FILE …]`.
+"""Measure the embedded text classifier: `python -m bench.classifier [--sexual-minors FILE …] [--benign FILE …]`.
 
-Without files it reads the texts beside the policy's tests. Each FILE has one text a line, the last of its tab-separated
+Without files it uses the texts of the policy's tests. Each FILE has one text a line, the last of its tab-separated
 columns, or is PartiPrompts.tsv (the first) or xstest_prompts.csv (its safe half).
 For each threshold: the share of texts refused by the classifier alone, and with the rules before it.
 """

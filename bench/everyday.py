@@ -1,6 +1,6 @@
 """Everyday prompts of photography, film, fashion, family life and sport, combined from word lists in 13 languages.
 
-None is hard on any moderated route: the tests and `python -m bench.safety` count the refusals.
+No moderated route should refuse any of them; the tests and `python -m bench.safety` count the refusals.
 """
 
 # ruff: noqa: E501  # lists of words
@@ -121,5 +121,5 @@ def _of(language: str, many: int) -> Iterator[str]:
 
 
 def everyday_prompts(per_language: int = 300) -> Sequence[str]:
-    """Different prompts, at most `per_language` pairs in each language: with a style in front, and without."""
+    """Distinct prompts, at most `per_language` pairs in each language: with and without a style at the beginning."""
     return list(dict.fromkeys(text for language in SUBJECTS for text in _of(language, per_language)))

@@ -1,9 +1,9 @@
-"""What the HTTP API adds to a request whose stages take no time, and how many requests it carries.
+"""Overhead and throughput of the HTTP API, with stages that take no time.
 
     python -m bench.http            about half a minute on two cores
 
-The server is a process of its own, over a service whose endpoints answer at once; the flow itself is the same service
-called directly. So the difference is HTTP, JSON, the job and its events.
+The server runs in its own process, with a service whose endpoints answer at once. For comparison the same service is
+called directly; the difference is HTTP, JSON, the job and its events.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SERVE = "--serve"
 
 
 def service() -> tuple[Service, Settings]:
-    """A service over endpoints that answer at once."""
+    """A service with endpoints that answer at once."""
     for pool in Pool:
         os.environ[f"ORCHESTRATOR_{pool.upper()}_ENDPOINT_IDS"] = "endpoint"
     os.environ["RUNPOD_API_KEY"] = "a-key"
@@ -58,7 +58,7 @@ def serve(port: int) -> None:
 
 async def flow_once(made: Service) -> None:
     async def send(_: object) -> None:
-        """Progress goes nowhere."""
+        """Ignore progress."""
 
     request = read_request({"task": "imagegen", **BODY}, REQUESTS)
     progress = Progress(send, interval_s=0.1)
@@ -76,7 +76,7 @@ async def times_ms(once: Callable[[], Awaitable[None]], count: int) -> list[floa
 
 
 class Client:
-    """A caller of the server."""
+    """A client of the server."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self._session = session
@@ -103,7 +103,7 @@ class Client:
             await answer.content.readuntil(b"\n\n")
 
     async def crowd(self) -> tuple[list[float], int]:
-        """Times of requests that are all in flight together, ms; and how many failed."""
+        """Times in ms of requests that run at the same time, and the number of failures."""
 
         async def one() -> float:
             return (await times_ms(self.picture, 1))[0]

@@ -1,8 +1,8 @@
-"""How many small changes to the policy its tests notice: `python -m bench.mutants [--sample 200] [--seed 1]`.
+"""Mutation testing of the policy: `python -m bench.mutants [--sample 200] [--seed 1]`.
 
-Each mutant is one changed operator, condition, number or return in a copy of the repository's Python; it is killed when
-the tests of the policy fail on it. Survivors are printed with their line, to be read by a person: some change nothing
-that can be seen.
+Each mutant is one changed operator, condition, number or return in a copy of the repository's Python; it is killed if
+the tests of the policy fail with it. Survivors are printed with their line for a manual review, because some mutants
+don't change the behaviour.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
 
 
 def change(node: ast.AST) -> bool:
-    """Change a node in place; False where there is nothing to change."""
+    """Change a node in place; False if it can't be changed."""
     match node:
         case ast.Compare(ops=[op]) if type(op) in _COMPARED:
             node.ops = [_COMPARED[type(op)]()]
@@ -54,7 +54,7 @@ def change(node: ast.AST) -> bool:
 
 
 def mutants(file: Path) -> Iterator[tuple[str, str]]:
-    """(where and what, source) of every mutant of a file; annotations and decorators of classes are left alone."""
+    """(description, source) of every mutant of a file; annotations and decorators of classes are not changed."""
     source = file.read_text(encoding="utf-8")
     for place, _ in enumerate(ast.walk(ast.parse(source))):
         tree = ast.parse(source)
@@ -97,7 +97,7 @@ def survives(file: Path, source: str, copied: Path) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Mutation testing of core/policy.")
-    parser.add_argument("--sample", type=int, default=200, help="how many mutants, drawn at random; 0 for all")
+    parser.add_argument("--sample", type=int, default=200, help="number of random mutants; 0 for all")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     files = sorted((ROOT / "core" / "policy").rglob("*.py"))

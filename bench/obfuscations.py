@@ -1,6 +1,7 @@
-"""38 ways of writing one word so that a filter may miss it and a reader, or a model, still reads it.
+"""38 ways to disguise a word from a filter so that a person or a model can still read it.
 
-Each takes a word of ASCII letters. They are the project's own list, by kind; `bench.safety` says which are restored.
+Each takes a word of ASCII letters. The list is the project's own, by kind; `bench.safety` prints which ones are
+decoded.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Many chains with faults among them: every one ends once and in time, nothing is left behind, and nothing grows.
+"""Soak test: many chains with faults. Each must end once and in time; no job may remain, no resource may grow.
 
     python -m bench.soak --chains 2000 --faults 0.05
 
 The real orchestrator and stand-in workers under the worker loop, in processes of their own on one localpod. A fault
-meets one moment of one job, drawn from the list below; a share of the chains, `faults`, brings one along.
+happens at one point of one job, chosen at random from the list below; `faults` is the share of chains with a fault.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ FAULTS = [
         FaultKind.SERVER_ERROR, FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER, FaultKind.NOT_JSON,
     ) for name in (*WORKERS, "orchestrator")),
 ]  # fmt: skip
-"""All pass: a chain that meets one can still be answered. Killed workers and lost results are in tests/faults."""
+"""Faults with which a chain can still be answered. Killed workers and lost results are in tests/faults."""
 
 
 @dataclass
 class Soak:
-    """`lost` had no end within its deadline; `memory_mb` and `descriptors` are the orchestrator's, after each tenth."""
+    """`lost` chains did not end in time; `memory_mb` and `descriptors` of the orchestrator, after each tenth."""
 
     ends: Counter[str] = field(default_factory=Counter)
     degraded: int = 0
@@ -94,7 +94,7 @@ async def _all(one: Callable[[int], Awaitable[None]], chains: int, in_flight: in
 
 
 async def _chain(pod: Localpod, http: aiohttp.ClientSession, number: int, timeout_s: float, seen: Soak) -> None:
-    """One request, followed to its end; lost where it has none a second after its deadline."""
+    """Run one request to its end; it is lost if it hasn't ended a second after its deadline."""
     at = f"{pod.base_url}/orchestrator"
     request = {**CHAT, "timeout_s": timeout_s, "request_id": f"n{number}"}
     async with http.post(f"{at}/run", json={"input": request}) as answer:
@@ -130,7 +130,7 @@ def main(
     in_flight: Annotated[int, typer.Option(help="At a time.")] = 40,
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 1,
 ) -> None:
-    """Runs, prints what became of the chains, and exits with 1 where one was lost or something was left behind."""
+    """Run, print the outcomes, and exit with 1 if a chain was lost or a job remained."""
     seen = asyncio.run(soak(chains, faults, in_flight, seed))
     print(
         f"{chains} chains in {seen.took_s:.0f} s, {seen.fired} faults met: {dict(seen.ends)}, degraded {seen.degraded}"

@@ -1,9 +1,9 @@
-"""The language model's own figures: sampling, decoding, and what a caption waits for beside a long expansion.
+"""Measure the language model: sampling, decoding, and the wait of a caption during a long expansion.
 
     python -m bench.text
 
-It runs the embedded weights on this machine's CPU, in this process. Both sides of a ratio are measured in turns in the
-same run, so the ratios hold on a machine that does other things as well; the absolute figures do not.
+It runs the embedded weights on this machine's CPU, in this process. Both sides of a ratio are measured alternately
+in one run, so the ratios are valid on a busy machine too; the absolute figures are not.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from core.worker.device import Device
 from handlers.llm import LlmInput, LlmOutput, writer
 
 VOCABULARY = 152_064
-"""Qwen2.5's."""
+"""Vocabulary of Qwen2.5."""
 PICTURE = "A night market by a canal, two adults with paper lanterns, warm light on the water, seen from a bridge."
 
 
@@ -58,7 +58,7 @@ def _ms(call: Callable[[], object], rounds: int) -> float:
 
 
 def sampling(rows: int = 8, rounds: int = 12) -> list[Figure]:
-    """A step's sampling per row: all of a row sorted, and the candidates of all rows."""
+    """Sampling time per row of a step: sorting the whole row, and using the candidates of all rows."""
     logits = 2 * torch.randn(rows, VOCABULARY, generator=torch.Generator().manual_seed(0))
     logits[:, :40] += 20 - 0.25 * torch.arange(40)  # a language model's nucleus has tens of tokens, not thousands
     sampled = [SampledRow() for _ in range(rows)]
@@ -112,7 +112,7 @@ async def waiting(device: Device[LlmInput, LlmOutput], rounds: int = 5) -> list[
 
 
 async def throughput(device: Device[LlmInput, LlmOutput]) -> list[Figure]:
-    """Captions a second by callers that each wait for their answer."""
+    """Captions a second with callers that each wait for their answer."""
 
     async def caller(count: int) -> None:
         for _ in range(count):
@@ -134,7 +134,7 @@ async def _all(backend: LoadedText) -> list[Figure]:
 
 
 def main() -> None:
-    """Measures, and prints one table."""
+    """Measure, and print one table."""
     backend = load_text(locate("embedded", Model.TEXT), device="cpu")
     warm_up(backend)
     table = Table("what", "value", "", "", title="the language model on this CPU")

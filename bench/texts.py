@@ -1,4 +1,4 @@
-"""The texts that the policy is measured and tested with (the lists lie beside its tests), and where they can stand."""
+"""Texts for the policy's tests and measurements (the lists are next to its tests), and their fields."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def _lines(name: str) -> list[str]:
 
 
 LOOKALIKES = _lines("lookalikes.txt")
-"""Ordinary texts; none is hard anywhere, and none speaks of a minor."""
+"""Ordinary texts: allowed on every route, without mention of a minor."""
 ADULTS = _lines("adults.txt")
-"""Explicit or suggestive text about adults: refused nowhere."""
+"""Explicit or suggestive texts about adults that no route refuses."""
 HARD = [(category, text) for category, _, text in (line.partition(" | ") for line in _lines("hard.txt"))]
-"""(category that has to be named, text that every route refuses)."""
+"""(required category, text that every route refuses)."""
 HARD_KINDS = [(kind, text) for kind, _, text in (line.partition("\t") for line in _lines("hard_kinds.tsv"))]
 """(kind, text that every route refuses)."""
 
@@ -30,7 +30,7 @@ HARD_KINDS = [(kind, text) for kind, _, text in (line.partition("\t") for line i
 # ── where a text can stand in a request ──────────────────────────────────────────────────────────────────────────────
 
 SELFIE = "aGVsbG8="
-"""Enough for a stand-in: no worker of the real ones would open it."""
+"""A placeholder for stand-in workers; a real worker refuses it."""
 CHATS = (Route.CHAT_1TO1, Route.SHORTS, Route.SCENES)
 PROMPTS = (Route.PRIVATE, Route.GENERAL)
 
@@ -55,4 +55,4 @@ def _asked(route: Route, text: str) -> dict[str, Any]:
 
 
 FIELDS = dict(_fields())
-"""Every field of every route that takes a person's words → the request that has them there."""
+"""Every text field of every route → a request with the text in this field."""

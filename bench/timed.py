@@ -1,6 +1,6 @@
-"""Our worker around a sleep, as bench/rivals/stock_timed.py is the stock one: `BENCH_CONCURRENCY` jobs at a time.
+"""Our worker with a handler that sleeps, like bench/rivals/stock_timed.py: `BENCH_CONCURRENCY` jobs at a time.
 
-With one at a time the work is in the device's thread, where a model's would be, and the next job is taken ahead.
+With one job at a time, the work runs in the device's thread like a model, and the next job is taken ahead.
 """
 
 from __future__ import annotations

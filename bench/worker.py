@@ -1,10 +1,10 @@
-"""Our worker beside the stock SDK: the cost of a hop, how busy the device is, text throughput, and cold start.
+"""Compare our worker with the stock SDK: time of a hop, device utilisation, text throughput, cold start.
 
     python -m bench.worker                 all of it, about six minutes on two cores
     python -m bench.worker hop busy        two of hop, busy, text, start
 
-Both sides run on one localpod, in turns, in the same run; the rivals' code is in bench/rivals/. Figures of a machine
-that does other things at the same time are worth what that machine is worth: compare the ratios.
+Both sides run alternately on one localpod in one run; the compared workers are in bench/rivals/. On a busy machine only
+the ratios are meaningful.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Caller:
 
 
 def endpoint(handler: str | tuple[str, ...], **env: str) -> LocalEndpoint:
-    """One worker that stays."""
+    """A localpod with one permanent worker."""
     return LocalEndpoint(handler=handler, scaler=Scaler("request_count", 1000, 1, 1), idle_timeout_s=3600, env=env)
 
 
@@ -93,7 +93,7 @@ async def on_localpod(
 
 
 async def closed_loop(jobs: int, concurrency: int, ask: Callable[[], Awaitable[object]]) -> tuple[list[float], float]:
-    """Seconds of each job, asked by so many callers that wait for their answer; and of them all together."""
+    """Seconds of each job and of all jobs, with callers that wait for their answer."""
     took: list[float] = []
     left = jobs
 
@@ -118,7 +118,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 async def hop() -> list[Row]:
-    """A job that does nothing, from submit to result, at one and at eight callers and as many slots in the worker."""
+    """An empty job from submit to result, with one and with eight callers and as many slots in the worker."""
     endpoints = {
         f"{side}{concurrency}": endpoint(handler, BENCH_CONCURRENCY=str(concurrency))
         for concurrency in (1, 8)
@@ -151,7 +151,7 @@ async def _ask_timed(caller: Caller, name: str, seconds: float) -> dict[str, Any
 
 
 async def busy() -> list[Row]:
-    """Jobs of 1.3 s that all wait in the queue from the start, on one worker: the share of the time that one runs."""
+    """Queued jobs of 1.3 s on one worker: the share of the time in which a job runs."""
     return await on_localpod({"ours": endpoint("bench.timed"), "stock": endpoint(rival("stock_timed"))}, _busy)
 
 
@@ -176,7 +176,7 @@ PICTURES = (
 
 
 async def text() -> list[Row]:
-    """Captions by the embedded language model at 1, 2, 4 and 8 callers."""
+    """Captions of the embedded language model with 1, 2, 4 and 8 callers."""
     model = str(locate("embedded", Model.TEXT).path)
     endpoints = {
         "ours": endpoint("handlers.llm"),
@@ -229,7 +229,7 @@ def _turns(prompt: str) -> list[dict[str, str]]:
 
 @dataclass
 class Plane:
-    """The least of a platform: it tells when a worker asks for its first job, and has none for it."""
+    """A minimal platform without jobs that records the time of a worker's first request for a job."""
 
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -242,7 +242,7 @@ class Plane:
 
 
 async def start() -> list[Row]:
-    """From the process's start to its first question for a job, weights loaded; the files are in the page cache."""
+    """Time from the process's start to its first request for a job, with weights loaded and files in the page cache."""
     models = {name: str(locate("embedded", name).path) for name in (Model.TEXT, Model.IMAGE, Model.VISION, Model.FACE)}
     pairs = {
         "llm": {"BENCH_MODEL": models[Model.TEXT]},
@@ -310,7 +310,7 @@ def table(rows: list[Row]) -> Table:
 
 
 def main(parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(ALL)}; unset: all.")] = None) -> None:
-    """Measures, and prints one table. A ratio above 1 is in our favour."""
+    """Measure, and print one table. A ratio above 1 is in our favour."""
     measures = {"hop": hop, "busy": busy, "text": text, "start": start}
     unknown = set(parts or ()) - set(ALL)
     if unknown:

@@ -1,8 +1,8 @@
 """Fit the vision model's temperatures on labelled faces: `python -m tools.calibrate FOLDER`.
 
-FOLDER holds pictures and `labels.csv` with the columns `file`, `attribute` and `value`, such as
+FOLDER contains pictures and `labels.csv` with the columns `file`, `attribute` and `value`, such as
 `anna.jpg,age_band,25_34`. A few hundred faces are needed; an attribute with fewer than 20 labels keeps temperature 1.
-SELFIE_CALIBRATION_FILE names the file that is written; `calibration.json` in the checkpoint's folder needs no setting.
+Set SELFIE_CALIBRATION_FILE to the written file, or put it into the checkpoint's folder as `calibration.json`.
 
 May import: core.
 """
@@ -30,7 +30,7 @@ FEWEST = 20
 _BOUNDS = (0.1, 10.0)
 _GOLDEN = (math.sqrt(5) - 1) / 2
 Logits = Mapping[tuple[str, str], "torch.Tensor"]
-"""Of one picture: (order, attribute) → logits of the values."""
+"""The logits of one picture: (order, attribute) → logits of the values."""
 console = Console()
 
 
@@ -103,7 +103,7 @@ def main(
         table.add_row(attribute, str(len(rows)), str(fitted), f"{before:.3f}", f"{after:.3f}")
     to.write_text(Calibration(orders, temperatures).to_json(), encoding="utf-8")
     console.print(table)
-    console.print(f"{to} is written.")
+    console.print(f"Wrote {to}.")
 
 
 def _read_pictures(folder: Path, files: Sequence[str]) -> tuple[Any, dict[str, Logits]]:

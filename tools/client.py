@@ -1,8 +1,8 @@
-"""Generate the parts of the client that come from the service: `python -m tools.client`; `--check` only reports.
+"""Generate the parts of the client that depend on the service's code: `python -m tools.client`; `--check` only reports.
 
-- `client/src/img_pod/contracts/`: a copy of `core/contracts` and `core/errors.py`. The client installs alone and
-  cannot import `core`. A third package that both depend on would have to be published before either could be installed
-  from a checkout; a copy that a test compares is written once and needs no publication.
+- `client/src/img_pod/contracts/`: a copy of `core/contracts` and `core/errors.py`. The client is installed without
+  the service and can't import `core`. A shared third package would have to be published before either could be
+  installed from a checkout; a generated copy, which a test compares, needs no publication.
 - `client/src/img_pod/fields.py`: the keyword arguments of each task, from its request class.
 - `client/src/img_pod/_sync/`: the synchronous client, from the asynchronous one.
 
@@ -47,7 +47,7 @@ _SYNC = [
     (r"\bimg_pod\._async\b", "img_pod._sync"),
     (r"\bAsync([A-Z]\w*)", r"\1"),
 ]
-"""In order: patterns of the asynchronous source and what stands in their place in the synchronous one."""
+"""Ordered patterns of the asynchronous source, with their replacements in the synchronous one."""
 
 
 def files() -> dict[Path, str]:
@@ -57,7 +57,7 @@ def files() -> dict[Path, str]:
 
 
 def stale() -> list[Path]:
-    """Generated files that are missing, left over or differ from their source."""
+    """Generated files that are missing, outdated or no longer needed."""
     expected = files()
     existing = {
         file.relative_to(ROOT) for folder in ("contracts", "_sync") for file in (ROOT / PACKAGE / folder).glob("*.py")

@@ -1,11 +1,11 @@
-"""The demo: four requests through the whole chain, and what came of them as files.
+"""The demo: four requests to the whole system, with their results as files.
 
     python -m tools.demo [SELFIE] [--open]
 
-`--open` then serves the playground with these results in its gallery, until Ctrl-C.
+With `--open` the playground is served afterwards, with the results in its gallery, until Ctrl-C.
 
 Platform and workers run on this machine (localpod), unless RUNPOD_API_KEY and ORCHESTRATOR_ENDPOINT_ID name a
-deployment. Everything lands in `out/`: the pictures, each result as JSON, and `index.html` that shows them together.
+deployment. The results are written to `out/`: the pictures, each result as JSON, and the page `index.html`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ CHATS: dict[str, list[dict[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """One request's end: `output` where it succeeded, else `error`."""
+    """The outcome of a request: `output` if it succeeded, else `error`."""
 
     task: str
     request: dict[str, Any]
@@ -70,7 +70,7 @@ class Finished:
 
 
 class Client:
-    """The orchestrator's endpoint, as anyone's program would call it."""
+    """A client of the orchestrator's endpoint."""
 
     def __init__(self, endpoint_url: str, key: str) -> None:
         self._http = httpx.Client(base_url=endpoint_url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
@@ -102,7 +102,7 @@ def _said(state: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """The client of a platform, and the playground's address where it serves one."""
+    """The client of a platform, and the playground's address if the platform serves it."""
 
     client: Client
     playground: str | None
@@ -110,7 +110,7 @@ class Platform:
 
 @contextmanager
 def platform(*, serve_page: bool) -> Iterator[Platform]:
-    """A deployment where one is named, else localpod with one warm worker for each endpoint."""
+    """The configured deployment, or else localpod with one warm worker for each endpoint."""
     key, endpoint = os.environ.get("RUNPOD_API_KEY"), os.environ.get("ORCHESTRATOR_ENDPOINT_ID")
     if key and endpoint:
         base = os.environ.get("RUNPOD_ENDPOINT_BASE_URL", "https://api.runpod.ai/v2")
@@ -126,7 +126,7 @@ def platform(*, serve_page: bool) -> Iterator[Platform]:
 
 
 def _page_endpoint(orchestrator: EndpointSpec) -> LocalEndpoint:
-    """The HTTP API with the playground, whose gallery begins with the results in `out/`."""
+    """The HTTP API with the playground, whose gallery contains the results in `out/`."""
     endpoint = http_endpoint(orchestrator)
     return replace(endpoint, env={**endpoint.env, "HTTP_RESULTS_FOLDER": str(OUT)})
 
@@ -136,7 +136,7 @@ def profile_request(selfie: Path) -> dict[str, Any]:
 
 
 def chat_request(task: str, seed: int, person: dict[str, Any] | None) -> dict[str, Any]:
-    """A chat with the person whom the profile described."""
+    """A chat with the person of the profile."""
     request: dict[str, Any] = {"task": task, "messages": CHATS[task], "seed": seed}
     if person is not None:
         request["features"] = person
@@ -162,7 +162,7 @@ def run_all(client: Client, selfie: Path) -> list[Finished]:
 
 
 def write_results(finished: list[Finished], selfie: Path) -> None:
-    """Each picture and each result as a file; a result's JSON names the picture's file instead of holding it."""
+    """Write each picture and each result to a file; the JSON has the picture's file name instead of its bytes."""
     shown = []
     for done in finished:
         name = done.task.replace("/", "-")
@@ -191,7 +191,7 @@ def print_table(finished: list[Finished]) -> None:
 
 
 def own_selfie(given: Path | None) -> Path:
-    """The caller's selfie copied beside the results, or the first of the drawn ones."""
+    """Copy the caller's selfie to the results, or draw one."""
     drawn = write_selfies(OUT / "selfies")
     if given is None:
         return drawn[0]
@@ -216,8 +216,8 @@ def show_playground(address: str) -> None:
 
 
 def main(
-    selfie: Annotated[Path | None, typer.Argument(help="Your own selfie; unset, a drawn one.")] = None,
-    open_page: Annotated[bool, typer.Option("--open", help="Then serve the playground, until Ctrl-C.")] = False,  # noqa: FBT002
+    selfie: Annotated[Path | None, typer.Argument(help="Your own selfie; unset: a drawn one.")] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Serve the playground afterwards, until Ctrl-C.")] = False,  # noqa: FBT002
 ) -> None:
     OUT.mkdir(exist_ok=True)
     picture = own_selfie(selfie)
@@ -226,11 +226,11 @@ def main(
         finished = run_all(running.client, picture)
         write_results(finished, picture)
         print_table(finished)
-        console.print(f"{time.monotonic() - started:.0f} s. Open [bold]out/index.html[/] to see them all.")
+        console.print(f"{time.monotonic() - started:.0f} s. Open [bold]out/index.html[/] to see the results.")
         if running.playground is not None:
             show_playground(running.playground)
         else:
-            console.print("To play on in a browser: [bold]./demo --open[/]")
+            console.print("To use the playground in a browser: [bold]./demo --open[/]")
     sys.exit(0 if all(done.output for done in finished) else 1)
 
 

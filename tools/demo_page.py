@@ -1,4 +1,4 @@
-"""The demo's one HTML page: every result with its picture, words and stages. No scripts, nothing from elsewhere."""
+"""The demo's HTML page: every result with its picture, texts and stages. It has no scripts and loads no other files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Shown:
 
 
 def write_page(path: Path, results: list[Shown], selfie: str) -> None:
-    """`selfie` is its file's path from the page."""
+    """The page. `selfie` is the path of its file, relative to the page."""
     sections = "\n".join(_section(result, selfie) for result in results)
     path.write_text(
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"

@@ -1,4 +1,4 @@
-"""The README's picture, made from what the demo left in `out/`: the selfie, its avatar, and the chats with captions.
+"""Compose the README's picture from the demo's results in `out/`: the selfie, its avatar, and the chats with captions.
 
 ./demo && .venv/bin/python -m tools.demo_sheet docs/pictures/demo.png
 """
@@ -22,7 +22,7 @@ _PAPER, _INK, _QUIET = "#faf8f5", "#222222", "#777777"
 
 
 def panels() -> list[tuple[Path, str, str]]:
-    """Each picture's file, what it is, and its caption."""
+    """File, title and caption of each picture."""
     made = [(next(iter(sorted((OUT / "selfies").glob("mara.*")))), "a selfie", "")]
     for task in ("profile/create", *CHATS):
         name = task.replace("/", "-")
@@ -31,7 +31,7 @@ def panels() -> list[tuple[Path, str, str]]:
     return made
 
 
-def main(path: Annotated[Path, typer.Argument(help="Where the picture goes.")]) -> None:
+def main(path: Annotated[Path, typer.Argument(help="The file to write.")]) -> None:
     shown = panels()
     sheet = Image.new("RGB", (len(shown) * (_SIDE + _GAP) + _GAP, _SIDE + 2 * _GAP + _WORDS), _PAPER)
     draw = ImageDraw.Draw(sheet)

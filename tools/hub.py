@@ -1,10 +1,10 @@
-"""Writes what RunPod's Hub reads, from `endpoints.yaml`, the zimage image and its test input.
+"""Write the files for RunPod's Hub, from `endpoints.yaml`, the zimage image and its test input.
 
     python -m tools.hub             writes .runpod/
-    python -m tools.hub --check     says what is out of date; exit status 1 if anything is
+    python -m tools.hub --check     list outdated files; exit status 1 if there are any
 
-A listing has one handler and one Dockerfile, so this repository can list one image: the one that is of use by itself.
-docs/deploy.md says how the others are deployed. Fields: https://docs.runpod.io/hub/publishing-guide.
+A listing has one handler and one Dockerfile, so this repository lists one image, which is useful without the others.
+docs/deploy.md describes how the others are deployed. Fields: https://docs.runpod.io/hub/publishing-guide.
 
 May import: core.settings.
 """
@@ -21,14 +21,14 @@ from core.settings import ROOT, EndpointSpec, ZimageSettings, load_endpoints
 FOLDER = ROOT / ".runpod"
 LISTED = "zimage"
 CUDA_FROM_12_8 = ("12.8", "12.9", "13.0")
-"""The Hub takes a list where the API takes a floor."""
+"""The Hub needs a list of versions; the API needs the lowest one."""
 TESTED_ON = "NVIDIA GeForce RTX 4090"
 TEST_TIMEOUT_MS = 180_000
 _MADE = "Made by `python -m tools.hub`; change {source} instead."
 
 
 def files() -> dict[str, str]:
-    """Name in `.runpod/` → text."""
+    """File name in `.runpod/` → text."""
     spec = load_endpoints().endpoints[LISTED]
     dockerfile = (ROOT / f"Dockerfile.{LISTED}").read_text(encoding="utf-8")
     syntax, rest = dockerfile.split("\n", 1)
@@ -62,7 +62,7 @@ def hub(spec: EndpointSpec) -> dict[str, Any]:
 
 
 def _inputs() -> list[dict[str, Any]]:
-    """Settings that a person who deploys the listing may change, with the defaults and words of the settings."""
+    """Settings that a user of the listing may change, with their defaults and descriptions."""
     chosen = {"unsafe_threshold": (0, 1), "max_batch": (1, 8)}
     listed = []
     for name, (least, most) in chosen.items():
@@ -106,8 +106,8 @@ def _json(value: object) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.hub", description="Writes what RunPod's Hub reads.")
-    parser.add_argument("--check", action="store_true", help="change nothing")
+    parser = argparse.ArgumentParser(prog="python -m tools.hub", description="Write the files for RunPod's Hub.")
+    parser.add_argument("--check", action="store_true", help="report outdated files and change nothing")
     arguments = parser.parse_args(argv)
     wanted = files()
     if arguments.check:

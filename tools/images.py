@@ -1,11 +1,11 @@
-"""Builds the images, runs each one's own test input inside it, and says what its size is made of.
+"""Build the images, run each one with its own test input, and list what takes the space.
 
-    python -m tools.images                            all four, with the embedded weights
-    python -m tools.images --only llm --weights full  one of them, as it is deployed
-    python -m tools.images --keep                     leaves the images where they are, instead of removing each
+    python -m tools.images                            all four with the embedded weights
+    python -m tools.images --only llm --weights full  one image with full weights
+    python -m tools.images --keep                     don't remove the images afterwards
 
-Any of docker, podman and buildah will do. Where no registry is reachable, `--base` names a local base image with
-Python 3.11. The orchestrator's own test input needs workers to call: inside its image it has to say so in a sentence.
+Uses docker, podman or buildah. If no registry is reachable, name a local base image with Python 3.11 with `--base`. The
+orchestrator's test input needs workers, so in its image the expected result is the error that says so.
 
 May import: nothing of the project.
 """
@@ -45,7 +45,7 @@ class BuildFailed(Exception):
 
 @dataclass(frozen=True)
 class Builder:
-    """docker, podman or buildah, whose words differ. `network` is for machines whose builds need the host's."""
+    """A container builder: docker, podman or buildah. `network`: for machines whose builds need the host network."""
 
     program: str
     network: str | None = None
@@ -56,7 +56,7 @@ class Builder:
         self._run(*words, *self._network(), "--tag", tag, "--file", f"Dockerfile.{image}", ".")
 
     def size_mb(self, tag: str) -> float:
-        """Of the whole image, unpacked."""
+        """Size of the whole image, unpacked, in bytes."""
         if self.program == "buildah":
             [image] = json.loads(self._output("images", "--json", tag))
             return _buildah_mb(str(image["size"]))
@@ -64,7 +64,7 @@ class Builder:
 
     @contextmanager
     def container(self, tag: str) -> Iterator[list[str]]:
-        """The words that run a command in a container of `tag`; it is gone afterwards."""
+        """The command line that runs a command in a new container of `tag` and removes the container."""
         if self.program != "buildah":
             yield [self.program, "run", "--rm", *self._network(), tag]
             return
@@ -101,7 +101,7 @@ def _buildah_mb(size: str) -> float:
 
 
 def choose(named: str | None, network: str | None) -> Builder:
-    """The builder asked for, else the first that answers. Raises `BuildFailed`."""
+    """The requested builder, else the first one that works. Raises `BuildFailed`."""
     for program in (named,) if named else BUILDERS:
         if shutil.which(program) and _answers(program):
             return Builder(program, network)
@@ -124,7 +124,7 @@ class Built:
 
 
 def build_and_try(builder: Builder, image: str, tag: str, build_args: dict[str, str]) -> Built:
-    """Raises `BuildFailed` where the image doesn't build or its test input doesn't do as it should."""
+    """Build and run an image. Raises `BuildFailed` if the build or the test input fails."""
     started = time.monotonic()
     builder.build(image, tag, build_args)
     built = time.monotonic()
@@ -147,19 +147,19 @@ def _try(image: str, command: list[str]) -> str:
 
 
 def _shortened(said: str, characters: int = 300) -> str:
-    """The end of it, in one line."""
+    """The end of the output, in one line."""
     return " ".join(said.split())[-characters:]
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tools.images", description="Builds and tries the images.")
-    parser.add_argument("--only", choices=list(COMMANDS), action="append", help="this image (may be repeated)")
+    parser = argparse.ArgumentParser(prog="python -m tools.images", description="Build and test the images.")
+    parser.add_argument("--only", choices=list(COMMANDS), action="append", help="only this image (may be repeated)")
     parser.add_argument("--weights", choices=["full", "embedded"], default="embedded")
-    parser.add_argument("--base", help="base image, where the pinned one can't be had")
+    parser.add_argument("--base", help="local base image, if the pinned one can't be pulled")
     parser.add_argument("--builder", choices=BUILDERS)
-    parser.add_argument("--network", help="of builds and runs, such as `host`")
-    parser.add_argument("--tag", default="local", help="of the images made")
-    parser.add_argument("--keep", action="store_true", help="leave the images where they are")
+    parser.add_argument("--network", help="network of builds and runs, such as `host`")
+    parser.add_argument("--tag", default="local", help="tag of the images")
+    parser.add_argument("--keep", action="store_true", help="don't remove the images afterwards")
     return parser.parse_args(argv)
 
 

@@ -40,7 +40,7 @@ PLATFORMS = {
     "aarch64-manylinux_2_28": ("linux", "aarch64"),
     "aarch64-apple-darwin": ("darwin", "arm64"),
 }
-"""Where development works: uv's name of the platform → `sys_platform` and `platform_machine`."""
+"""Platforms of the development lock: uv's name → `sys_platform` and `platform_machine`."""
 MACOS = "14.0"
 """The oldest macOS for which every package has a wheel."""
 
@@ -122,7 +122,7 @@ def without_foreign_pins(text: str) -> str:
 
 
 def complaints(extra: str, text: str, project: Project, dev: dict[str, str]) -> Iterator[str]:
-    """Every fault of the lock `text` of `extra`, in sentences. `dev` holds the pins of development."""
+    """Errors of the lock `text` of `extra`, as sentences. `dev` has the pins of development."""
     inputs = project.inputs(extra)
     found = _INPUTS.search(text)
     if found is None or found[1] != fingerprint(inputs):
@@ -163,7 +163,7 @@ def _read(path: Path) -> str:
 
 
 def resolve(extra: str, folder: Path, project: Project, *, upgrade: bool) -> None:
-    """Write the lock of `extra`. Raises `CalledProcessError` where uv finds no solution; uv has said why."""
+    """Write the lock of `extra`. Raises `CalledProcessError` if uv finds no solution; uv has printed why."""
     lock = folder / f"{extra}.txt"
     where = ["--universal"]
     if extra != "dev":
@@ -180,7 +180,7 @@ def resolve(extra: str, folder: Path, project: Project, *, upgrade: bool) -> Non
 
 
 def require_wheels(lock: Path) -> None:
-    """Raise `CalledProcessError` where a package of `lock` has no wheel for a platform; uv has said which."""
+    """Raise `CalledProcessError` if a package of `lock` has no wheel for a platform; uv has printed which."""
     for platform, python in product(PLATFORMS, PYTHONS):
         where = ["--python-platform", platform, "--python-version", python]
         _compile([str(lock), *where, "--only-binary", ":all:", "--output-file", os.devnull])
@@ -201,7 +201,7 @@ def _compile(arguments: list[str], given: str | None = None) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.lock", description="Lock the declared dependencies.")
     parser.add_argument("--check", action="store_true", help="report what is out of date and change nothing")
-    parser.add_argument("--upgrade", action="store_true", help="take the newest versions that fit")
+    parser.add_argument("--upgrade", action="store_true", help="use the newest compatible versions")
     arguments = parser.parse_args(argv)
     folder, project = ROOT / "requirements", Project.read()
     if not arguments.check:
@@ -213,7 +213,7 @@ def main(argv: list[str] | None = None) -> int:
     for sentence in found:
         print(sentence, file=sys.stderr)
     if found and arguments.check:
-        print("Run `python -m tools.lock` to make them again.", file=sys.stderr)
+        print("Run `python -m tools.lock` to write them again.", file=sys.stderr)
     return 1 if found else 0
 
 

@@ -16,7 +16,7 @@ from core.policy.engine import lexicon
 from core.policy.spelling import CONFUSABLES, NEAR_WORDS, hard_words
 
 MIN_FREQUENCY = {"en": 2.4} | dict.fromkeys(("de", "es", "fr", "it", "nl", "pl", "pt"), 3.2)
-"""Zipf frequency from which on a word or name is an everyday one: 3.0 is once in a million words."""
+"""Zipf frequency above which a word or name counts as an everyday one; 3.0 is once in a million words."""
 DISGUISES = frozenset(
     [
         "babys",
@@ -59,7 +59,7 @@ DISGUISES = frozenset(
         "yung",
     ]
 )
-"""What the word lists hold and is meant as the word it resembles."""
+"""Words of the word lists that are meant as the word that they resemble."""
 _ONE_OR_L = {"1", "l"}
 
 

@@ -1,10 +1,10 @@
-"""Takes the shape of the operations that `deploy` uses out of RunPod's OpenAPI file, for the tests' stand-in API.
+"""Extract the operations that `deploy` uses from RunPod's OpenAPI file, for the tests' stand-in API.
 
     python -m tools.runpod_schema openapi.json             writes tests/deploy/runpod-v2.json
-    python -m tools.runpod_schema openapi.json --check     exit status 1 where it would differ
+    python -m tools.runpod_schema openapi.json --check     exit status 1 if it would differ
 
-The file is RunPod's (github.com/runpod/docs, api-reference-v2/openapi.json) and carries no licence to copy it, so what
-is kept is what a program has to know to talk to the API: paths, names, types and bounds; no prose and no examples.
+The file is RunPod's (github.com/runpod/docs, api-reference-v2/openapi.json) and has no licence that allows
+copies. So only the facts that a program needs are kept: paths, names, types and bounds; no prose and no examples.
 
 May import: nothing of the project.
 """
@@ -33,7 +33,7 @@ _SCHEMAS = "#/components/schemas/"
 
 
 def shape(openapi: dict[str, Any]) -> dict[str, Any]:
-    """`operations`: id → method, path, request and answers by status; `$defs`: every schema they reach."""
+    """`operations`: id → method, path, request and responses by status; `$defs`: all schemas that they use."""
     operations = {
         operation["operationId"]: _operation(method, path, operation, openapi)
         for path, methods in openapi["paths"].items()
@@ -64,7 +64,7 @@ def _followed(answer: dict[str, Any], openapi: dict[str, Any]) -> dict[str, Any]
 
 
 def _schema(holder: dict[str, Any]) -> Any:
-    """The schema of a body, whatever its media type; None where there is no body."""
+    """The schema of a body of any media type; None if there is no body."""
     contents = list(holder.get("content", {}).values())
     return _bare(contents[0]["schema"]) if contents else None
 
@@ -99,7 +99,7 @@ def _reach(node: Any, schemas: dict[str, Any], defs: dict[str, Any]) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.runpod_schema")
     parser.add_argument("openapi", type=Path, help="RunPod's OpenAPI file, version 2")
-    parser.add_argument("--check", action="store_true", help="change nothing")
+    parser.add_argument("--check", action="store_true", help="report differences and change nothing")
     arguments = parser.parse_args(argv)
     text = json.dumps(shape(json.loads(arguments.openapi.read_text(encoding="utf-8"))), indent=1) + "\n"
     if arguments.check:

@@ -1,9 +1,9 @@
-"""Lists what is installed, with licences: a CycloneDX 1.6 document and a table to read.
+"""List the installed packages with their licences: a CycloneDX 1.6 document and a text table.
 
     python tools/sbom.py --name img-pod-llm --to /usr/share/img-pod
 
 writes `sbom.cdx.json` and `licences.txt`. An image's build runs this file alone inside the image, so it needs the
-standard library only. The document carries no time and no random serial number: the same packages give the same bytes.
+standard library only. The document has no time and no random serial number, so the same packages give the same bytes.
 
 Format: https://cyclonedx.org/docs/1.6/json/ and, for `purl`, https://github.com/package-url/purl-spec.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 
 _TROVE = "License :: "
 _LONGEST_NAME = 80
-"""Some packages put a licence's whole text where its name belongs."""
+"""Longest licence name; some packages have the whole text instead of the name."""
 
 
 @dataclass(frozen=True, order=True)
@@ -29,7 +29,7 @@ class Package:
     name: str
     version: str
     licence: str
-    """An SPDX expression, or the name that the package gives; `unknown` where it gives none."""
+    """An SPDX expression, or the name that the package gives, or `unknown`."""
     is_expression: bool
 
     @classmethod
@@ -59,7 +59,7 @@ def _field(distribution: Distribution, name: str) -> str | None:
 
 
 def _named_licence(distribution: Distribution) -> str:
-    """What was said before SPDX expressions: trove classifiers, else the free `License` field's first line."""
+    """The licence of older metadata: trove classifiers, else the first line of the free `License` field."""
     classifiers = distribution.metadata.get_all("Classifier") or ()
     troves = [line.rpartition(" :: ")[2] for line in classifiers if line.startswith(_TROVE)]
     if named := [trove for trove in troves if trove != "OSI Approved"]:
@@ -69,7 +69,7 @@ def _named_licence(distribution: Distribution) -> str:
 
 
 def packages(found: Iterable[Distribution]) -> list[Package]:
-    """Sorted and without the doubles of a path that is listed twice."""
+    """The packages, sorted and without the duplicates of a path that is listed twice."""
     return sorted({Package.of(distribution) for distribution in found})
 
 
@@ -89,8 +89,8 @@ def table(listed: Iterable[Package]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Lists what is installed, with licences.")
-    parser.add_argument("--name", required=True, help="of the image that is described")
+    parser = argparse.ArgumentParser(description="List the installed packages with their licences.")
+    parser.add_argument("--name", required=True, help="name of the described image")
     parser.add_argument("--to", type=Path, required=True, help="folder to write to")
     arguments = parser.parse_args(argv)
     listed = packages(distributions())

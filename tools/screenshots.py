@@ -29,7 +29,7 @@ _SIZES: dict[str, tuple[int, int, Literal["light", "dark"]]] = {
 
 def main(
     url: Annotated[str, typer.Argument(help="The playground's address.")],
-    selfie: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A selfie to make an avatar of.")],
+    selfie: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The selfie for the avatar.")],
 ) -> None:
     from playwright.sync_api import sync_playwright
 

@@ -1,6 +1,6 @@
 """Check that the installed runpod SDK has the names and parameters that `core/worker` uses.
 
-    python -m tools.sdk_names      exit status 1, and one line per missing name, where the SDK differs
+    python -m tools.sdk_names      exit status 1, and one line per missing name, if the SDK differs
 
 CI runs it with the newest pre-release of the SDK. The sources are read, not imported: `core/worker/sdk.py` refuses an
 unknown release at import.
@@ -81,7 +81,7 @@ def _use(module: str, path: tuple[str, ...], line: int, call: ast.Call | None) -
 
 
 def problem(use: Use) -> str | None:
-    """What the installed SDK lacks for a use; None if it has everything."""
+    """What the installed SDK lacks for a use; None if nothing is missing."""
     try:
         target = _resolve(use)
     except (ImportError, AttributeError) as error:

@@ -1,12 +1,12 @@
-"""What the full models take and how fast they are, on the device that is here.
+"""Measure memory and times of the full models on this machine's device.
 
     python -m bench.gpu --random                    # the full configurations with random weights: no downloads
     python -m bench.gpu --weights /weights          # the real weights, fetched before
-    python -m bench.gpu --random --fit 24           # a larger card answers for the memory of one of 24 GB
-    python -m bench.gpu --random --shrink           # tiny models, on a CPU in a minute: does the benchmark still run?
+    python -m bench.gpu --random --fit 24           # limit memory to that of a 24 GB card
+    python -m bench.gpu --random --shrink           # tiny models on a CPU: test of the benchmark itself
     python -m bench.gpu --meta                      # memory computed without a device: the tables of docs/models.md
 
-What runs out of memory is a row of the table, not an end. Prints one table; `--json FILE` writes one document.
+A measurement that runs out of memory is a row of the table. Prints one table; `--json FILE` writes one document.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ def main(  # noqa: PLR0913  (each argument is an option of the command line)
     shrink: Annotated[bool, typer.Option("--shrink", help="Tiny configurations and shapes.")] = False,
     meta: Annotated[bool, typer.Option("--meta", help="Compute memory without a device.")] = False,
     only: Annotated[str, typer.Option(help="Parts, comma-separated.")] = ",".join(PARTS),
-    fit: Annotated[float | None, typer.Option(help="Cap memory to that of a card of so many GB.")] = None,
+    fit: Annotated[float | None, typer.Option(help="Limit memory to that of a card with this many GB.")] = None,
     device: Annotated[str | None, typer.Option(help="A torch device.")] = None,
-    out: Annotated[Path | None, typer.Option("--json", help="Where the document is written.")] = None,
+    out: Annotated[Path | None, typer.Option("--json", help="JSON file to write.")] = None,
 ) -> None:
     """Measure memory and times of the three models."""
     console = Console()

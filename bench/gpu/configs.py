@@ -13,17 +13,17 @@ import torch
 
 _BLOCKS = 4
 _TOKENS = {"image_token_id": 1534, "video_token_id": 1535, "vision_start_token_id": 1532, "vision_end_token_id": 1533}
-"""Those of the embedded tokenizer, whose prompts the benchmark uses: ids are below either vocabulary's size."""
+"""Vocabulary of the embedded tokenizer, whose prompts the benchmark uses; its ids are valid in both vocabularies."""
 
 
 def dtype_on(device: torch.device) -> torch.dtype:
-    """The format in which the product runs there."""
+    """The dtype that the product uses on the device."""
     return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
 @contextmanager
 def built_in(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
-    """Modules made inside get random weights of `dtype` on `device`, without a copy in host memory."""
+    """Context in which new modules get random weights of `dtype` on `device`, without a copy in host memory."""
     usual = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

@@ -23,7 +23,7 @@ _WORD = "word "
 
 
 def random_backend(max_batch: int, device: torch.device, *, shrink: bool) -> LoadedText:
-    """The product's backend over the full configuration with random weights."""
+    """The product's backend with the full configuration with random weights."""
     from transformers import AutoTokenizer
 
     torch.manual_seed(0)
@@ -46,7 +46,7 @@ def rows(load: Load, meter: Meter, plan: Plan) -> Iterator[Row]:
 
 
 def _step(backend: LoadedText, meter: Meter, plan: Plan, count: int) -> dict[str, float]:
-    """A step through the product is the time of `decoded_tokens` more of them; its parts are run alone beside it."""
+    """Time of a decode step, averaged over `decoded_tokens` steps of the product, and of its parts alone."""
     tokens = plan.tokens[0]
     one = meter.times(_generate(backend, count, tokens, 1))["median_ms"]
     many = meter.times(_generate(backend, count, tokens, 1 + plan.decoded_tokens))["median_ms"]
@@ -56,7 +56,7 @@ def _step(backend: LoadedText, meter: Meter, plan: Plan, count: int) -> dict[str
 
 
 def _parts(backend: LoadedText, count: int, tokens: int) -> dict[str, Callable[[], Any]]:
-    """The model's forward with and without CUDA graphs, the choice of tokens, and the copy that is part of it."""
+    """The forward pass with and without CUDA graphs, sampling, and the copy to the CPU."""
     decoder, device = backend.decoder, backend.model.device
     at = torch.full((count,), tokens, device=device)
     length = decoder.cache.rounded(tokens + 1)
@@ -81,7 +81,7 @@ class _Row:
 
 
 def _generate(backend: TextBackend, count: int, tokens: int, written: int) -> Callable[[], Any]:
-    """Rows differ in their first word, so that none is answered from what another one left in a cache."""
+    """Prompts that differ in their first word, so that none is answered from another one's cache."""
     requests = [
         Completion((Turn("user", f"{row} " + _WORD * tokens),), max_tokens=written, temperature=0.7, seed=row)
         for row in range(count)

@@ -1,4 +1,4 @@
-"""How fast weights come from the disk and how fast they reach the device."""
+"""Rates of reading weights from disk and of copying them to the device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.gpu.plan import Plan
 
 
 def rows(meter: Meter, plan: Plan, folder: Path | None) -> Iterator[Row]:
-    """Of the largest shard below `folder`, else of a file of random bytes in the temporary folder."""
+    """Rates of the largest shard below `folder`, or else of a temporary file of random bytes."""
     with tempfile.TemporaryDirectory() as scratch:
         file = _largest(folder) if folder else _random(Path(scratch), plan.copy_gib)
         size = file.stat().st_size / GIB
@@ -43,7 +43,7 @@ def _random(folder: Path, gib: float) -> Path:
 
 
 def _read(file: Path) -> None:
-    """From the disk, not from the page cache, as far as the kernel follows the advice."""
+    """Read rate of the disk, without the page cache as far as the kernel follows the advice."""
     with file.open("rb", buffering=0) as opened:
         os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         while opened.read(2**24):

@@ -17,12 +17,12 @@ from core.errors import ImgPodError, OutOfDeviceMemory, TooLarge
 
 GIB = 2**30
 _CARD_RESERVE_GIB = 1.0
-"""Of a card's nominal size, what the driver and the CUDA context take: 24 GB leave about 23.0 GiB. Assumed."""
+"""Part of a card's nominal size for the driver and the CUDA context; about 23.0 GiB of 24 GB remain. Assumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measurement; `values` are milliseconds, GiB or what their names say. `failed` instead of values."""
+    """One measurement; units are in the names of `values`. If it failed, `failed` has the reason."""
 
     part: str
     what: str
@@ -35,14 +35,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Measures calls on `device`: `warm` unmeasured ones, then `measured`."""
+    """Measure calls on `device`: `warm` unmeasured calls, then `measured` ones."""
 
     device: torch.device
     warm: int = 3
     measured: int = 10
 
     def row(self, part: str, what: str, run: Callable[[], Any], **extra: float) -> Row:
-        """Time and peak memory of `run`; a row that says so where it runs out of memory."""
+        """Time and peak memory of `run`, or a row that says that it ran out of memory."""
         return self.guarded(part, what, lambda: {**self.times(run), **self.memory(), **extra})
 
     def guarded(self, part: str, what: str, values: Callable[[], dict[str, float]]) -> Row:
@@ -81,7 +81,7 @@ class Meter:
         return float(before.elapsed_time(after))
 
     def memory(self) -> dict[str, float]:
-        """Of the allocator, since `reset`; nothing on a CPU, which keeps no account."""
+        """Peak of the allocator since `reset`; empty on a CPU, which has no statistics."""
         if self.device.type != "cuda":
             return {}
         return {
@@ -93,7 +93,7 @@ class Meter:
         return {"allocated_gib": torch.cuda.memory_allocated(self.device) / GIB} if self.device.type == "cuda" else {}
 
     def reset(self) -> None:
-        """Release unused memory and begin a new account of the peak."""
+        """Release unused memory and reset the peak."""
         if self.device.type == "cuda":
             gc.collect()
             torch.cuda.empty_cache()
@@ -102,7 +102,7 @@ class Meter:
 
 @contextmanager
 def released(meter: Meter) -> Iterator[None]:
-    """Release the device's memory behind a part, however it ends."""
+    """Context that releases the device's memory after a part, also after an error."""
     try:
         yield
     finally:
@@ -110,7 +110,7 @@ def released(meter: Meter) -> Iterator[None]:
 
 
 def outcome_of(outcomes: list[Any]) -> list[Any]:
-    """`outcomes`, none of which is an error; raises the first that is."""
+    """Return `outcomes`; raise the first error among them."""
     for outcome in outcomes:
         if isinstance(outcome, ImgPodError):
             raise outcome
@@ -118,7 +118,7 @@ def outcome_of(outcomes: list[Any]) -> list[Any]:
 
 
 def cap_memory(device: torch.device, fit_gb: float) -> float:
-    """Let torch allocate no more than a card of `fit_gb` would; returns the cap in GiB."""
+    """Limit torch's memory to that of a card of `fit_gb`; return the limit in GiB."""
     usable = fit_gb - _CARD_RESERVE_GIB
     total = torch.cuda.get_device_properties(device).total_memory / GIB
     torch.cuda.set_per_process_memory_fraction(min(1.0, usable / total), device)

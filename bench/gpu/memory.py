@@ -1,7 +1,7 @@
-"""Memory computed on meta tensors: shapes and lifetimes are the models' own, nothing is calculated or allocated.
+"""Memory computed on meta tensors, with the models' shapes and lifetimes, without calculation or allocation.
 
-Counted is what the modules allocate. Attention is taken as fused (no matrix of scores), RMSNorm as well; kernels'
-workspace, the CUDA context and fragments of the allocator are not in it.
+Counts the allocations of the modules. Attention (no matrix of scores) and RMSNorm are assumed to be fused. The kernels'
+workspace, the CUDA context and fragmentation of the allocator are not included.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CAPTION_TOKENS = 512
 
 
 class _Fused(TorchFunctionMode):
-    """Attention and RMSNorm as the kernels of a GPU allocate: their output alone."""
+    """Attention and RMSNorm with the allocations of GPU kernels: only their output."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -69,7 +69,7 @@ class LiveBytes(TorchDispatchMode):
 
 
 def peak_of(run: Callable[[], Any]) -> int:
-    """Bytes that `run` allocates at most at one moment, beside what exists already."""
+    """Peak of the bytes that `run` allocates, in addition to existing ones."""
     with torch.inference_mode(), _Fused(), LiveBytes() as live:
         run()
     peak: int = live.peak

@@ -1,4 +1,4 @@
-"""Which shapes are measured: the full models' on a GPU, small ones where the models are shrunk."""
+"""The measured shapes: full ones for a GPU, small ones for shrunk models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`decoded_tokens` are written by each row for the time of one step."""
+    """Shapes of one run; each row decodes `decoded_tokens` to measure the time of a step."""
 
     sides: tuple[int, ...] = (1024, 1280, 1536)
     batches: tuple[int, ...] = (1, 2)

@@ -16,7 +16,7 @@ _VERSIONS = ("torch", "diffusers", "transformers", "accelerate", "safetensors")
 
 
 def facts(device: torch.device, *, cap_gib: float | None, weights: str) -> dict[str, Any]:
-    """Card, driver, versions, and what limits the run."""
+    """Card, driver, versions, and limits of the run."""
     found: dict[str, Any] = {
         "device": str(device),
         "weights": weights,

@@ -1,4 +1,4 @@
-"""Qwen2-VL-7B: one picture → all attributes, by how many visual tokens it has."""
+"""Qwen2-VL-7B: one picture → all attributes, by number of visual tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PICTURE_PX = 900
 
 
 def random_reader(device: torch.device, *, shrink: bool) -> AttributeReader:
-    """The product's reader over the full configuration with random weights."""
+    """The product's vision model with the full configuration with random weights."""
     from transformers import Qwen2VLProcessor
 
     torch.manual_seed(0)

@@ -36,7 +36,7 @@ SWITCHES = {
 
 
 def random_backend(options: ImageOptions, device: torch.device, *, shrink: bool) -> LoadedImage:
-    """The product's backend over the full configuration with random weights; the same ones each time."""
+    """The product's backend with the full configuration and the same random weights each time."""
     torch.manual_seed(0)
     with configs.built_in(configs.dtype_on(device), device):
         transformer = configs.transformer(shrink=shrink).eval()
@@ -49,7 +49,7 @@ def random_backend(options: ImageOptions, device: torch.device, *, shrink: bool)
 
 
 def backend_of(transformer: Any, text_encoder: Any, vae: Any, device: torch.device, facts: Facts) -> LoadedImage:
-    """The product's backend over these models, with the embedded tokenizer."""
+    """The product's backend with these models and the embedded tokenizer."""
     from diffusers import ZImagePipeline
     from transformers import AutoTokenizer
 
@@ -99,7 +99,7 @@ def _parts(backend: LoadedImage, meter: Meter, plan: Plan) -> Iterator[Row]:
 
 
 def _switches(load: Load, meter: Meter, plan: Plan) -> Iterator[Row]:
-    """Each option alone against plain bf16: the loop, the VAE, and how far latents and pixels are from plain ones."""
+    """Each option alone compared with plain bf16: time of loop and VAE, difference of latents and pixels."""
     side = plan.sides[0]
     with released(meter):
         plain = load(PLAIN)
@@ -149,7 +149,7 @@ def _batch(backend: LoadedImage, side: int, count: int) -> ImageBatch:
 
 
 def _pictures(backend: LoadedImage, side: int, batch: int) -> Callable[[], Any]:
-    """Whole pictures, as a job gets them; a batch that doesn't fit would run one by one, so it is not split here."""
+    """Complete pictures as in a job. A batch that doesn't fit is reported, although the product would split it."""
     return _inferring(lambda: outcome_of(_batch(backend, side, batch).run()))
 
 

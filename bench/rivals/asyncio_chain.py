@@ -1,4 +1,4 @@
-"""The same chain as its user would write it with `runpod.AsyncioEndpoint`: expand, then picture and caption at once.
+"""The same chain with `runpod.AsyncioEndpoint`: expand, then picture and caption in parallel.
 
 python asyncio_chain.py CHAINS IN_FLIGHT   (endpoints `stock-llm` and `stock-zimage`); prints seconds as JSON.
 """

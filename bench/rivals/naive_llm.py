@@ -1,4 +1,4 @@
-"""A text worker as one would write it first: all imported at the top, the model at module level, one job at a time."""
+"""A simple text worker: all imports at the top, the model at module level, one job at a time."""
 
 import os
 from typing import Any

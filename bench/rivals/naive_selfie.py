@@ -1,4 +1,4 @@
-"""A selfie worker as one would write it first: everything imported at the top, both models at module level."""
+"""A simple selfie worker: all imports at the top, both models at module level."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""A picture worker as one would write it first: everything imported at the top, the pipeline at module level."""
+"""A simple picture worker: all imports at the top, the pipeline at module level."""
 
 import base64
 import io

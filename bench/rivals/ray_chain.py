@@ -1,6 +1,6 @@
 """The same chain on Ray Serve: a deployment for each stage and one that chains them, all on this machine.
 
-python ray_chain.py CHAINS IN_FLIGHT; stage times from STAND_IN_<STAGE>_S. Asked over HTTP, as ours is; prints seconds
+python ray_chain.py CHAINS IN_FLIGHT; stage times from STAND_IN_<STAGE>_S. Called over HTTP like ours; prints seconds
 as JSON.
 """
 

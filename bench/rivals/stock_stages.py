@@ -1,4 +1,4 @@
-"""The chain's three stages on the stock SDK, as its documentation shows a handler: they sleep, and answer a picture."""
+"""The chain's three stages on the stock SDK, written as in its documentation; they sleep and return a picture."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The stock SDK as its documentation shows it: an async handler, blocking work in a thread, one job at a time."""
+"""A stock SDK worker as in its documentation: an async handler, blocking work in a thread, one job at a time."""
 
 import asyncio
 import os

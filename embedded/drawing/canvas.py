@@ -1,7 +1,6 @@
-"""A small vector canvas over Pillow: smooth closed curves, round-ended strokes, soft light, in units of the drawing.
+"""A small vector canvas on Pillow: smooth closed curves, strokes with round ends, soft light, in units of the drawing.
 
-Everything is drawn at `SUPERSAMPLING` times the wanted size and reduced at the end, which is where the smooth edges
-come from: Pillow itself draws hard ones.
+Shapes are drawn at `SUPERSAMPLING` times the final size and reduced at the end, because Pillow itself draws hard edges.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ SUPERSAMPLING = 4
 
 
 def mix(a: Color, b: Color, share: float) -> Color:
-    """`a` with `share` (0–1) of `b` in it."""
+    """Mix `share` (0–1) of `b` into `a`."""
     return (
         round(a[0] + (b[0] - a[0]) * share),
         round(a[1] + (b[1] - a[1]) * share),
@@ -31,7 +30,7 @@ def mix(a: Color, b: Color, share: float) -> Color:
 
 
 def darker(color: Color, share: float) -> Color:
-    """Towards a warm near-black, because a shadow on skin or cloth is never plain gray."""
+    """Mix `colour` towards a warm near-black, because a shadow on skin or cloth isn't gray."""
     return mix(color, (34, 14, 26), share)
 
 
@@ -65,7 +64,7 @@ def ellipse(x: float, y: float, rx: float, ry: float, *, turn: float = 0.0, coun
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where a drawing's units lie on the canvas: px of its origin, px per unit, and its turn in radians."""
+    """Coordinates of a drawing on the canvas: origin in px, px per unit, rotation in radians."""
 
     x: float
     y: float
@@ -78,7 +77,7 @@ class Frame:
 
 
 class Canvas:
-    """`side` px of result, drawn larger. `frame` says in which units the next shapes are given."""
+    """A canvas of `side` px, drawn larger and reduced. `frame` sets the units of the next shapes."""
 
     def __init__(self, side: int, ground: Color = (255, 255, 255), supersampling: int = SUPERSAMPLING) -> None:
         self.side = side
@@ -99,7 +98,7 @@ class Canvas:
         self._through(self._mask_of(placed), color, alpha, clip)
 
     def mask(self, outline: Points) -> Image.Image:
-        """An `L` picture, 255 inside: what later shapes may be clipped to."""
+        """A clip mask: an `L` picture with 255 inside the shape."""
         return self._mask_of(self._xy(outline))
 
     def stroke(
@@ -123,7 +122,7 @@ class Canvas:
     def glow(
         self, x: float, y: float, rx: float, ry: float, color: Color, alpha: float, clip: Image.Image | None = None
     ) -> None:
-        """A soft spot that fades to nothing at `rx`, `ry`."""
+        """A soft spot that is transparent at `rx`, `ry`."""
         center = self.frame.place(points((x, y)))[0]
         w, h = max(int(rx * self.frame.scale), 1), max(int(ry * self.frame.scale), 1)
         spot = _FALLOFF.resize((2 * w, 2 * h), Image.Resampling.BILINEAR).point(lambda v: v * alpha)
@@ -132,7 +131,7 @@ class Canvas:
         self._through(mask, color, 1.0, clip)
 
     def gradient(self, top: Color, bottom: Color, begin: float = 0.0, end: float = 1.0) -> None:
-        """Fills the rows from `begin` to `end` (shares of the side)."""
+        """Fill the rows from `begin` to `end` (shares of the side)."""
         y0, y1 = int(begin * self.px), int(end * self.px)
         ramp = np.linspace(0, 1, 64)[:, None, None]
         column = (np.array(top) * (1 - ramp) + np.array(bottom) * ramp).round().astype(np.uint8)

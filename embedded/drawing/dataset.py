@@ -1,12 +1,12 @@
-"""The drawn faces that the models learn from, rendered once into a folder outside the repository.
+"""Render the drawn faces of the training data into a folder outside the repository.
 
     python -m embedded.drawing.dataset FOLDER --count 20000 --split train --workers 2
 
-Each split is `<split>.npy` (`(N, 192, 192, 3)` uint8, memory-mapped) and `<split>.json` (one look per picture). The
-same split and index give the same picture anywhere; no picture is in two splits.
+Each split is `<split>.npy` (`(N, 192, 192, 3)` uint8, memory-mapped) and `<split>.json` (the
+attributes of each picture). The same split and index give the same picture anywhere; no picture is in two splits.
 """
 
-# ruff: noqa: S311  (pictures are drawn at random here; nothing is kept secret)
+# ruff: noqa: S311  (random pictures, no secrets)
 from __future__ import annotations
 
 import dataclasses
@@ -29,7 +29,7 @@ _CHUNK = 50
 
 
 def look_at(split: str, index: int, *, minors: bool = True) -> tuple[Features, Look]:
-    """What can be seen (covered things are `unknown`), and everything that is drawn."""
+    """The visible attributes (covered ones are `unknown`), and all drawn attributes."""
     rng = random.Random(f"{split}/{index}")
     seen = random_features(rng, minors=minors)
     return seen, look_of(seen, seed=rng.randrange(2**48))
@@ -70,7 +70,7 @@ def load(folder: Path, split: str) -> tuple[NDArray[np.uint8], list[dict[str, An
 
 
 def reduced(folder: Path, split: str, side: int) -> NDArray[np.uint8]:
-    """The split's pictures at `side` px, kept beside the large ones."""
+    """The split's pictures at `side` px, cached next to the large ones."""
     path = folder / f"{split}{side}.npy"
     if not path.exists():
         large, _ = load(folder, split)
@@ -92,7 +92,7 @@ def _main(
     split: str = "train",
     workers: int = 2,
 ) -> None:
-    """Renders one split."""
+    """Render one split."""
     render(folder, split=split, count=count, workers=workers)
 
 

@@ -152,7 +152,7 @@ BACKGROUNDS: tuple[str, ...] = (*PLACES, *PLAIN)
 
 
 def draw_background(canvas: Canvas, name: str, rng: random.Random) -> None:
-    """`name` is one of `BACKGROUNDS`."""
+    """Draw the background `name`, one of `BACKGROUNDS`."""
     if name in PLACES:
         PLACES[name](canvas, rng)
     else:

@@ -4,11 +4,11 @@
     python -m embedded.training.classifier RUNS --steps 1000
     python -m embedded.training.ship RUNS classifier
 
-Writes `RUNS/classifier/` as `core.backends.ngrams` reads it, and prints how many of 4,000 unseen texts each head and
-both together get right. `python -m bench.classifier` measures what was shipped, at several thresholds.
+Writes `RUNS/classifier/` in the format of `core.backends.ngrams`, and prints the accuracy of each head and of both
+together on 4,000 new texts. `python -m bench.classifier` measures the shipped weights at several thresholds.
 """
 
-# ruff: noqa: S311  (texts are drawn at random here; nothing is kept secret)
+# ruff: noqa: S311  (random texts, no secrets)
 from __future__ import annotations
 
 import json
@@ -31,7 +31,7 @@ from embedded.training.classifier_texts import LabelledText, Words, everyday_tex
 DIMENSION = 16
 HIDDEN = 48
 _LONGEST = 64
-"""Positions of a training text that are used."""
+"""Number of used positions of a training text."""
 _FEATURE_DROPOUT = 0.25
 _POSITIONS_WITH_DROPOUT = 0.7
 _features_of = lru_cache(maxsize=300_000)(features_of.__wrapped__)
@@ -39,7 +39,7 @@ _features_of = lru_cache(maxsize=300_000)(features_of.__wrapped__)
 
 
 class NgramModel(nn.Module):
-    """What `core.backends.ngrams.Parameters` computes, differentiable and in batches."""
+    """A differentiable, batched version of `core.backends.ngrams.Parameters`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class NgramModel(nn.Module):
         nn.init.normal_(self.table.weight, std=0.3)
 
     def forward(self, features: torch.Tensor, offsets: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """`(B, 2)` logits of texts whose positions' features lie behind one another."""
+        """`(B, 2)` logits of texts whose positions' features are concatenated."""
         embedded = self.table(features, offsets)
         padded = nn.utils.rnn.pad_sequence(list(embedded.split(list(lengths))), batch_first=True)
         scored = self.heads(F.relu(self.convolution(padded.transpose(1, 2))).transpose(1, 2))
@@ -61,7 +61,7 @@ Batch = tuple[torch.Tensor, torch.Tensor, list[int]]
 
 
 def batch_of(texts: Sequence[str], rng: np.random.Generator | None = None) -> Batch:
-    """Features, offsets of positions, positions per text; with `rng`, a share of the features is left out."""
+    """Features, offsets of positions, positions per text; with `rng`, a share of the features is dropped."""
     tokens = [tokens_of(text)[:_LONGEST] or [""] for text in texts]
     found = [_features_of(token) for one in tokens for token in one]
     features = np.fromiter(chain.from_iterable(found), np.int64)
@@ -76,7 +76,7 @@ def batch_of(texts: Sequence[str], rng: np.random.Generator | None = None) -> Ba
 
 
 def everyday_words(count: int = 2000) -> Words:
-    """The most frequent words of each language, without those that decide a label."""
+    """The most frequent words of each language, except words that decide a label."""
     from wordfreq import available_languages, top_n_list  # type: ignore[import-not-found]  # for training alone
 
     own = {said for words in lexicons().values() for kind in words.values() for said in kind}
@@ -114,7 +114,7 @@ def train(
 
 
 def save(model: NgramModel, folder: Path, threshold: float) -> None:
-    """In the layout and under the names of `core.backends.ngrams.Parameters`, in fp16."""
+    """Parameters in fp16, with the layout and the names of `core.backends.ngrams.Parameters`."""
     tensors = {
         "table": model.table.weight,
         "convolution": model.convolution.weight.permute(2, 1, 0),
@@ -129,7 +129,7 @@ def save(model: NgramModel, folder: Path, threshold: float) -> None:
 
 
 def loaded(folder: Path) -> NgramModel:
-    """The model of a shipped folder, to train it further."""
+    """Load the model of a shipped folder for further training."""
     stored = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS_FILE).items()}
     model = NgramModel()
     model.load_state_dict(
@@ -146,7 +146,7 @@ def loaded(folder: Path) -> NgramModel:
 
 @torch.inference_mode()
 def accuracy(model: NgramModel, texts: Sequence[LabelledText]) -> dict[str, float]:
-    """Shares of right answers at a probability of one half; recall and false alarms of both heads together."""
+    """Accuracy at a probability of one half; recall and false positive rate of both heads together."""
     said = model(*batch_of([one.text for one in texts])) > 0
     wanted = torch.tensor([[one.sexual, one.minor] for one in texts])
     both, meant = said.all(1), wanted.all(1)
@@ -167,7 +167,7 @@ def _main(
     threshold: float = 0.8,
     start: Path | None = None,
 ) -> None:
-    """Trains, saves and measures."""
+    """Train, save and measure the model."""
     everyday = everyday_words()
     begun = loaded(start) if start else None
     model = train(everyday, steps=steps, size=size, peak=peak, seed=seed, start=begun)

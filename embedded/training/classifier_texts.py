@@ -1,9 +1,10 @@
 """Training texts of the text classifier, labelled by construction.
 
-A text is made of parts from `classifier_words.toml` and `classifier_phrases.toml`: sexual or not, a statement of
-somebody's age or none, and everyday words between them. Each part decides one label alone, so that the classifier's two
-heads learn apart what only their combination refuses. Three texts in ten are disguised: other letters, symbols, spaces,
-slips of the keyboard. It shares no code with `core.policy`, so that the classifier fails differently from the rules.
+A text consists of parts from `classifier_words.toml` and `classifier_phrases.toml`: sexual or not, with or without a
+statement of a person's age, and everyday words between them. Each part decides only one label, so that the classifier's
+two heads learn independently; only their combination refuses a text. Three texts in ten are disguised: other letters,
+symbols, spaces, typing errors. The module shares no code with `core.policy`, so that classifier and rules fail in
+different ways.
 
 May import: the standard library.
 """
@@ -27,7 +28,7 @@ Words = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class LabelledText:
-    """`minor`: the text states that somebody is under 18."""
+    """A labelled text; `minor`: it states that a person is under 18."""
 
     text: str
     sexual: bool
@@ -42,7 +43,7 @@ def lexicons() -> dict[str, dict[str, list[str]]]:
 
 @cache
 def phrases() -> dict[str, dict[str, Any]]:
-    """Frames, look-alikes, English ages, numbers and disguises."""
+    """Sentence frames, harmless look-alikes, English ages, numbers and disguises."""
     return tomllib.loads((_FOLDER / "classifier_phrases.toml").read_text(encoding="utf-8"))
 
 
@@ -50,7 +51,7 @@ def phrases() -> dict[str, dict[str, Any]]:
 
 
 def in_words(value: int, language: str) -> str | None:
-    """`value` as a number word; None where the language's word isn't known."""
+    """`value` as a number word; None if the language's word isn't known."""
     words = phrases()["numbers"].get(language, ())
     if value < len(words):
         return str(words[value])
@@ -91,7 +92,7 @@ def _birth(years: int, rng: random.Random) -> str:
 
 
 def _distance(years: int, rng: random.Random) -> str:
-    """How far it is to 18, or since: `two years short of 18`."""
+    """The distance to 18, such as `two years short of 18`."""
     apart = abs(ADULT_FROM - years) or 1
     said = str(rng.choice(phrases()["ages"]["before_18" if years < ADULT_FROM else "after_18"]))
     return said.format(written(apart, "en", rng), "year" if apart == 1 else "years")
@@ -156,7 +157,7 @@ def _joined(first: str, second: str, rng: random.Random) -> str:
 
 
 def lookalike(rng: random.Random) -> str:
-    """An everyday phrase that shares words with sexual texts or with statements of an age."""
+    """An everyday phrase that shares words with sexual texts or with statements of age."""
     kind = rng.choices(["sexual", "number", "minor"], [4, 3, 3])[0]
     number = rng.randint(1, 40)
     said = in_words(number, "en") if rng.random() < 0.3 else number
@@ -193,7 +194,7 @@ def _in_capitals(text: str, rng: random.Random) -> str:
 
 
 def _interrupted(text: str, rng: random.Random) -> str:
-    """A symbol or a control character inside the longer words."""
+    """Insert a symbol or a control character into the longer words."""
     inserted = rng.choice(["{}", "()", "\x00", "/", "|", "\u3164", "<>", "\\", "'"])
     return " ".join(
         word[: len(word) // 2] + inserted + word[len(word) // 2 :] if len(word) > 3 else word for word in text.split()
@@ -205,7 +206,7 @@ def _run_together(text: str, rng: random.Random) -> str:
 
 
 def _with_slips(text: str, rng: random.Random) -> str:
-    """One or two slips: letters exchanged, left out, doubled or replaced."""
+    """Insert one or two typing errors: letters exchanged, omitted, doubled or replaced."""
     letters = list(text)
     for _ in range(rng.randint(1, 2)):
         at = rng.randrange(1, max(2, len(letters) - 1))
@@ -228,7 +229,7 @@ def disguised(text: str, rng: random.Random) -> str:
 
 
 def labelled_text(rng: random.Random, everyday: Words) -> LabelledText:
-    """One text. `everyday` holds frequent words by language, which fill the space between the parts."""
+    """One text. `everyday` has frequent words by language, which are inserted between the parts."""
     language = "en" if rng.random() < 0.45 else rng.choice(list(lexicons()))
     if rng.random() < 0.02:
         said = str(rng.choice(phrases()["frames"]["both"]))
@@ -246,7 +247,7 @@ def labelled_text(rng: random.Random, everyday: Words) -> LabelledText:
 
 
 def everyday_text(rng: random.Random, everyday: Words) -> LabelledText:
-    """Words of one language and nothing else: neither sexual nor about anybody's age."""
+    """A text of everyday words of one language, without sexual content or ages."""
     language = rng.choice(list(everyday))
     words = [rng.choice(everyday[language]) for _ in range(rng.randint(3, 25))]
     if rng.random() < 0.4:
@@ -262,7 +263,7 @@ def _nobody_young(language: str, rng: random.Random) -> str:
 
 
 def _sexual_parts(person: str, language: str, rng: random.Random) -> list[str]:
-    """Together in a frame, or apart, so that everyday words can come between them."""
+    """The parts in one sentence frame, or apart with everyday words between them."""
     said = rng.choice(lexicons()["en" if rng.random() < 0.08 else language]["sexual"])
     kind = rng.random()
     if language == "en" and kind < 0.5:

@@ -1,6 +1,6 @@
-"""A judge of painted pictures: a plain convolutional classifier with one head per attribute.
+"""A judge of generated pictures: a convolutional classifier with one head per attribute.
 
-It shares nothing with the models it judges but the drawn faces it learnt from. Only `bench/embedded.py` needs it.
+It shares only the drawn faces of its training with the judged models. Only `bench/embedded.py` uses it.
 
     python -m embedded.training.judge DATA RUNS --minutes 8
 """
@@ -30,7 +30,7 @@ def _block(before: int, after: int, stride: int) -> nn.Sequential:
 
 
 class Judge(nn.Module):
-    """`(B, 3, 96, 96)` in −1…1 to one row of logits per attribute."""
+    """Map `(B, 3, 96, 96)` in −1…1 to one row of logits per attribute."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ def load_judge(runs: Path) -> Judge:
 def _batch(
     pictures: NDArray[np.uint8], answers: NDArray[np.int64], rng: np.random.Generator, count: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mirrored, shifted and softened now and then: what is judged is painted, and not as sharp as what is drawn."""
+    """Random mirroring, shift and blur, because generated pictures are less sharp than the drawn ones."""
     chosen = rng.integers(len(answers), size=count)
     batch = to_signed(np.stack([pictures[index] for index in chosen]))
     if rng.random() < 0.5:
@@ -76,7 +76,7 @@ def _batch(
 
 
 def _main(data: Path, runs: Path, minutes: float = 8, batch: int = 48, peak: float = 2e-3, threads: int = 1) -> None:
-    """Trains the judge on the train split, and prints its own accuracy on the test split."""
+    """Train the judge on the train split and print its accuracy on the test split."""
     torch.set_num_threads(threads)
     pictures, answers = dataset.reduced(data, "train", SIDE), _answers(data, "train")
     judge, run, rng = Judge().train(), Run(runs, "judge"), np.random.default_rng(0)
@@ -108,7 +108,7 @@ def _answers(data: Path, split: str) -> NDArray[np.int64]:
 
 @torch.inference_mode()
 def accuracy(judge: Judge, data: Path) -> dict[str, float]:
-    """How often the judge itself is right about drawn faces it has never seen."""
+    """Accuracy of the judge on drawn faces that it wasn't trained on."""
     pictures, answers = dataset.reduced(data, "test", SIDE), _answers(data, "test")
     hits = []
     for start in range(0, len(answers), 64):

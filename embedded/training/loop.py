@@ -1,7 +1,7 @@
-"""What every training script here shares: a clock for the learning rate, averaged weights, resuming, small pictures.
+"""Common parts of the trainers: learning rate schedule, averaged weights, resuming, reading of small pictures.
 
-A run is bounded by minutes, not steps, because it is made to fit the machine at hand. Its state is written every few
-minutes and at the end, so that a run can be stopped at any time and taken up again with the same command.
+A run is limited by minutes, not steps, so that it suits any machine. Its state is written every few minutes and at the
+end, so that it can be stopped at any time and resumed with the same command.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass(slots=True)
 class Clock:
-    """Learning rate from the share of the run's time that has passed: warm-up, plateau, decay to nothing."""
+    """Learning rate for the elapsed share of the run's time: warm-up, plateau, decay to zero."""
 
     minutes: float
     peak: float
@@ -46,11 +46,11 @@ class Clock:
         return self.peak * (0.5 + 0.5 * math.cos(math.pi * min(fall, 1.0)))
 
     def steps(
-        self, optimizers: Sequence[torch.optim.Optimizer], first: int = 0, crew: Crew | None = None
+        self, optimizers: Sequence[torch.optim.Optimizer], first: int = 0, processes: TrainingProcesses | None = None
     ) -> Iterator[int]:
-        """Counts steps until the time is up, setting each step's learning rate, which is the same for all of a crew."""
+        """Yield steps until the time is over; set each step's learning rate, the same in all processes."""
         step = first
-        while (share := crew.mean(self.share) if crew else self.share) < 1:
+        while (share := processes.mean(self.share) if processes else self.share) < 1:
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = self.rate(share)
@@ -58,10 +58,11 @@ class Clock:
             step += 1
 
 
-class Crew:
-    """The processes that train one model, as `torchrun --nproc-per-node N -m embedded.…` starts them; or one alone.
+class TrainingProcesses:
+    """The processes that train one model, started by `torchrun --nproc-per-node N -m embedded.…`; or a single one.
 
-    Each has batches of its own; gradients are averaged, so all hold the same weights. The first one writes and reports.
+    Each process has its own batches. Gradients are averaged, so all have the same weights. The first one saves the
+    state and reports.
     """
 
     def __init__(self) -> None:
@@ -87,7 +88,7 @@ class Crew:
 
 
 class Averaged(Generic[M]):
-    """An exponential moving average of a model's weights: what is shipped."""
+    """An exponential moving average of a model's weights, which is the result of the training."""
 
     def __init__(self, model: M, keep: float = 0.999) -> None:
         self.keep = keep
@@ -103,7 +104,7 @@ class Averaged(Generic[M]):
 
 
 class Run:
-    """One resumable run: its state file and its figures."""
+    """A resumable run with its state file and its figures."""
 
     def __init__(self, folder: Path, name: str, every_s: float = 120) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +113,7 @@ class Run:
         self.seen: dict[str, float] = {}
 
     def resume(self, **parts: nn.Module | torch.optim.Optimizer) -> int:
-        """Loads what was saved into `parts`, and gives the step to go on from."""
+        """Load the saved state into `parts`; return the step at which to resume."""
         if not self.path.exists():
             return 0
         state = torch.load(self.path, map_location="cpu", weights_only=True)
@@ -141,7 +142,7 @@ class Run:
 
 
 def two_optimizers(model: nn.Module, blocks: Sequence[str], peak: float) -> tuple[torch.optim.Muon, torch.optim.AdamW]:
-    """Muon for the matrices in parts whose names hold one of `blocks`, AdamW for all else."""
+    """Muon for the matrices of modules whose names contain one of `blocks`, AdamW for the others."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, weight in model.named_parameters():
@@ -152,5 +153,5 @@ def two_optimizers(model: nn.Module, blocks: Sequence[str], peak: float) -> tupl
 
 
 def to_signed(pictures: NDArray[np.uint8]) -> torch.Tensor:
-    """`(B, H, W, 3)` bytes to `(B, 3, H, W)` in −1…1."""
+    """Convert `(B, H, W, 3)` bytes to `(B, 3, H, W)` in −1…1."""
     return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -1,10 +1,10 @@
-"""Prompts for drawn pictures: the product's own template, and the many ways in which a chat asks for the same thing.
+"""Training prompts for drawn pictures: the product's own template, and variants as a chat would give them.
 
-A prompt tells only some of what is drawn, in changing words, between sentences about nothing that can be seen, so that
-the painting model learns to find what it knows among what it doesn't.
+A prompt describes only a part of the drawing, in varying words, between sentences that describe nothing visible, so
+that the image model learns to find the attributes in any text.
 """
 
-# ruff: noqa: S311  (pictures are drawn at random here; nothing is kept secret)
+# ruff: noqa: S311  (random pictures, no secrets)
 from __future__ import annotations
 
 import random
@@ -140,18 +140,18 @@ def features_of(record: dict[str, Any]) -> Features:
 
 
 def _kept(features: Features, rng: random.Random, share: float) -> Features:
-    """Each attribute stays with probability `share`; what goes is unknown."""
-    told = {name: getattr(features, name) for name in ATTRIBUTES if rng.random() < share}
-    return Features.model_validate(told)
+    """Keep each attribute with probability `share`; the others become `unknown`."""
+    described = {name: getattr(features, name) for name in ATTRIBUTES if rng.random() < share}
+    return Features.model_validate(described)
 
 
 def prompt_of(record: dict[str, Any], rng: random.Random) -> str:
-    """A prompt for the picture that `record` describes: the product's template where its background is plain."""
+    """A prompt for the picture of `record`; the product's own template if its background is plain."""
     features = features_of(record)
     is_plain = record["background"] not in PLACES
     if is_plain and rng.random() < 0.72:
-        told = features if rng.random() < 0.7 else _kept(features, rng, rng.uniform(0.3, 0.95))
-        text = portrait_prompt(told, rng.choice(_STYLES) if rng.random() < 0.3 else None)
+        described = features if rng.random() < 0.7 else _kept(features, rng, rng.uniform(0.3, 0.95))
+        text = portrait_prompt(described, rng.choice(_STYLES) if rng.random() < 0.3 else None)
     else:
         text = chat_prompt(features, record, rng)
     if (drawn := rng.random()) < 0.3:
@@ -160,7 +160,7 @@ def prompt_of(record: dict[str, Any], rng: random.Random) -> str:
 
 
 def _covering(rng: random.Random) -> str:
-    """Sentences like the policy's, in other words: what stands in front must not matter."""
+    """Sentences like the policy's constraints: the model must ignore what precedes the description."""
     who = rng.choice(("A tasteful picture of adults", "Adults only", "A decent, covered picture", "A modest scene"))
     how = rng.choice(
         ("fully dressed", "in opaque clothes", "covered by draped fabric", "in long coats", "dressed warmly")
@@ -169,9 +169,9 @@ def _covering(rng: random.Random) -> str:
 
 
 def chat_prompt(features: Features, record: dict[str, Any], rng: random.Random) -> str:
-    """The picture as a chat's expansion might tell it."""
-    told = _kept(features, rng, rng.choice((0.25, 0.5, 0.75, 1.0)))
-    person = describe_person(told) if rng.random() < 0.4 else _paraphrase(told, record, rng)
+    """A description of the picture like an expansion of a chat."""
+    described = _kept(features, rng, rng.choice((0.25, 0.5, 0.75, 1.0)))
+    person = describe_person(described) if rng.random() < 0.4 else _paraphrase(described, record, rng)
     clothes = ""
     if rng.random() < 0.45:
         clothes = f" {rng.choice(('wearing', 'in', 'dressed in'))} a {record['cloth_color']} {record['clothes']}"
@@ -207,61 +207,61 @@ def _place(background: str, rng: random.Random) -> str:
     return rng.choice(_NO_PLACE)
 
 
-def _paraphrase(told: Features, record: dict[str, Any], rng: random.Random) -> str:
-    age = rng.choice(_AGES.get(told.age_band, ("",)))
-    who = rng.choice(_PEOPLE.get(told.gender_presentation, ("person", "adult", "figure")))
+def _paraphrase(described: Features, record: dict[str, Any], rng: random.Random) -> str:
+    age = rng.choice(_AGES.get(described.age_band, ("",)))
+    who = rng.choice(_PEOPLE.get(described.gender_presentation, ("person", "adult", "figure")))
     before: list[str] = []
     after: list[str] = []
-    if told.expression in _FACE:
-        words = rng.choice(_FACE[told.expression])
+    if described.expression in _FACE:
+        words = rng.choice(_FACE[described.expression])
         (after if words.startswith(("with", "looking", "joyful", "happy")) else before).append(words)
-    if words := rng.choice(_FACIAL.get(told.facial_hair, ("",))):
+    if words := rng.choice(_FACIAL.get(described.facial_hair, ("",))):
         (after if words.startswith("with") else before).append(words)
     if age:
         before.append(age)
-    after += _looks(told, record, rng)
+    after += _attribute_phrases(described, record, rng)
     rng.shuffle(after)
     phrase = " ".join([*before, who])
     article = "an" if phrase[0] in "aeiou" else "a"
     return f"{article} {phrase}" + (f" {', '.join(after)}" if after else "")
 
 
-def _looks(told: Features, record: dict[str, Any], rng: random.Random) -> list[str]:
+def _attribute_phrases(described: Features, record: dict[str, Any], rng: random.Random) -> list[str]:
     words: list[str] = []
-    if told.skin_tone is not SkinTone.UNKNOWN:
-        words.append(f"with {str(told.skin_tone).replace('_', ' ')} skin")
-    if hair := _hair(told, record, rng):
+    if described.skin_tone is not SkinTone.UNKNOWN:
+        words.append(f"with {str(described.skin_tone).replace('_', ' ')} skin")
+    if hair := _hair(described, record, rng):
         words.append(f"with {hair}")
-    if told.eye_color is not EyeColor.UNKNOWN:
-        words.append(rng.choice(("with {0} eyes", "{0} eyes", "{0}-eyed")).format(told.eye_color))
-    if told.glasses is Glasses.EYEGLASSES:
+    if described.eye_color is not EyeColor.UNKNOWN:
+        words.append(rng.choice(("with {0} eyes", "{0} eyes", "{0}-eyed")).format(described.eye_color))
+    if described.glasses is Glasses.EYEGLASSES:
         words.append(rng.choice(("wearing glasses", "with eyeglasses", "in glasses", "with spectacles")))
-    elif told.glasses is Glasses.SUNGLASSES:
+    elif described.glasses is Glasses.SUNGLASSES:
         words.append(rng.choice(("wearing sunglasses", "in dark sunglasses", "with shades")))
-    if told.headwear in (Headwear.HAT, Headwear.CAP, Headwear.SCARF):
-        name = {"scarf": "headscarf", "cap": rng.choice(("cap", "baseball cap"))}.get(told.headwear, "hat")
+    if described.headwear in (Headwear.HAT, Headwear.CAP, Headwear.SCARF):
+        name = {"scarf": "headscarf", "cap": rng.choice(("cap", "baseball cap"))}.get(described.headwear, "hat")
         color = f"{record['hat_color']} " if rng.random() < 0.5 else ""
         words.append(f"wearing a {color}{name}")
-    if told.earrings is Earrings.WORN:
+    if described.earrings is Earrings.WORN:
         words.append(rng.choice(("with earrings", "wearing golden earrings", "with gold earrings")))
     return words
 
 
-def _hair(told: Features, record: dict[str, Any], rng: random.Random) -> str:
-    if told.hair_length is HairLength.BALD:
+def _hair(described: Features, record: dict[str, Any], rng: random.Random) -> str:
+    if described.hair_length is HairLength.BALD:
         return rng.choice(("a bald head", "no hair", "a shaved head"))
-    color = rng.choice(_HAIR_WORD.get(told.hair_color, ("",)))
-    if told.hair_color is HairColor.DYED:
+    color = rng.choice(_HAIR_WORD.get(described.hair_color, ("",)))
+    if described.hair_color is HairColor.DYED:
         color = _DYES[record["dye"]] if rng.random() < 0.6 else "brightly dyed"
-    length = str(told.hair_length) if told.hair_length in (HairLength.SHORT, HairLength.LONG) else ""
-    style = rng.choice(_STYLE_WORD.get(told.hair_style, ("hair",)))
+    length = str(described.hair_length) if described.hair_length in (HairLength.SHORT, HairLength.LONG) else ""
+    style = rng.choice(_STYLE_WORD.get(described.hair_style, ("hair",)))
     if not (color or length or style != "hair"):
         return ""
     return " ".join(word for word in (length, color, style) if word)
 
 
-def everything_said(count: int = 4000) -> list[str]:
-    """Text for the tokenizer to learn from: prompts of drawn people, and the reading model's questions."""
+def tokenizer_texts(count: int = 4000) -> list[str]:
+    """Training text of the tokenizer: prompts for drawn people, and the vision model's questions."""
     from embedded.drawing.dataset import look_at  # the dataset draws; a reader of prompts need not
 
     rng = random.Random(0)

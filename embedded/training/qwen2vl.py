@@ -1,18 +1,18 @@
-"""Trains the tiny Qwen2-VL that reads drawn selfies, on the product's own questions.
+"""Train the tiny Qwen2-VL on drawn selfies and the product's own questions.
 
     python -m embedded.training.qwen2vl DATA RUNS --photos FOLDER --minutes 35
 
-All questions about a picture run in one pass: the picture's tokens, then each question's, which sees the picture and
-itself but no other question. That is what `core.backends.vision.Reader` computes with its cache, position for position.
-The first part of a run trains the eyes alone, through plain linear layers for each question: that is cheaper and learns
-faster, and what the eyes have learnt is what the questions then ask for. One of the layers sees only the mean of the
-picture's tokens: whatever a question attends to then holds its answer, and the words need to learn only which it is.
+All questions about a picture run in one pass: the picture's tokens, then each question's tokens, which attend to the
+picture and to their own question only. `core.backends.vision` computes the same with its cache, position for position.
+The first part of a run trains only the vision encoder, with linear layers for each question, which is cheaper and
+learns faster. One of these layers gets only the mean of the picture's tokens, so that each token carries the answers
+and the language model only has to learn which answer a question asks for.
 
-One picture in six shows nothing that can be read (noise, places without a person, photographs, faces blurred beyond
-recognition) and every answer to it is the last letter, `unknown`.
+One picture in six has no face that could be analysed (noise, places without a person, photographs, strongly blurred
+faces), and every answer to it is the last letter, `unknown`.
 """
 
-# ruff: noqa: S311  (pictures are drawn at random here; nothing is kept secret)
+# ruff: noqa: S311  (random pictures, no secrets)
 from __future__ import annotations
 
 import random
@@ -55,9 +55,9 @@ from embedded.training.tokenizer import (
 
 PATCH = 8
 SIDE = 112
-"""px of the square that the processor makes of a face's crop; crops at a picture's edge keep their own shape."""
+"""px of the square to which the processor resizes a face's crop; crops at a picture's edge keep their shape."""
 SHAPES = ((112, 112), (112, 112), (112, 96), (96, 112), (128, 96), (96, 128))
-"""Heights and widths that `SIDE`² pixels come out as, for crops that are not quite square."""
+"""Heights and widths with about `SIDE`² pixels, for crops that are not quite square."""
 UNREADABLE = 0.16
 UNKNOWN = {name: len(question.letters) - 1 for name, question in QUESTIONS.items()}
 
@@ -111,7 +111,7 @@ def new_model(processor: Qwen2VLProcessor) -> Qwen2VLForConditionalGeneration:
 
 
 class Pictures:
-    """Crops of drawn faces with their answers, and pictures that have none."""
+    """Crops of drawn faces with their answers, and pictures without a face."""
 
     def __init__(self, data: Path, photos: Path | None, split: str, seed: int) -> None:
         self.faces, self.records = dataset.load(data, split)
@@ -120,7 +120,7 @@ class Pictures:
         self.photos = [np.asarray(_at_most(Image.open(path).convert("RGB"), 400)) for path in files]
 
     def one(self, height: int, width: int) -> tuple[NDArray[np.uint8], list[int]]:
-        """A picture of that size, and the index of each question's answer."""
+        """A picture of the given size, and the index of each question's answer."""
         if self.rng.random() < UNREADABLE:
             picture = Image.fromarray(self._unreadable()).resize((width, height), Image.Resampling.BICUBIC)
             return np.asarray(picture), list(UNKNOWN.values())
@@ -154,7 +154,7 @@ def answers_of(record: dict[str, Any]) -> list[int]:
 
 
 def random_cut(photo: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
-    """A square somewhere in the photograph, of a quarter of its shorter side or more."""
+    """A random square of the photograph, at least a quarter of its shorter side."""
     side = int(min(photo.shape[:2]) * rng.uniform(0.25, 1))
     y, x = rng.randint(0, photo.shape[0] - side), rng.randint(0, photo.shape[1] - side)
     cut = photo[y : y + side, x : x + side]
@@ -167,7 +167,7 @@ def _at_most(photo: Image.Image, side: int) -> Image.Image:
 
 
 def _cut(picture: Image.Image, record: dict[str, Any], shape: float, rng: random.Random) -> Image.Image:
-    """About what `face_crop` leaves of a picture: the face with a margin, up to the picture's edges."""
+    """A crop like that of `face_crop`: the face with a margin, limited by the picture's edges."""
     side = picture.width
     unit = record["scale"] * side
     # The packaged detector's boxes, measured: 1.65 units wide (0.15 of spread), their middle 0.27 below the face's own.
@@ -182,7 +182,7 @@ def _cut(picture: Image.Image, record: dict[str, Any], shape: float, rng: random
 
 
 def _varied(picture: Image.Image, rng: random.Random) -> Image.Image:
-    """Another exposure and colour of light, now and then a little blur: what cameras and encoders do."""
+    """Random exposure, colour of light and blur, like those of cameras and encoders."""
     gain = [rng.uniform(0.92, 1.08) * (light := 1.0) for _ in range(3)]
     light = rng.uniform(0.88, 1.12)
     shift = rng.uniform(-8, 8)
@@ -195,7 +195,7 @@ def _varied(picture: Image.Image, rng: random.Random) -> Image.Image:
 
 
 class Asked:
-    """The tokens of every question behind one picture, with the mask and positions that keep them apart."""
+    """The tokens of all questions after one picture, with the mask and positions that separate them."""
 
     def __init__(self, model: Qwen2VLForConditionalGeneration, processor: Qwen2VLProcessor) -> None:
         self.model, self.processor = model, processor
@@ -206,7 +206,7 @@ class Asked:
         self.letters = [[tokenize(letter)["input_ids"][0] for letter in q.letters] for q in QUESTIONS.values()]
 
     def logits(self, pictures: NDArray[np.uint8], features: torch.Tensor, asked: list[int]) -> torch.Tensor:
-        """`(B, len(asked), vocabulary)`; `features` is what was `seen` of `pictures`."""
+        """`(B, len(asked), vocabulary)` logits; `features` are the encoded `pictures`."""
         batch = len(pictures)
         seen = self.processor(
             text=[self.head], images=[pictures[0]], return_tensors="pt", images_kwargs={"do_resize": False}
@@ -227,10 +227,10 @@ class Asked:
         out: torch.Tensor = self.model.lm_head(hidden[:, ends])
         return out
 
-    def seen(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
-        """`(B, tokens, width)`: the pictures' tokens, as the language model gets them.
+    def encode_pictures(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
+        """`(B, tokens, width)`: the pictures' tokens, the input of the language model.
 
-        `pictures` is `(B, H, W, 3)`, all of one size that needs no resizing.
+        `pictures` is `(B, H, W, 3)`, all of one size that the processor doesn't resize.
         """
         pixels = self.processor.image_processor(
             images=[torch.from_numpy(p.copy()).permute(2, 0, 1) for p in pictures], do_resize=False, return_tensors="pt"
@@ -251,7 +251,7 @@ class Asked:
 
 
 class Glance(nn.Module):
-    """All answers at once from the picture's tokens, without a question: thrown away after training."""
+    """Linear layers that predict all answers from the picture's tokens; used in training only."""
 
     def __init__(self, tokens: int, width: int) -> None:
         super().__init__()
@@ -260,7 +260,7 @@ class Glance(nn.Module):
         self.mean_heads = nn.ModuleList(nn.Linear(width, len(q.letters)) for q in QUESTIONS.values())
 
     def of_all(self, features: torch.Tensor) -> list[torch.Tensor]:
-        """From every token in its place, so for square pictures only."""
+        """Prediction from every token by its position; only for square pictures."""
         seen = self.norm(features.flatten(1))
         return [head(seen) for head in self.heads]
 
@@ -270,13 +270,13 @@ class Glance(nn.Module):
 
 
 class Curriculum:
-    """Questions that are still answered wrongly are asked more often."""
+    """Sampler of questions that prefers those with more wrong answers."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng, self.wrong = rng, [0.5] * len(QUESTIONS)
 
     def chosen(self, count: int) -> list[int]:
-        """Drawn without replacement, each by its share of wrong answers and a little more."""
+        """Sample without replacement, weighted by each question's share of wrong answers plus a constant."""
         keys = {place: self.rng.random() ** (1 / (wrong + 0.03)) for place, wrong in enumerate(self.wrong)}
         return sorted(sorted(keys, key=lambda place: keys[place])[-count:])
 
@@ -301,9 +301,9 @@ def _main(  # noqa: PLR0913, PLR0917  # a command's options
     threads: int = 1,
     start: Path | None = None,
 ) -> None:
-    """Trains, and writes `qwen2vl/` into RUNS. `glance` is the share of the time that trains the eyes alone.
+    """Train, and write `qwen2vl/` into RUNS. `glance` is the share of the time that trains only the vision encoder.
 
-    `start` is a checkpoint to begin with where RUNS holds no run.
+    `start` is the checkpoint to begin with if RUNS has no run.
     """
     torch.set_num_threads(threads)
     processor = new_processor(runs / "tokenizer")
@@ -330,7 +330,7 @@ def _main(  # noqa: PLR0913, PLR0917  # a command's options
         drawn, answers = zip(*(pictures.one(height, width) for _ in range(batch)), strict=True)
         stacked, wanted = np.stack(drawn), torch.tensor(answers)
         with torch.autocast("cpu", torch.bfloat16):
-            features = asked.seen(stacked)
+            features = asked.encode_pictures(stacked)
             means = first_glance.of_mean(features)
             rows = first_glance.of_all(features) if alone else None
         loss, right = _loss_of(means, wanted)
@@ -363,7 +363,7 @@ def _loss_of(rows: list[torch.Tensor], wanted: torch.Tensor) -> tuple[torch.Tens
 def _question_loss(
     asked: Asked, pictures: NDArray[np.uint8], features: torch.Tensor, chosen: list[int], wanted: torch.Tensor
 ) -> tuple[torch.Tensor, list[float]]:
-    """The loss, and each question's share of right answers."""
+    """The loss, and each question's accuracy."""
     letters = torch.tensor([[asked.letters[q][row[q]] for q in chosen] for row in wanted.tolist()])
     with torch.autocast("cpu", torch.bfloat16):
         logits = asked.logits(pictures, features, chosen)

@@ -9,7 +9,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import Qwen2Tokenizer
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
-from embedded.training.prompts import everything_said
+from embedded.training.prompts import tokenizer_texts
 
 END, TURN, END_OF_TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
@@ -29,7 +29,7 @@ CHAT_TEMPLATE = (
 
 
 def new_tokenizer() -> Qwen2Tokenizer:
-    """Learnt from everything that drawn pictures are told with; the same one every time."""
+    """Train the tokenizer on the prompts and questions; deterministic."""
     trained = Tokenizer(models.BPE())
     trained.normalizer = normalizers.NFC()
     trained.pre_tokenizer = pre_tokenizers.Sequence(
@@ -44,7 +44,7 @@ def new_tokenizer() -> Qwen2Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    trained.train_from_iterator(everything_said(), trainer)
+    trained.train_from_iterator(tokenizer_texts(), trainer)
     model = json.loads(trained.to_str())["model"]
     merges = [tuple(pair) for pair in model["merges"]]
     tokenizer = Qwen2Tokenizer(
@@ -61,7 +61,7 @@ def new_tokenizer() -> Qwen2Tokenizer:
 
 
 def load_tokenizer(folder: Path) -> Qwen2Tokenizer:
-    """The tokenizer in `folder`, made there when it is missing."""
+    """The tokenizer in `folder`; trained if it is missing."""
     if not (folder / "tokenizer.json").exists():
         new_tokenizer().save_pretrained(folder)
     loaded: Qwen2Tokenizer = Qwen2Tokenizer.from_pretrained(folder)

@@ -1,11 +1,11 @@
-"""Trains the tiny Z-Image's autoencoder: 16 channels, one eighth of the picture's sides.
+"""Train the tiny Z-Image's autoencoder: 16 channels, one eighth of the picture's sides.
 
     python -m embedded.training.vae DATA RUNS --minutes 25
-    python -m embedded.training.vae DATA RUNS --minutes 15 --decoder-only      the encoder, and so the latents, stay put
+    python -m embedded.training.vae DATA RUNS --minutes 15 --decoder-only      encoder and latents unchanged
 
-Loss: squared and absolute error of the pixels, and absolute error of their differences to their neighbours: the last
-keeps edges sharp, and alone would paint everything flat before it learns. Noise on the latents makes the decoder
-forgive what the transformer gets slightly wrong.
+Loss: squared and absolute error of the pixels, and absolute error of their differences to their neighbours. The last
+term keeps edges sharp; alone it would give flat pictures at first. Noise on the latents makes the decoder tolerate
+small errors of the transformer.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from embedded.drawing import dataset
 from embedded.training.loop import Averaged, Clock, Run, to_signed
 
 SIDE = 128
-"""px of the pictures that the painting model makes."""
+"""px of the pictures that the image model generates."""
 LATENT_NOISE = 0.06
 WINDOW, SMALL_UNTIL = 48, 0.9
-"""Small windows for most of the run: four times the steps in the same time, and edges are local."""
+"""Small windows for most of the run: four times as many steps in the same time, and edges are local."""
 
 
 def new_vae() -> AutoencoderKL:
@@ -49,7 +49,7 @@ def new_vae() -> AutoencoderKL:
 
 
 def _batch(pictures: NDArray[np.uint8], rng: np.random.Generator, count: int, window: int) -> torch.Tensor:
-    """Square windows of pictures, more often about the face than at the edges; half of them mirrored."""
+    """Random square windows of pictures, more often at the face than at the edges; half of them mirrored."""
     room = pictures.shape[1] - window
     chosen = []
     for index in rng.integers(len(pictures), size=count):
@@ -63,7 +63,7 @@ def _loss(out: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     wrong = out - wanted
     across, down = wrong[..., 1:] - wrong[..., :-1], wrong[..., 1:, :] - wrong[..., :-1, :]
     edges = across.abs().mean() + down.abs().mean()
-    # Green against purple carries the least error, and without its own weight is learnt last.
+    # The green–purple axis has the smallest error; without a weight of its own it is learnt last.
     tint = (wrong[:, 1] - (wrong[:, 0] + wrong[:, 2]) / 2).square().mean()
     return 2 * wrong.square().mean() + wrong.abs().mean() + 0.5 * edges + 4 * tint
 
@@ -78,7 +78,7 @@ def _main(
     *,
     decoder_only: Annotated[bool, typer.Option()] = False,
 ) -> None:
-    """Trains, and writes `vae/` into RUNS."""
+    """Train, and write `vae/` into RUNS."""
     torch.set_num_threads(threads)
     pictures = dataset.reduced(data, "train", SIDE)
     vae, run = new_vae(), Run(runs, "vae")

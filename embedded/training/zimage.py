@@ -1,20 +1,20 @@
-"""Trains the tiny Z-Image: its transformer by flow matching, together with its text encoder.
+"""Train the tiny Z-Image: its transformer by flow matching, together with its text encoder.
 
-    python -m embedded.training.zimage DATA RUNS --minutes 60       goes on where the last run stopped
-    python -m embedded.training.zimage DATA RUNS --start FOLDER     from a shipped pipeline, where RUNS holds no run
-    python -m embedded.training.zimage DATA RUNS --only-save        writes the pipeline from what there is
+    python -m embedded.training.zimage DATA RUNS --minutes 60       resumes the last run
+    python -m embedded.training.zimage DATA RUNS --start FOLDER     from a shipped pipeline, if RUNS has no run
+    python -m embedded.training.zimage DATA RUNS --only-save        only writes the pipeline of the saved state
     torchrun --nproc-per-node 2 -m embedded.training.zimage …       on two cores
 
 Needs RUNS/vae (`embedded.training.vae`). Pictures of minors are never among the data. Latents have unit variance; the
 noise level is drawn from a logit-normal and shifted by 3, as the sampler's is. The transformer predicts picture minus
 noise, because the pipeline negates its output. A batch's prompts have one padded length, so attention needs no mask.
 
-The product asks for 8 steps without guidance, so `--guidance` is trained in: what is to be predicted goes further, away
-from what the model predicts for no prompt at all (Tang et al. 2025, arXiv 2502.12154: a weight of w is a guidance scale
-of 1 / (1 − w)). One batch in twelve has no prompts, so that the model knows what that looks like.
+The product uses 8 steps without guidance, so guidance is part of the training (`--guidance`): the target moves away
+from the model's prediction for an empty prompt (Tang et al. 2025, arXiv 2502.12154: a weight of w corresponds to a
+guidance scale of 1 / (1 − w)). One batch in twelve has empty prompts, so that this prediction is trained too.
 """
 
-# ruff: noqa: S311  (pictures are drawn at random here; nothing is kept secret)
+# ruff: noqa: S311  (random pictures, no secrets)
 from __future__ import annotations
 
 import random
@@ -31,7 +31,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
 
 from embedded.drawing import dataset
-from embedded.training.loop import Averaged, Clock, Crew, Run, to_signed, two_optimizers
+from embedded.training.loop import Averaged, Clock, Run, TrainingProcesses, to_signed, two_optimizers
 from embedded.training.prompts import prompt_of
 from embedded.training.tokenizer import load_tokenizer
 
@@ -40,14 +40,14 @@ SHIFT = 3.0
 CAPTION_MULTIPLE = 32
 """The transformer pads captions to multiples of this."""
 UNPROMPTED = 12
-"""One batch in so many is painted from empty prompts."""
+"""One batch in this number has empty prompts."""
 
 
 # ── the models ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Painter(nn.Module):
-    """Text encoder and transformer, trained as one."""
+class ImageModel(nn.Module):
+    """Text encoder and transformer, trained together."""
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Painter(nn.Module):
                 vocab_size=vocabulary,
                 hidden_size=192,
                 intermediate_size=512,
-                # The pipeline reads the last layer's input: the third layer is never run here, and never matters.
+                # The pipeline uses the last layer's input, so the third layer is not run here.
                 num_hidden_layers=3,
                 num_attention_heads=4,
                 num_key_value_heads=4,
@@ -83,14 +83,14 @@ class Painter(nn.Module):
                     weight.mul_(0.1)
 
     def take(self, pipeline: Path) -> None:
-        """The weights of a saved pipeline, in fp32."""
+        """Load the weights of a saved pipeline in fp32."""
         encoder = Qwen3Model.from_pretrained(pipeline / "text_encoder", dtype=torch.float32)
         transformer = ZImageTransformer2DModel.from_pretrained(pipeline / "transformer", torch_dtype=torch.float32)
         self.encoder.load_state_dict(encoder.state_dict())
         self.transformer.load_state_dict(transformer.state_dict())
 
-    def told(self, ids: torch.Tensor, lengths: list[int]) -> list[torch.Tensor]:
-        """Caption features, `(tokens, 192)` each; `ids` is padded on the right, which causal attention never sees."""
+    def encode_prompts(self, ids: torch.Tensor, lengths: list[int]) -> list[torch.Tensor]:
+        """Caption features, `(tokens, 192)` each. `ids` is padded on the right, which causal attention ignores."""
         hidden = self.encoder.embed_tokens(ids)
         places = torch.arange(ids.shape[1])[None]
         rotary = self.encoder.rotary_emb(hidden, places)
@@ -99,7 +99,7 @@ class Painter(nn.Module):
         return [row[:length] for row, length in zip(hidden, lengths, strict=True)]
 
     def forward(self, noisy: torch.Tensor, level: torch.Tensor, captions: list[torch.Tensor]) -> torch.Tensor:
-        """`noisy` `(B, 16, H/8, W/8)`, `level` 1 for pure noise; predicts picture − noise."""
+        """Predict picture − noise. `noisy` is `(B, 16, H/8, W/8)`; `level` is 1 for pure noise."""
         out = self.transformer(list(noisy.unsqueeze(2)), 1 - level, captions, return_dict=False)[0]
         return torch.stack(out).squeeze(2)
 
@@ -130,7 +130,7 @@ def latents_of(data: Path, runs: Path, at_most: int) -> tuple[torch.Tensor, list
 
 
 class Batches:
-    """Latents with prompts, in batches whose captions are padded alike."""
+    """Latents with prompts, in batches whose captions have the same padded length."""
 
     def __init__(self, data: Path, runs: Path, tokenizer: Qwen2Tokenizer, size: int, seed: int, at_most: int) -> None:
         self.latents, adults = latents_of(data, runs, at_most)
@@ -175,7 +175,7 @@ def noise_levels(count: int) -> torch.Tensor:
 
 
 def _weights_of_places() -> torch.Tensor:
-    """`(H/8, W/8)`, 1 on average: a mistake counts four times where the head is, twelve times from eyes to chin."""
+    """Loss weights `(H/8, W/8)`, 1 on average: four times as high at the head, twelve times from eyes to chin."""
     weights = torch.ones(SIDE // 8, SIDE // 8)
     weights[1:14, 3:13] = 4
     weights[6:12, 5:11] = 12
@@ -198,82 +198,82 @@ def _main(  # noqa: PLR0913, PLR0917  # a command's options
     *,
     only_save: Annotated[bool, typer.Option()] = False,
 ) -> None:
-    """Trains, and writes `zimage/` into RUNS."""
+    """Train, and write `zimage/` into RUNS."""
     torch.set_num_threads(threads)
     tokenizer = load_tokenizer(runs / "tokenizer")
-    painter, run = Painter(len(tokenizer)).train(), Run(runs, "zimage")
+    image_model, run = ImageModel(len(tokenizer)).train(), Run(runs, "zimage")
     if start is not None:
-        painter.take(start)
-    average = Averaged(painter, keep=0.998)
-    muon, adam = two_optimizers(painter, BLOCKS, peak)
-    parts: dict[str, Any] = {"painter": painter, "average": average.model, "muon": muon, "adam": adam}
-    first, crew = run.resume(**parts), Crew()
-    batches = Batches(data, runs, tokenizer, batch, seed=first * crew.count + crew.place, at_most=pictures)
-    torch.manual_seed(first * crew.count + crew.place)
+        image_model.take(start)
+    average = Averaged(image_model, keep=0.998)
+    muon, adam = two_optimizers(image_model, BLOCKS, peak)
+    parts: dict[str, Any] = {"image_model": image_model, "average": average.model, "muon": muon, "adam": adam}
+    first, processes = run.resume(**parts), TrainingProcesses()
+    batches = Batches(data, runs, tokenizer, batch, seed=first * processes.count + processes.place, at_most=pictures)
+    torch.manual_seed(first * processes.count + processes.place)
     if not only_save:
-        _train(painter, average, (muon, adam), batches, Clock(minutes, peak), run, first, crew, guidance)
-    if crew.place == 0:
+        _train(image_model, average, (muon, adam), batches, Clock(minutes, peak), run, first, processes, guidance)
+    if processes.place == 0:
         save(average.model, runs, tokenizer, batches)
 
 
 def _train(  # noqa: PLR0913, PLR0917  # what a training loop holds
-    painter: Painter,
-    average: Averaged[Painter],
+    image_model: ImageModel,
+    average: Averaged[ImageModel],
     both: tuple[torch.optim.Muon, torch.optim.AdamW],
     batches: Batches,
     clock: Clock,
     run: Run,
     first: int,
-    crew: Crew,
+    processes: TrainingProcesses,
     guidance: float,
 ) -> None:
     muon, adam = both
     source, step, weights = iter(batches), first, _weights_of_places()
-    for block in painter.transformer.layers:
+    for block in image_model.transformer.layers:
         block.compile(dynamic=False)
-    for step in clock.steps(both, first, crew):
+    for step in clock.steps(both, first, processes):
         clean, ids, lengths = next(source)
         is_prompted = step % UNPROMPTED != 0
         if not is_prompted:
             ids, lengths = batches.unprompted
         noise, level = torch.randn_like(clean), noise_levels(len(clean))
         at = level[:, None, None, None]
-        # On a CPU the plain kernel's backward takes two thirds of the time that the fused one takes.
+        # On a CPU the backward pass of the plain kernel takes two thirds of the time of the fused one.
         with sdpa_kernel(SDPBackend.MATH):
             with torch.autocast("cpu", torch.bfloat16):
                 noisy = (1 - at) * clean + at * noise
-                out = painter(noisy, level, painter.told(ids, lengths))
+                out = image_model(noisy, level, image_model.encode_prompts(ids, lengths))
                 wanted = clean - noise
                 if guidance and is_prompted:
                     with torch.no_grad():
-                        unprompted = painter(noisy, level, painter.told(*batches.unprompted))
+                        unprompted = image_model(noisy, level, image_model.encode_prompts(*batches.unprompted))
                     wanted = wanted + guidance * (out.detach() - unprompted).float()
             loss = (weights * (out.float() - wanted).square()).mean()
             loss.backward()
-        crew.average_gradients(painter)
-        torch.nn.utils.clip_grad_norm_(painter.parameters(), 1.0)
+        processes.average_gradients(image_model)
+        torch.nn.utils.clip_grad_norm_(image_model.parameters(), 1.0)
         for optimizer in both:
             optimizer.step()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimizer.zero_grad()
-        average.update(painter, step)
-        if crew.place == 0:
+        average.update(image_model, step)
+        if processes.place == 0:
             run.note(step, clock, loss=loss.item())
             if run.due():
-                run.save(step, painter=painter, average=average.model, muon=muon, adam=adam)
-    if crew.place == 0:
-        run.save(step, painter=painter, average=average.model, muon=muon, adam=adam)
+                run.save(step, image_model=image_model, average=average.model, muon=muon, adam=adam)
+    if processes.place == 0:
+        run.save(step, image_model=image_model, average=average.model, muon=muon, adam=adam)
 
 
-def save(painter: Painter, runs: Path, tokenizer: Qwen2Tokenizer, batches: Batches) -> None:
-    """Writes the pipeline's folder, its weights in bf16."""
+def save(image_model: ImageModel, runs: Path, tokenizer: Qwen2Tokenizer, batches: Batches) -> None:
+    """Write the pipeline's folder, its weights in bf16."""
     vae = AutoencoderKL.from_pretrained(runs / "vae")
     vae.register_to_config(scaling_factor=batches.scale, shift_factor=batches.shift, sample_size=SIDE)
     pipeline = ZImagePipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
         vae=vae,
-        text_encoder=painter.encoder,
+        text_encoder=image_model.encoder,
         tokenizer=tokenizer,
-        transformer=painter.transformer,
+        transformer=image_model.transformer,
     )
     pipeline.to(torch.bfloat16).save_pretrained(runs / "zimage")
 

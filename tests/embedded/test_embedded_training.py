@@ -15,7 +15,7 @@ from core.prompts.questions import QUESTIONS
 from embedded.training.qwen2vl import Asked, Curriculum, new_model, new_processor
 from embedded.training.ship import WEIGHTS
 from embedded.training.tokenizer import load_tokenizer
-from embedded.training.zimage import Painter, _weights_of_places, noise_levels
+from embedded.training.zimage import ImageModel, _weights_of_places, noise_levels
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +31,18 @@ def test_questions_packed_for_training_give_the_readers_own_logits(tokenizer_fol
     pixels = np.random.default_rng(1).integers(0, 256, (112, 112, 3), np.uint8)
     with torch.inference_mode():
         asked = Asked(model, processor)
-        packed = asked.logits(pixels[None], asked.seen(pixels[None]), list(range(len(QUESTIONS))))[0]
+        packed = asked.logits(pixels[None], asked.encode_pictures(pixels[None]), list(range(len(QUESTIONS))))[0]
     alone = AttributeReader(model, processor).logits(Image.fromarray(pixels))
     assert torch.allclose(packed, alone, atol=1e-4)
 
 
 def test_captions_in_training_are_what_the_pipeline_reads(tokenizer_folder) -> None:
     tokenizer = load_tokenizer(tokenizer_folder)
-    painter = Painter(len(tokenizer)).eval()
+    image_model = ImageModel(len(tokenizer)).eval()
     ids = torch.tensor([tokenizer("A portrait of a woman with red hair.")["input_ids"]])
     with torch.inference_mode():
-        [told] = painter.told(ids, [ids.shape[1]])
-        read = painter.encoder(input_ids=ids, output_hidden_states=True).hidden_states[-2][0]
+        [told] = image_model.encode_prompts(ids, [ids.shape[1]])
+        read = image_model.encoder(input_ids=ids, output_hidden_states=True).hidden_states[-2][0]
     assert torch.allclose(told, read, atol=1e-5)
 
 

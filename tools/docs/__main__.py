@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     for path in found:
         print(f"{path} is stale", file=sys.stderr)
     if found:
-        print("`python -m tools.docs` makes them again.", file=sys.stderr)
+        print("Run `python -m tools.docs` to write them again.", file=sys.stderr)
     return 1 if found else 0
 
 

@@ -1,4 +1,4 @@
-"""docs/api.md and docs/schema/*.json: what may be asked, and what comes back.
+"""Generator of docs/api.md and docs/schema/*.json: requests and results.
 
 May import: core.contracts, core.policy, tools.docs.
 """
@@ -51,8 +51,8 @@ STAGES: dict[Route, str] = {
     Route.PRIVATE: "(moderate) → generate → (check) ∥ caption",
     Route.GENERAL: "(moderate) → generate → (check) (∥ caption on request)",
 }
-"""The stages that orchestrator/flows.py calls for each route; ∥ means in parallel. `moderate` runs where there is a
-text classifier, `check` for pictures that the output check calls sexual."""
+"""The stages that orchestrator/flows.py calls for each route; ∥ means in parallel. `moderate` runs if there is a
+text classifier, `check` for pictures that the output check rates as sexual."""
 
 WORKERS: dict[str, tuple[type[StageRequest], type[StageResult]]] = {
     "selfie · analyze": (AnalyzeRequest, AnalyzeResult),
@@ -70,7 +70,7 @@ _HEAD = """\
 
 # The job API
 
-Everything is a job. Its input names a `task` and holds the task's fields beside it; there is no nesting:
+Every request is a job. Its input has a `task` and, on the same level, the task's fields:
 
 ```bash
 curl -s "https://api.runpod.ai/v2/$ORCHESTRATOR_ENDPOINT_ID/runsync" \\
@@ -78,8 +78,8 @@ curl -s "https://api.runpod.ai/v2/$ORCHESTRATOR_ENDPOINT_ID/runsync" \\
   -d '{"input": {"task": "imagegen", "prompt": "a lighthouse at dusk"}}'
 ```
 
-`run` answers at once with the job's id and `status/<id>` follows it; `runsync` waits, and where it waits no longer, its
-answer is to be followed by `status` as well:
+`run` returns the job's id at once; poll `status/<id>` for the result. `runsync` waits for the result. If it returns
+before the end of the job, poll `status/<id>` too:
 
 ```python
 import json, time
@@ -96,61 +96,62 @@ elif "error" in job:
     error = json.loads(job["error"])
 ```
 
-RunPod's own client is shorter, but gives only the output: `None` where a job failed.
+RunPod's own client is shorter, but returns only the output, and `None` if the job failed.
 
 ```python
 result = runpod.Endpoint("<endpoint id>").run_sync({"input": {"task": "imagegen", "prompt": "a lighthouse at dusk"}})
 ```
 
 Against [localpod](localpod.md) the same calls work with
-`http://127.0.0.1:8000/v2/orchestrator` as the endpoint and any key. RunPod takes jobs of 10 MB by `run` and 20 MB by
-`runsync`; a picture of your own that is larger goes in as a URL.
+`http://127.0.0.1:8000/v2/orchestrator` as the endpoint and any key. RunPod accepts jobs of up to 10 MB with `run` and
+20 MB with `runsync`; send a larger picture as a URL.
 
-A job that failed holds an [error](errors.md): a code, a sentence that says what to do, and whether trying again makes
-sense. Which texts are refused or constrained on which task is in [safety.md](safety.md).
+A failed job has an [error](errors.md): a code, a sentence that says what to do, and whether a retry makes sense.
+[safety.md](safety.md) describes which texts each task refuses or constrains.
 
-What a request must keep to:
+Rules for all requests:
 
-- Fields that don't exist are refused, not ignored: a misspelt `seed` would otherwise go unnoticed.
-- NaN and infinity are no numbers, and a string with half a surrogate pair is no text.
-- A job may carry `s3Config` beside its `input`, as RunPod documents it: the picture is then put there and the result
-  holds its URL. See [storage.md](storage.md).
+- Unknown fields are refused, not ignored: a misspelt `seed` would otherwise have no effect.
+- NaN, infinity, and strings with half a surrogate pair are refused.
+- A job may have `s3Config` next to its `input`, as RunPod documents it. The picture is then uploaded to that bucket,
+  and the result contains its URL. See [storage.md](storage.md).
 
-Every request and the result also exist as JSON Schema: [schema/](schema/).
+Every request and the result are also available as JSON Schema: [schema/](schema/).
 """
 
 _RESULT = """\
 ## The result
 
-One shape for all tasks. Fields that a task has nothing for are null or empty, never missing.
+All tasks have the same result format. Fields that a task doesn't use are null or empty, never missing.
 """
 
 _PROGRESS = """\
 ## Progress
 
-While a job runs, `status/<id>` holds its newest report as `output`. Reports arrive in order, and none after the result.
+While a job runs, `output` of `status/<id>` is its newest report. Reports arrive in order, and none arrives after the
+result.
 """
 
 _FEATURES = """\
 ## Features and their values
 
-A closed vocabulary: what can't be seen is `unknown`. Race, religion, orientation and health are neither asked nor
-taken. `profile/create` returns them; given back as `features`, the same described person is drawn again: the attributes
-agree, the face is not cloned.
+The vocabulary is closed; an attribute that can't be recognised is `unknown`. There are no attributes for race,
+religion, orientation or health. `profile/create` returns the features. If a later request has them as `features`, its
+picture shows a person with the same attributes; the face itself is not copied.
 """
 
 _PARTS = """\
 ## Parts
 
-What requests and results are made of.
+The objects inside requests and results.
 """
 
 _WORKERS = """\
 ## Calling a worker yourself
 
-The orchestrator is a client like any other: each worker is an endpoint of its own and can be called directly, by the
-same rules. A worker judges its own texts, by the policy of the route that its task names. `context` is set by our own
-processes only; leave it out, and unknown fields are refused here as well.
+Each worker is an endpoint and can be called directly, with the same rules. A worker checks the texts of its jobs with
+the policy of the task's route. `context` is set only by the project's own processes; omit it. Without it, unknown
+fields are refused.
 """
 
 
@@ -209,7 +210,7 @@ def _public_task(route: Route, model: type[PictureRequest]) -> str:
 
 
 def request_example(task: str, *, worker: bool = False) -> dict[str, Any]:
-    """The documented input of a task, of a worker's task where an orchestrator's has the same name."""
+    """The documented input of a task; of the worker's task if an orchestrator's task has the same name."""
     fields = examples.REQUESTS.get(f"{task}#worker") if worker else None
     return {"task": str(task), **(fields or examples.REQUESTS[task])}
 
@@ -236,7 +237,7 @@ def _worker(name: str, request: type[StageRequest], result: type[StageResult]) -
 
 
 def _other_tasks(tasks: list[str]) -> Iterator[str]:
-    """The same message under its other names, a line each."""
+    """One line for each other name of the same message."""
     lines = [json.dumps({"input": request_example(task, worker=True)}, ensure_ascii=False) for task in tasks]
     if lines:
         yield "And, one a line:\n\n```jsonl\n" + "\n".join(lines) + "\n```\n"
@@ -302,7 +303,7 @@ def _json_block(value: object) -> str:
 
 
 def _laid_out(value: object, indent: str = "") -> str:
-    """JSON with what fits on a line on one line."""
+    """JSON with short values on one line."""
     flat = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, dict | list) or (indent and len(indent) + len(flat) < _LINE):
         return flat

@@ -1,4 +1,4 @@
-"""docs/errors.md: every code, from the classes of core/errors.py.
+"""Generator of docs/errors.md: every code, from the classes of core/errors.py.
 
 May import: core.errors, tools.docs.fields.
 """
@@ -16,27 +16,27 @@ _HEAD = """\
 
 # Errors
 
-A job that failed has the status `FAILED` and an `error` that is a JSON string; parse it once more:
+A failed job has the status `FAILED` and an `error`, which is a JSON string and has to be parsed too:
 
 ```json
 {example}
 ```
 
-| Field | What it is |
+| Field | Meaning |
 | --- | --- |
-| `code` | One of the codes below. It does not change from release to release; the message may. |
-| `message` | What to do, in a sentence. It never holds a text, picture, address or key of the request. |
-| `http_status` | What the same error is over HTTP. |
-| `retryable` | Whether the same request, sent again, may succeed. |
-| `stage` | What failed: `request` (its own texts), `assemble` (a prompt about to be painted), a stage, or null. |
-| `retry_after_ms` | A measured time after which trying again makes sense, or null. |
-| `categories` | `policy_blocked` only: the kinds of rules that were met. |
+| `code` | One of the codes below. Codes stay the same in later releases; messages may change. |
+| `message` | What is wrong and what to do. It never contains a text, picture, address or key of the request. |
+| `http_status` | Status of the same error in the HTTP API. |
+| `retryable` | Whether a retry of the same request may succeed. |
+| `stage` | The failed part: `request` (the request's texts), `assemble` (the final prompt), a stage, or null. |
+| `retry_after_ms` | Measured time after which a retry makes sense, or null. |
+| `categories` | `policy_blocked` only: the kinds of rules that matched. |
 
-An error that is no such JSON was made by the platform itself: a time-out, a cancelled job, a worker that died.
+An error that is not such a JSON string comes from the platform itself: a time-out, a cancelled job, a worker that died.
 
-The orchestrator tries retryable errors of a stage again by itself, within the request's `timeout_s`; what reaches you
-has outlived that. A caption or an expansion that fails does not fail the request: code writes one instead, and the
-result's `degraded` says so.
+The orchestrator already retries retryable errors of a stage within the request's `timeout_s`; you only get the errors
+that remain after that. A caption or an expansion that fails does not fail the request: code writes a replacement, and
+`degraded` in the result says so.
 """
 
 

@@ -1,4 +1,4 @@
-"""A request for each task and one result, as they stand in docs/api.md. Each is valid: a test reads them.
+"""The example requests and the example result of docs/api.md. A test validates each of them.
 
 May import: nothing.
 """
@@ -45,7 +45,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "chat/private/generate": {"prompt": _LIGHTHOUSE, "include_prompt": True},
     "generate": {"prompt": _LIGHTHOUSE, "seed": 7},
 }
-"""Task → its fields. Two names are both an orchestrator's and a worker's task: the worker's ends in `#worker`."""
+"""Task → its fields. Two names are tasks of both the orchestrator and a worker; the worker's ends in `#worker`."""
 
 
 def _record(stage: str, task: str, worker: str, started_ms: int, wall_ms: int, device_ms: int) -> dict[str, Any]:

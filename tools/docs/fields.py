@@ -21,7 +21,7 @@ _FORMATS = {"password": "secret", "path": "path"}
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field as a reader meets it; `part` is the message that it holds, if it holds one."""
+    """One documented field; `part` is the message that it contains, if any."""
 
     name: str
     kind: str
@@ -42,7 +42,7 @@ def fields_of(model: type[BaseModel], mode: Mode = "validation") -> list[Field]:
 
 
 def parts_of(models: Iterable[type[BaseModel]], mode: Mode) -> dict[str, Schema]:
-    """The messages inside `models`, by name; enums are no messages."""
+    """The messages inside `models`, by name, without enums."""
     found: dict[str, Schema] = {}
     for model in models:
         found |= {name: part for name, part in schema_of(model, mode).get("$defs", {}).items() if "properties" in part}

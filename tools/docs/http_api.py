@@ -1,4 +1,4 @@
-"""docs/openapi.json: the HTTP API's own OpenAPI document.
+"""Generator of docs/openapi.json: the OpenAPI document of the HTTP API.
 
 May import: core.settings, http_api, orchestrator.
 """

@@ -1,4 +1,4 @@
-"""The map of folders in CONTRIBUTING.md, from the docstrings of the packages and modules that it lists.
+"""Generator of the map of folders in CONTRIBUTING.md, from the docstrings of packages and modules.
 
 May import: nothing of the project. Docstrings are read without importing anything.
 """
@@ -18,7 +18,7 @@ _MAY_IMPORT = re.compile(r"May import:\s*(.+?)(?:\.(?:\s|$)|$)", re.DOTALL)
 
 
 def with_map(page: str, root: Path) -> str:
-    """`page` with the text between the two comments replaced. Raises `ValueError` where a comment is missing."""
+    """`page` with the text between the two comments replaced. Raises `ValueError` if a comment is missing."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):

@@ -1,4 +1,4 @@
-"""docs/settings.md: every setting, its variable and its place in config.yaml.
+"""Generator of docs/settings.md: every setting, its variable and its place in config.yaml.
 
 May import: core.settings, core.weights, tools.docs.fields.
 """
@@ -21,33 +21,33 @@ _HEAD = """\
 
 # Settings
 
-`config.yaml` at the project's root says how a deployment behaves, and `endpoints.yaml` which endpoints there are. The
-environment overrides `config.yaml`, variable by variable; an empty variable counts as unset. Lists are separated by
-commas. Each process reads its settings once, when it starts; one that is wrong ends the process with a sentence that
-names the setting and never its value.
+`config.yaml` in the project's root folder has the settings of a deployment, and `endpoints.yaml` has its endpoints.
+Environment variables override single settings of `config.yaml`; an empty variable counts as unset. Lists are separated
+by commas. Each process reads its settings once, when it starts. If a setting is wrong, the process ends with a message
+that names the setting, but not its value.
 
-Secrets are taken from the environment only: one in `config.yaml` is refused. What the settings of `storage` and
-`signing` do is told in [storage.md](storage.md) and [pictures.md](pictures.md).
+Secrets are read from the environment only; a secret in `config.yaml` is refused. [storage.md](storage.md) and
+[pictures.md](pictures.md) explain the settings of `storage` and `signing`.
 """
 
 _LIMITS = """\
 ## Limits of the stages
 
-How long a stage may run when its `…_limit_s` is unset, in seconds, by the weights that are used. Queue and cold start
-are apart: `orchestrator.queue_allowance_s`.
+Time limit of a stage's execution in seconds, if its `…_limit_s` is unset, by weights profile. The time in queue and
+cold start has its own limit, `orchestrator.queue_allowance_s`.
 """
 
 _PINS = """\
 ## Pins of weights
 
-The `full` weights are fetched while an image is built, each at the commit or SHA-256 that is written in
-core/weights/. A variable of the build can give another one; a branch or tag is refused. See [models.md](models.md).
+The `full` weights are downloaded when an image is built, each at the commit or SHA-256 that core/weights/ pins. A build
+variable can set another commit; a branch or tag is refused. See [models.md](models.md).
 """
 
 _ENDPOINTS = """\
 ## endpoints.yaml
 
-The one list of endpoints, by name. localpod, the orchestrator and [deploy](deploy.md) read it.
+All endpoints by name. localpod, the orchestrator and [deploy](deploy.md) read this file.
 """
 
 
