@@ -76,7 +76,7 @@ _resolvers = ThreadPoolExecutor(8, thread_name_prefix="resolve")
 
 @functools.cache
 def public_authorities() -> ssl.SSLContext:
-    """A TLS context with certifi's list of authorities: a slim image has none of its own. Reading it takes 20 ms."""
+    """A TLS context with certifi's list of authorities, because a slim image has no list. Reading it takes 20 ms."""
     return httpcore.default_ssl_context()
 
 
@@ -105,7 +105,7 @@ def check_port(port: int, ports: frozenset[int] | None) -> None:
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to a name only where all of its addresses are allowed, and then to one of those.
+    """Network backend that connects to a name only if all its addresses are allowed, and to one of these addresses.
 
     `ports` None allows every port. Raises `BadUrl`.
     """

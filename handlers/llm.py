@@ -128,7 +128,7 @@ class _Turn:
     async def translate_uncovered(self) -> bool:
         """Put texts that the rules don't cover into English; whether there were any.
 
-        Raises `LanguageNotSupported` where the deployment neither translates nor classifies them.
+        Raises `LanguageNotSupported` if the deployment neither translates nor classifies them.
         """
         texts = [] if isinstance(self.request, CaptionRequest) else _texts(self.request)
         found = await asyncio.to_thread(uncovered, texts)
@@ -174,16 +174,16 @@ class _Turn:
         return enforce(joined, texts, route, stage=stage)
 
     async def judged(self, prompt: str, of_request: Verdict) -> str:
-        """Judge what the model wrote, like any text; constrain it where only the classifier finds it explicit."""
+        """Check the model's text like any text; constrain it if only the classifier rates it as explicit."""
         reject_uncovered([prompt], stage="expand")
         verdict = check([prompt], _route(self.request), treated_as=_treated_as(self.request), stage="expand")
         verdict = await self.joined(verdict, [prompt], "expand")
         explicit = Action.CONSTRAIN in {of_request.action, verdict.action}
-        # The worker that paints applies the rules again; the classifier runs only here.
+        # The zimage worker applies the rules again; the classifier runs only here.
         return constrain(prompt) if self.second_opinion and explicit else prompt
 
     async def fit_for_everybody(self, caption: Caption) -> Caption:
-        """The caption, or, where the classifier doesn't find it safe, one that says nothing of the picture."""
+        """The caption, or a neutral one if the classifier doesn't rate it as safe."""
         if not self.second_opinion:
             return caption
         plain = judge([caption.text], Route.GENERAL)
@@ -232,7 +232,7 @@ def _translated_prompt(request: StageRequest, judged: StageRequest) -> str | Non
 
 
 def _route(request: StageRequest) -> Route:
-    """Whose rules hold. A caption's request comes from any route; that of adult chat is known by its treatment."""
+    """The route whose rules apply. A caption may belong to any route; adult chat is recognised by `treated_as`."""
     if isinstance(request, CaptionRequest):
         return Route.CHAT_1TO1 if _treated_as(request) == "adult_allowed" else Route.GENERAL
     return request.route if isinstance(request, ModerateRequest) else ROUTE_OF_TASK[request.task]

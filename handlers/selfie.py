@@ -45,7 +45,7 @@ _INCOMPLETE = Degraded(stage="analyze", reason="incomplete_picture", fallback="p
 
 @dataclass(frozen=True, slots=True)
 class AgeReading:
-    """A generated picture whose people's age is asked for."""
+    """The age check of a generated picture's people."""
 
     image: Image
 

@@ -45,7 +45,7 @@ def ended_response(job: HttpJob, *, as_image: bool) -> Response:
 
 
 def image_response(result: Result) -> Response:
-    """The picture's bytes, or a redirect to where they are stored; what belongs to it in headers."""
+    """The picture's bytes, or a redirect to their URL, with the result's metadata in headers."""
     headers = {
         "X-Seed": str(result.seed),
         "X-Trace-Id": result.trace_id,
@@ -66,7 +66,7 @@ async def disconnected(request: Request) -> None:
 
 
 async def ends_before_disconnect(request: Request, job: HttpJob, seconds: float) -> bool | None:
-    """Whether the job ended within `seconds`; None where the caller went away first."""
+    """Whether the job ended within `seconds`; None if the caller went away first."""
     ending = asyncio.ensure_future(job.wait())
     leaving = asyncio.ensure_future(disconnected(request))
     try:

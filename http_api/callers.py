@@ -40,7 +40,7 @@ _LONGEST_KEY = 512
 
 
 class KeyEntry(BaseModel):
-    """One key of the file. An unset limit is none."""
+    """One key of the file. An unset limit means no limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -59,7 +59,7 @@ class _KeysFile(BaseModel):
 
 @dataclass(slots=True)
 class Caller:
-    """One caller's limits and what it has used. The nameless caller is everyone where there are no keys."""
+    """Limits and usage of a caller. Without keys, all requests belong to one unnamed caller."""
 
     entry: KeyEntry | None
     clock: Callable[[], float] = time.monotonic
@@ -171,7 +171,7 @@ def _equal(caller: Caller, presented: str) -> bool:
 
 
 def _key_of(headers: Mapping[str, str]) -> str:
-    """`X-API-Key` comes first: on a load-balancing endpoint `Authorization` holds the platform's key."""
+    """The caller's key. `X-API-Key` has priority, because load balancers use `Authorization` for the platform's key."""
     key = headers.get("x-api-key", "")
     if not key:
         scheme, _, credentials = headers.get("authorization", "").partition(" ")

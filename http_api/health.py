@@ -26,7 +26,7 @@ class Health:
     jobs: Jobs
 
     async def ping(self, request: Request) -> Response:
-        """200 when ready, 503 while draining; 204 comes before, from `server.py`. A load balancer polls it."""
+        """Health check for a load balancer: 200 when ready, 503 while draining; `server.py` answers 204 at start-up."""
         del request
         if self.jobs.draining:
             return json_response({"status": "draining"}, 503, {"Retry-After": "1"})

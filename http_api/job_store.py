@@ -29,7 +29,7 @@ _LONGEST_RUN_S = 930.0
 
 
 class JobStore:
-    """Raises nothing on writing: a job that can't be stored runs all the same. `close` when done."""
+    """Stored jobs. Failed writes raise nothing, so that the job still runs. Call `close` at the end."""
 
     def __init__(self, bucket: Bucket, keep_s: float, clock: Callable[[], float] = time.time) -> None:
         self._bucket = bucket
@@ -55,7 +55,7 @@ class JobStore:
             log.warning("job not stored", code=error.code)
 
     async def read(self, job_id: str, caller: str) -> dict[str, Any] | None:
-        """The job's view; None for another caller's, an old one, or none."""
+        """The job's view; None if it doesn't exist, has expired, or belongs to another caller."""
         if not _JOB_ID.fullmatch(job_id):
             return None
         found, _ = await self._bucket.get(_name(job_id))

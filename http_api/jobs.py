@@ -79,7 +79,7 @@ class HttpJob:
         news.set()
 
     async def follow(self, after: int, keep_alive_s: float) -> AsyncIterator[Event | None]:
-        """Events after the one with id `after`, until the job's last one; None where nothing happened for a while."""
+        """Events after the one with id `after`, until the job's last one; None if nothing happened for a while."""
         position = max(0, after)
         while True:
             news = self._news
@@ -151,7 +151,7 @@ class Jobs:
         return job
 
     async def keep(self, job: HttpJob) -> None:
-        """Stores a job that outlives its connection where every process can read it."""
+        """Store an asynchronous job so that every process can read it."""
         if self._store is not None and not job.ended:
             job.stored = True
             await self._store.write(job.caller, job.view())
@@ -190,7 +190,7 @@ class Jobs:
             job.kept = False
 
     async def drain(self, within_s: float) -> None:
-        """Starts nothing more, waits for what runs, and cancels what is left."""
+        """Accept no more jobs, wait for the running ones, and cancel the rest."""
         self.draining = True
         running = [job.running for job in self._jobs.values() if job.running is not None and not job.ended]
         if running:

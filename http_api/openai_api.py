@@ -155,6 +155,6 @@ def openai_error(error: ImgPodError) -> Response:
     kind = "invalid_request_error" if error.http_status < 500 else "server_error"
     code = "content_policy_violation" if refused else error.code
     body = {"error": {"message": error.message, "type": kind, "param": None, "code": code}}
-    # OpenAI refuses a prompt with 400; its clients look at the code.
+    # OpenAI refuses a prompt with 400; its clients check the code.
     status = 400 if refused else error.http_status
     return json_response(body, status, wait_headers(error.retry_after_ms, status))

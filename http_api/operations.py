@@ -103,7 +103,7 @@ _CREATE_HEADERS = [
 
 
 def create_operation(route: Route) -> Json:
-    """What FastAPI can't know of POST of a task."""
+    """The part of a task's POST operation that FastAPI can't derive."""
     request = REQUESTS[route]
     summary, _, rest = inspect.cleandoc(request.__doc__ or "").partition("\n")
     return {

@@ -54,7 +54,7 @@ class Preferences:
 
     @property
     def detached(self) -> bool:
-        """Whether the job goes on when the caller's connection ends."""
+        """Whether the job continues when the caller's connection ends."""
         return self.respond_async or self.wait_s is not None
 
     @property

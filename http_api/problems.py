@@ -56,7 +56,7 @@ def error_response(error: ImgPodError, headers: dict[str, str] | None = None) ->
 
 
 def wait_headers(retry_after_ms: int | None, status: int) -> dict[str, str]:
-    """`Retry-After` in whole seconds, which RFC 9110 asks for, and the exact figure beside it."""
+    """`Retry-After` in whole seconds, as RFC 9110 requires, and a header with the exact time."""
     if retry_after_ms is None:
         if status not in {429, 503}:
             return {}

@@ -30,7 +30,7 @@ PATHS: dict[Route, str] = {route: f"/v1/{route}" for route in Route}
 
 _HEADER_FIELDS = {"idempotency-key": "idempotency_key", "x-request-id": "request_id"}
 CLIENT_GONE = 499
-"""The status that is logged where nobody is left to read an answer; nginx's figure."""
+"""The status that is logged if the caller has disconnected; nginx's number."""
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -86,7 +86,7 @@ class Routes:
         return await self._wait(request, job, preferences)
 
     def abandon(self, job: HttpJob) -> None:
-        """Cancels a job that is not done, and drops it: nobody will ask for it."""
+        """Cancel an unfinished job and remove it, because its caller has disconnected."""
         job.cancel()
         self.jobs.forget(job.id)
 
@@ -108,7 +108,7 @@ class Routes:
         return response
 
     async def _wait_then_accept(self, request: Request, job: HttpJob, preferences: Preferences) -> Response:
-        """The answer, if it comes within `wait=N`; a request refused at once is refused, not accepted."""
+        """The answer, if the job ends within `wait=N`, else 202; a request that is refused at once gets its error."""
         await self.jobs.keep(job)
         wait_s = min(float(preferences.wait_s or 0), self.settings.wait_s)
         ended = await ends_before_disconnect(request, job, wait_s) if wait_s else await job.wait(0)
@@ -147,7 +147,7 @@ class Routes:
 
 
 def _with_headers(body: dict[str, Any], request: Request, preferences: Preferences) -> dict[str, Any]:
-    """The input with what headers say of it. Raises `InvalidRequest` where header and body disagree."""
+    """The input, completed with values from the headers. Raises `InvalidRequest` if header and body disagree."""
     filled = dict(body)
     for header, name in _HEADER_FIELDS.items():
         value = request.headers.get(header)

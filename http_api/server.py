@@ -31,7 +31,7 @@ _CLOSE_S = 5
 
 
 class StartingApp:
-    """The application once it is loaded; before that /ping says 204 and everything else 503."""
+    """The application once it is loaded; before that, /ping answers 204 and all other paths 503."""
 
     def __init__(self, load: Callable[[], Service], settings: Settings) -> None:
         self._load = load
@@ -82,7 +82,7 @@ class StartingApp:
 
 
 class DrainingServer(uvicorn.Server):
-    """On SIGTERM it goes on answering, /ping with 503, until what runs has ended; then it stops listening."""
+    """On SIGTERM, continue to answer (/ping with 503) until running requests have ended; then stop listening."""
 
     def __init__(self, config: uvicorn.Config, starting: StartingApp, drain_s: float) -> None:
         super().__init__(config)
@@ -107,7 +107,7 @@ class DrainingServer(uvicorn.Server):
 
 
 def serve(load: Callable[[], Service], settings: Settings) -> None:
-    """Listen until SIGTERM or Ctrl-C. Raises `Misconfigured` before listening, or where the service can't load."""
+    """Listen until SIGTERM or Ctrl-C. Raises `Misconfigured` before listening, or if the service can't load."""
     own = settings.http
     check_exposure(own)
     starting = StartingApp(load, settings)
@@ -130,7 +130,7 @@ def serve(load: Callable[[], Service], settings: Settings) -> None:
 
 
 def check_exposure(settings: HttpSettings) -> None:
-    """Raises `Misconfigured` where everyone on a network could spend the deployment's money."""
+    """Raises `Misconfigured` if everyone on a network could spend the deployment's money."""
     if settings.keys_file is None and not settings.allow_without_keys and not _is_loopback(settings.host):
         raise Misconfigured(
             f"Without keys the HTTP API listens on loopback only, not on {settings.host}: set HTTP_KEYS_FILE, or "

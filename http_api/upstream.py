@@ -63,7 +63,7 @@ def create_app(upstream: str, api_key: str, transport: httpx.AsyncBaseTransport 
 
 
 async def _forward(request: Request, client: httpx.AsyncClient) -> Response:
-    """Pass a request on and stream the answer; a page that goes away closes the connection to the deployment."""
+    """Forward a request and stream the answer; if the page disconnects, the upstream connection is closed."""
     _check_origin(request)
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     headers = {name: value for name, value in request.headers.items() if name in _FORWARDED}

@@ -44,7 +44,7 @@ class Bucket:
         await self._client.aclose()
 
     async def get(self, name: str) -> tuple[bytes | None, str | None]:
-        """The object and its tag; None and None where there is none."""
+        """The object and its tag; (None, None) if it doesn't exist."""
         response = await self._send("GET", name, b"", {})
         if response.status_code == 404:
             return None, None
@@ -52,7 +52,7 @@ class Bucket:
         return response.content, response.headers["ETag"]
 
     async def put(self, name: str, data: bytes, replaces: str | None) -> str | None:
-        """Writes over the object tagged `replaces`, or where none is. The new tag; None where others were first."""
+        """Replace the object with the tag `replaces`, or create it. The new tag; None if another writer was first."""
         condition = {"If-None-Match": "*"} if replaces is None else {"If-Match": replaces}
         response = await self._send("PUT", name, data, condition)
         if response.status_code in {404, 409, 412}:
@@ -66,7 +66,7 @@ class Bucket:
         self._check(await self._send("PUT", name, data, {}))
 
     async def delete(self, name: str) -> None:
-        """Also where there is none."""
+        """Delete the object; a missing object is not an error."""
         response = await self._send("DELETE", name, b"", {})
         if response.status_code != 404:
             self._check(response, tagged=False)

@@ -70,7 +70,7 @@ class RetryBudget:
 
 
 class GpuSeconds:
-    """Device time by route, also where routes share an endpoint."""
+    """Device time by route, also if routes share an endpoint."""
 
     def __init__(self) -> None:
         self._ms: Counter[Route] = Counter()

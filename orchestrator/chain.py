@@ -110,7 +110,7 @@ class Chain:
     _from_percent: int = 0
 
     def reject_unreachable_deadline(self) -> None:
-        """Raises `DeadlineExceeded`, before any cost, where `timeout_s` is below half of the shortest such request."""
+        """Raises `DeadlineExceeded`, before any cost, if `timeout_s` is below half of the shortest such request."""
         shortest_s = self._picture_time.shortest_s or 0.0
         if self.request.task is Route.PROFILE:
             shortest_s += self.endpoints.expected(Pool.SELFIE, "analyze").shortest_s or 0.0
@@ -155,7 +155,8 @@ class Chain:
         return result.prompt
 
     async def moderate(self, said: str, prompt: str) -> str:
-        """The prompt as it may be painted, after the llm worker has judged `said`. For prompts that no model wrote.
+        """The prompt as allowed for generation, after the llm worker has checked `said`. For prompts that no model
+        wrote.
 
         The stage runs where the deployment has a text classifier, or where the rules don't cover the language: the
         prompt then comes back in English, if the deployment translates. A failure of the stage fails the request.
@@ -171,14 +172,14 @@ class Chain:
         return constrain(prompt) if result.verdict == "constrained" else prompt
 
     async def needs_llm_judgement(self, texts: Sequence[str]) -> bool:
-        """Whether a text is in a language without rules. Raises `LanguageNotSupported` where such texts are refused."""
+        """Whether a text is in a language without rules. Raises `LanguageNotSupported` if such texts are refused."""
         found = await asyncio.to_thread(uncovered, texts)
         if found and self.settings.unsupported_language == "refuse":
             raise not_supported(found, stage="request")
         return found is not None
 
     async def generate(self, task: GenerateTask, prompt: str) -> Pictures:
-        """The request's `n` pictures, generated at the same time. One that fails alone leaves the others."""
+        """The request's `n` pictures, generated in parallel. If one fails, the others are kept."""
         n = self.request.n
         progress = SharedProgress(n, self._progress("generate", 95))
 
@@ -228,7 +229,7 @@ class Chain:
         return picture.model_copy(update={"policy": picture.policy.model_copy(update={"age_check": passed})})
 
     async def caption(self, prompt: str) -> str:
-        """A caption that is safe on every route; a template caption where the llm worker's fails or is not."""
+        """A caption that is safe on every route; a template caption if the worker's fails or isn't safe."""
         request = CaptionRequest(task=CAPTION_TASK, prompt=prompt, language=self._language, **self._common("caption"))
         try:
             result = await self._stage("caption", Pool.LLM, request, CaptionResult, short=True)
@@ -318,7 +319,7 @@ class Chain:
         return read
 
     def _progress(self, stage: str, ends_at_percent: int) -> OnProgress:
-        """A stage's own progress as its share of the whole, which begins where the stage before it ended."""
+        """Convert a stage's progress to the request's progress, which starts at the end of the stage before."""
         begins_at, self._from_percent = self._from_percent, ends_at_percent
         self.job.progress.report(stage, 0, 1, begins_at)
 
@@ -366,5 +367,5 @@ def _numbered(stage: str, index: int, n: int) -> str:
 
 
 def _size(request: PictureRequest) -> int:
-    """Pictures of about as many pixels take about as long: the power of two of their number."""
+    """Size class of a picture: the power of two of its pixels, because similar sizes take similar times."""
     return ((request.width or 0) * (request.height or 0)).bit_length()

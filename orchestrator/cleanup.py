@@ -1,4 +1,4 @@
-"""Jobs on the platform that nobody waits for: cancelling them, and waking a pool with one.
+"""Cancelling of jobs that are no longer needed, and placeholder jobs that wake a pool.
 
 May import: core.errors, core.logs, core.settings, orchestrator.{deadlines,pools,runpod_client,stage_call}.
 """
@@ -49,12 +49,12 @@ class JobCleanup:
     def _discard(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # retrieved here because most of these tasks are awaited by nobody
+            task.exception()  # retrieved here, because most of these tasks are never awaited
 
     # ── cancelling ──
 
     def cancel_submitted(self, endpoint: Endpoint, submitting: asyncio.Task[State]) -> None:
-        """Cancel the job of a submit, also where its id has not arrived yet."""
+        """Cancel the job of a submit, also if its id has not arrived yet."""
         self.start(self._cancel_submitted(endpoint, submitting))
 
     async def _cancel_submitted(self, endpoint: Endpoint, submitting: asyncio.Task[State]) -> None:
@@ -86,7 +86,7 @@ class JobCleanup:
     # ── waking ──
 
     def wake(self, pool: Pool) -> None:
-        """Have a worker started where the pool's next endpoint has none.
+        """Start a worker if the pool's next endpoint has none.
 
         The platform starts workers for waiting jobs only, so a job is queued that no worker would run (it names no
         task); it is cancelled as soon as a real one is submitted.

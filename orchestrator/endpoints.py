@@ -157,7 +157,7 @@ class Endpoints:
         return tries.attempts < MAX_ATTEMPTS and self._budget.another()
 
     def _pause_s(self, error: ImgPodError, call: Call, tries: _Tries) -> float:
-        """Full jitter; none where another endpoint of the pool is there to be tried at once."""
+        """Random pause (full jitter); 0 if another endpoint of the pool can be tried at once."""
         if self._pools.has_other(call.pool, tries.endpoints):
             return 0.0
         jitter_s = random.uniform(_SHORTEST_PAUSE_S, min(0.2 * 2 ** min(tries.attempts, 10), 5.0))  # noqa: S311 - no secret
@@ -272,7 +272,7 @@ class Endpoints:
         return Deadline(min(deadline.at, running_since + call.limit_s))
 
     async def _status(self, endpoint: Endpoint, job_id: str, call: Call, until: Deadline) -> State | None:
-        """The job's state, or None where this status request failed: a later one costs nothing."""
+        """The job's state, or None if this status request failed: a later one costs nothing."""
         within_s = min(_REQUEST_S, max(0.0, until.left_s()) + _FINAL_STATUS_S)
         try:
             state = await self._client.request("GET", f"{endpoint.id}/status/{job_id}", call.stage, within_s=within_s)

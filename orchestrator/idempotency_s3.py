@@ -37,7 +37,7 @@ _MAX_RACES = 5
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """`result` None: the request runs, or ran and failed; which one, `until` says."""
+    """A stored entry. `result` None: the request is running, or has failed; `until` distinguishes them."""
 
     body: str
     until: float
@@ -57,7 +57,7 @@ class _Entry:
 
 
 class S3Idempotency:
-    """`lease_s` is how long a request may take at most. `close` when done."""
+    """`lease_s` is the longest time of a request. Call `close` at the end."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class S3Idempotency:
         run: Callable[[], Awaitable[Result]],
         s3_config: Mapping[str, object] | None = None,
     ) -> Result:
-        """As `IdempotencyStore.once`. Where the bucket can't be reached nothing runs: `EndpointUnavailable`."""
+        """Like `IdempotencyStore.once`. Raises `EndpointUnavailable` without running anything if the bucket fails."""
         name, body = _object_name(key), digest(request, s3_config)
         for _ in range(_MAX_RACES):
             found, tag = await self._bucket.get(name)

@@ -91,7 +91,7 @@ async def generate_all(
 async def check_all(pictures: Pictures, check: Callable[[int, GenerateResult], Awaitable[GenerateResult]]) -> Pictures:
     """Run `check(index, picture)` for all pictures at the same time; a failed check replaces its picture by its error.
 
-    Raises `PolicyBlocked` where one picture is refused, and the first error where no picture is left.
+    Raises `PolicyBlocked` if one picture is refused, and the first error where no picture is left.
     """
 
     async def outcome_of(index: int, outcome: PictureOutcome) -> PictureOutcome:
@@ -108,7 +108,7 @@ async def check_all(pictures: Pictures, check: Callable[[int, GenerateResult], A
 
 
 async def _some_of(running: Sequence[Coroutine[None, None, PictureOutcome]]) -> Pictures:
-    """Await all at the same time. Raises what one of them raises, and the first error where no picture is left."""
+    """Await all in parallel. Raises the exception of any of them, and the first error if no picture is left."""
     tasks = [asyncio.create_task(one) for one in running]
     try:
         outcomes = await asyncio.gather(*tasks)

@@ -33,12 +33,12 @@ class StageDurations:
 
     @property
     def earliest_s(self) -> float:
-        """Jobs hardly ever end before this; 0 where nothing is known."""
+        """Jobs hardly ever end before this; 0 if nothing is known."""
         return 0.0 if self.mean_s is None else self.mean_s - max(2 * self.spread_s, 0.02)
 
     @property
     def latest_s(self) -> float:
-        """Jobs have mostly ended by this; 0 where nothing is known."""
+        """Jobs have mostly ended by this; 0 if nothing is known."""
         return 0.0 if self.mean_s is None else self.mean_s + max(2 * self.spread_s, 0.1)
 
     @property

@@ -21,7 +21,7 @@ log = logger()
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """`stored` is None where the deployment has no bucket."""
+    """`stored` is None if the deployment has no bucket."""
 
     delivery: PictureDelivery
     stored: StoredPictures | None
@@ -32,13 +32,13 @@ class Publication:
         return cls(delivery, StoredPictures.from_settings(settings.storage))
 
     def check(self, request: PictureRequest, job: Job) -> None:
-        """Raises `InvalidRequest` for a bucket that can't be one, and for an expiry that nobody could see to."""
+        """Raises `InvalidRequest` for an invalid bucket, and for an expiry that the deployment can't enforce."""
         self.delivery.check(job.s3_config)
         if request.expires_after_s is not None and (self.stored is None or job.s3_config is not None):
             raise InvalidRequest("`expires_after_s` needs the deployment's own bucket (BUCKET_…); leave it out.")
 
     async def publish(self, result: Result, request: PictureRequest, job: Job) -> Result:
-        """The result with its pictures where the caller fetches them. A failed upload leaves them in the result."""
+        """The result with uploaded pictures. If an upload fails, the pictures remain in the result."""
         items = result.images or (_as_item(result),)
         published = await asyncio.gather(*(self._publish_one(item, request, job) for item in items))
         uploads = [degraded for _, degraded in published]
@@ -97,7 +97,7 @@ def _as_item(result: Result) -> ImageItem:
 def _merged(
     known: tuple[Degraded, ...], uploads: list[tuple[Degraded, ...]], items: list[ImageItem]
 ) -> tuple[Degraded, ...]:
-    """A worker's failed upload counts no more where the orchestrator's succeeded for every picture."""
+    """Fallbacks without the worker's failed upload, if the orchestrator has uploaded every picture."""
     if all(item.image_url is not None for item in items if item.error is None):
         return tuple(one for one in known if one.stage != "storage")
     stages = {one.stage for one in known}

@@ -130,7 +130,7 @@ def _retry_after_ms(response: aiohttp.ClientResponse) -> int | None:
 
 
 def failure(state: State, stage: str) -> ImgPodError | None:
-    """The error of a final state; None where it has an output."""
+    """The error of a final state; None if it has an output."""
     status = state["status"]
     if status == "TIMED_OUT":
         return DeadlineExceeded(f"The platform stopped {stage} at its time-out.", stage=stage)
@@ -145,7 +145,7 @@ def failure(state: State, stage: str) -> ImgPodError | None:
 
 
 def read_ms(value: object) -> int | None:
-    """A duration that the platform reports; None where it is not a number. Never negative."""
+    """A duration that the platform reports; None if it is not a number. Never negative."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return max(0, round(value))

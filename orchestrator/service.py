@@ -57,7 +57,7 @@ class Service:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Service:
-        """Raises `Misconfigured` where a pool has no endpoint or the platform no key."""
+        """Raises `Misconfigured` if a pool has no endpoint or the platform no key."""
         own = settings.orchestrator
         return cls(
             settings=settings,
@@ -80,7 +80,7 @@ class Service:
         await asyncio.to_thread(self.trace.flush)
 
     async def answer(self, request: PictureRequest, job: Job) -> Result:
-        """A request's result. Raises what its flow raises, `QueueFull`, and what an idempotency key brings."""
+        """A request's result. Raises the flow's errors, `QueueFull`, and the errors of an idempotency key."""
         self.publication.check(request, job)
         self.webhooks.check(request)
         self._start_sweeping()
@@ -178,7 +178,7 @@ def prices(endpoints: EndpointList) -> dict[Pool, float]:
 
 
 def answers(settings: OrchestratorSettings, storage: StorageSettings) -> IdempotencyStore:
-    """Raises `Misconfigured` where they are to be kept in a bucket and none is set."""
+    """Raises `Misconfigured` if they are to be kept in a bucket and none is set."""
     if settings.ledger == "memory":
         return InMemoryIdempotency(keep_s=settings.keep_results_s)
     from orchestrator.bucket import Bucket

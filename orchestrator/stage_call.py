@@ -68,7 +68,7 @@ async def sleep_until(seconds: float, until: Deadline) -> None:
 
 
 def require_job_id(state: State, stage: str) -> State:
-    """Raises `ResponseLost` where a job may run but the answer has no id."""
+    """Raises `ResponseLost` if a job may run but the answer has no id."""
     if state.get("status") not in FINAL and not job_id_of(state):
         raise ResponseLost("The platform's answer names no job.", stage=stage)
     return state

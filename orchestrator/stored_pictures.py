@@ -1,4 +1,4 @@
-"""Pictures that lie in the deployment's bucket: their ids, deletion and expiry.
+"""Ids, deletion and expiry of pictures in the deployment's bucket.
 
 A picture's id is its object's name and a code that ties it to its caller: whoever sees a picture's URL can't delete it,
 and nothing has to be stored for the check. Expiry is a marker object whose name begins with the time, so that any
@@ -43,7 +43,7 @@ class StoredPictures:
 
     @classmethod
     def from_settings(cls, storage: StorageSettings) -> StoredPictures | None:
-        """None where no bucket is set. Every process with the bucket's key makes the same ids."""
+        """None if no bucket is set. Every process with the bucket's key makes the same ids."""
         if storage.endpoint_url is None or storage.access_key_id is None or storage.secret_access_key is None:
             return None
         return cls(Bucket(storage), storage.secret_access_key.get_secret_value().encode())
@@ -52,12 +52,12 @@ class StoredPictures:
         await self._bucket.close()
 
     def picture_id(self, url: str, caller: str) -> str | None:
-        """None for a URL that names none of our objects."""
+        """Id of a picture; None for a URL that isn't one of our objects."""
         name = object_name(url)
         return None if name is None else f"{name}.{self._code(name, caller)}"
 
     async def delete(self, picture_id: str, caller: str) -> None:
-        """Raises `NotFound` for an id that is not of this caller's pictures, and what the bucket raises."""
+        """Delete a picture. Raises `NotFound` for an id of no picture of this caller, and the bucket's errors."""
         found = _PICTURE_ID.fullmatch(picture_id)
         if found is None or not hmac.compare_digest(found[2], self._code(found[1], caller)):
             raise NotFound("There is no such picture; its id is the `picture_id` of the result.")

@@ -54,7 +54,7 @@ class Tracing(Protocol):
 
 
 class NoTracing:
-    """Tracing where no endpoint is set."""
+    """Tracing without an endpoint: records nothing."""
 
     def __call__(self, request: RequestTrace) -> None:
         del request

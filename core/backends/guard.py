@@ -74,7 +74,7 @@ def parse_classification(answer: str) -> Outcome[Classified]:
 
 
 def load_classifier(located: Located, *, device: str | None = None, max_batch: int = 8) -> TextClassifier:
-    """Loaded and warm. Raises `Misconfigured` where the weights or the device can't serve."""
+    """Load and warm up the classifier. Raises `Misconfigured` if the weights or the device can't serve."""
     from core.backends.ngrams import MODEL_TYPE, load_ngrams
 
     classifier: TextClassifier
@@ -103,13 +103,13 @@ def _model_type(located: Located) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What one job asks the classifier about."""
+    """The texts of one classification job."""
 
     pieces: tuple[str, ...]
 
 
 Classifications: TypeAlias = tuple[Classified | None, ...]
-"""One for each piece; None where the classifier gave none."""
+"""One for each piece; None if the classifier gave none."""
 
 
 @dataclass(frozen=True, slots=True)

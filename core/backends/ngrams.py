@@ -115,7 +115,7 @@ def _kind_of_letter(letter: str) -> str:
 
 
 def _with_spelt_words(tokens: list[str]) -> list[str]:
-    """The tokens without separators, and behind each run of three or more single letters the word that they spell."""
+    """The tokens without separators; after each run of three or more single letters, the word that it spells."""
     found: list[str] = []
     run: list[str] = []
     for token in [*tokens, ""]:
@@ -192,7 +192,7 @@ class Parameters:
 
 
 class NgramClassifier:
-    """`TextClassifier` over `Parameters`: `unsafe` where both heads' probabilities reach the threshold."""
+    """`TextClassifier` with `Parameters`: `unsafe` if both heads' probabilities reach the threshold."""
 
     def __init__(self, info: ModelInfo, parameters: Parameters, threshold: float) -> None:
         self.info, self._parameters, self.threshold = info, parameters, threshold
@@ -212,7 +212,7 @@ class NgramClassifier:
 
 
 def load_ngrams(located: Located) -> NgramClassifier:
-    """Raises `Misconfigured` where the folder holds no such classifier."""
+    """Load the classifier in `folder`. Raises `Misconfigured` if it contains none."""
     from safetensors.numpy import load_file
 
     config = json.loads((Path(located.path) / "config.json").read_text(encoding="utf-8"))

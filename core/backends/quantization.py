@@ -103,6 +103,6 @@ def _divides(linear: nn.Linear) -> bool:
 
 
 def check_fp8(device: torch.device) -> None:
-    """Raises `Misconfigured` where `device` has no fp8 matrix kernels (compute capability below 8.9)."""
+    """Raises `Misconfigured` if `device` has no fp8 matrix kernels (compute capability below 8.9)."""
     if device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 9):
         raise Misconfigured("fp8 needs a GPU of compute capability 8.9 or more (Ada, Hopper); use int8 or none.")

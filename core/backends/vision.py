@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from core.weights import Located
 
 CROP_MARGIN = 0.35
-"""Of the face box's longer side, on each side of it: hair, ears and headwear lie outside of the box."""
+"""Of the face box's longer side, on each side of it: hair, ears and headwear are outside of the box."""
 MAX_RATIO = 50
 """Of a picture's longer side to its shorter one."""
 MAX_FACES = 12
@@ -137,7 +137,7 @@ def _answer(question: Question, shares: list[float], thresholds: ConfidenceThres
 
 
 class AttributeReader:
-    """Qwen2-VL and its processor, asked all questions about one picture at once."""
+    """Qwen2-VL and its processor; answers all questions about one picture in one batch."""
 
     def __init__(
         self,
@@ -221,7 +221,7 @@ class AttributeReader:
 
 
 def limit_visual_tokens(processor: Qwen2VLProcessor, tokens: tuple[int, int] | None) -> None:
-    """Bound what one picture may cost; the hub's processor allows 16,384 tokens. None keeps the checkpoint's bounds."""
+    """Limit the visual tokens of a picture; the hub's processor allows 16,384. None keeps the checkpoint's limits."""
     if tokens is None:
         return
     images = processor.image_processor
@@ -331,7 +331,7 @@ def load_vision(
 
 
 def warm_up(backend: LoadedVision) -> None:
-    """One picture without a face and one through the reader, so that the first job finds everything compiled."""
+    """Run detector and vision model once, so that kernels are compiled before the first job."""
     from PIL import Image as Pictures
 
     backend.detector.find(Pictures.new("RGB", (320, 320), (128, 128, 128)))

@@ -80,7 +80,7 @@ def _unescaped(text: str) -> str:
 
 
 def _head_length(text: str) -> int:
-    """The length of what stands before the base64: `data:image/jpeg;base64,`, or a part of that."""
+    """Length of the prefix before the base64: `data:image/jpeg;base64,`, or a part of it."""
     head, comma, _ = text[:_HEAD_CHARS].partition(",")
     if comma and head.rstrip()[-6:].lower() == "base64" and _HEAD.fullmatch(head):
         rest = text[len(head) + 1 : len(head) + 1 + _HEAD_CHARS]
@@ -91,7 +91,7 @@ def _head_length(text: str) -> int:
 
 
 def _joined(body: str) -> str:
-    """`body` as one line, with each space read as what it stands for: nothing, a line break or a `+`."""
+    """`body` as one line; each space is removed or read as a line break or a `+`."""
     if " " not in body:
         return body.replace("\r", "").replace("\n", "")
     lines = body.replace("\r\n", "\n").replace("\r", "\n").strip("\n").split("\n")
@@ -108,7 +108,7 @@ def _joined(body: str) -> str:
 
 
 def _with_last_plus(code: str, body: str) -> str:
-    """`code` with the `+` at its end that a form turned into a space, where its length says that they are missing."""
+    """`code` with the `+` at its end that a form turned into spaces, if its length shows that they are missing."""
     missing, spaces = -len(code) % 4, len(body) - len(body.rstrip(" "))
     return code + "+" * missing if 0 < missing == spaces and "=" not in code and "+" in code else code
 

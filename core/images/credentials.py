@@ -37,7 +37,7 @@ class ContentCredentials:
 
     @classmethod
     def from_settings(cls, settings: SigningSettings) -> ContentCredentials | None:
-        """Load the deployment's signer and test it on one picture; None where none is set. Raises `Misconfigured`."""
+        """Load the deployment's signer and test it on one picture; None if none is set. Raises `Misconfigured`."""
         if settings.certificates is None and settings.private_key is None:
             return None
         if settings.certificates is None or settings.private_key is None:
@@ -84,7 +84,7 @@ class ContentCredentials:
 
 
 def _manifest(recipe: Recipe) -> dict[str, object]:
-    """The manifest of a picture that `recipe`'s model created. The prompt is in the XMP alone, if it was asked for."""
+    """The manifest of a picture that `recipe`'s model created. The prompt is only in the XMP, if requested."""
     created = {
         "action": "c2pa.created",
         "digitalSourceType": TRAINED_ALGORITHMIC_MEDIA,

@@ -56,7 +56,7 @@ class DecoderProcess:
         )
 
     def decode(self, data: bytes, limits: IntakeLimits) -> OpenedPicture:
-        """Raises `BadPicture`, `TooLarge`, and `DeadlineExceeded` where the machine is too busy."""
+        """Raises `BadPicture`, `TooLarge`, and `DeadlineExceeded` if the machine is too busy."""
         late = threading.Timer(limits.decode_wall_s, self._process.kill)
         late.start()
         try:

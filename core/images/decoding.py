@@ -140,7 +140,7 @@ def _choose_scale(jpeg: Image.Image, limits: IntakeLimits) -> None:
 
 
 def _reduced(image: Image.Image, limits: IntakeLimits) -> Image.Image:
-    """`image` averaged down to `max_decoded_pixels` by a whole factor, in its own mode where that can be averaged."""
+    """`image` averaged down to `max_decoded_pixels` by an integer factor, in its own mode if that can be averaged."""
     if image.mode.startswith("I") or image.mode == "F":
         image = _in_eight_bits(image)
     if image.mode == "P":
@@ -162,7 +162,7 @@ def _reduced(image: Image.Image, limits: IntakeLimits) -> Image.Image:
 
 
 def _loaded_jpeg(image: Image.Image, data: bytes, scans: int, limits: IntakeLimits) -> tuple[Image.Image, float]:
-    """What is there of a JPEG, and its share of the whole. Raises `BadPicture` where too much is missing."""
+    """What is there of a JPEG, and its share of the whole. Raises `BadPicture` if too much is missing."""
     marker = _MARKER.get(image.mode) if scans <= 1 else None
     if marker is not None and isinstance(image, ImageFile.ImageFile):
         image.load_prepare()
@@ -225,7 +225,7 @@ def _incomplete() -> BadPicture:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation; upright where the EXIF can't be read, as in the files of some cameras and messengers.
+    """EXIF's orientation; upright if the EXIF can't be read, as in files of some cameras and messengers.
 
     HEIC and AVIF have their turn in the container, where the decoder has already applied it and set EXIF's to upright.
     """
@@ -272,7 +272,7 @@ def _in_srgb(image: Image.Image, profile: object) -> Image.Image:
 
 
 def _only_pixels(image: Image.Image) -> Image.Image:
-    """A new picture with the pixels alone: no `info`, EXIF, XMP, comment or profile."""
+    """A new picture with only the pixels: no `info`, EXIF, XMP, comment or profile."""
     clean = Image.new("RGB", image.size)
     clean.paste(image)
     return clean

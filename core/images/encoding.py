@@ -36,7 +36,7 @@ def encode(image: Image.Image, *, image_format: ImageFormat, recipe: Recipe, sig
 def shrink_to_fit(
     image: Image.Image, *, max_bytes: int, recipe: Recipe, signer: Signer | None = None
 ) -> tuple[bytes, ImageFormat]:
-    """Encode `image` as the best WebP of at most `max_bytes`, in its own size. Raises `TooLarge` where none fits."""
+    """Encode `image` as the best WebP of at most `max_bytes`, in its own size. Raises `TooLarge` if none fits."""
     for quality in _LADDER:
         data = _encode(image, "webp", recipe, signer, quality)
         if len(data) <= max_bytes:

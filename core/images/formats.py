@@ -1,4 +1,4 @@
-"""File formats of incoming pictures, told by their first bytes."""
+"""File formats of incoming pictures, detected by their first bytes."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class GenerateImage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImageSizes:
-    """The sides that a set of weights takes, px."""
+    """The sides that a checkpoint supports, in px."""
 
     smallest: int
     largest: int
@@ -68,7 +68,7 @@ async def generate_checked(
 ) -> CheckedImage:
     """Generate a picture for `request` and check it; a black or unsafe one is generated once more with another seed.
 
-    Raises `PolicyBlocked` before anything is generated; `UnsafeOutput`, `BlackPicture` where that didn't help.
+    Raises `PolicyBlocked` before anything is generated; `UnsafeOutput`, `BlackPicture` if that didn't help.
     """
     route = ROUTE_OF_TASK[request.task]
     treated_as = _treatment(route, request)
@@ -109,7 +109,7 @@ class AgeCheckRule:
 def held_for_age_check(finished: CheckedImage, request: GenerateRequest, rule: AgeCheckRule) -> bool:
     """Whether the picture may go to the orchestrator only, which reads its people's age, and into no bucket.
 
-    Raises `UnsafeOutput` where the caller hasn't committed to that check: nobody would run it.
+    Raises `UnsafeOutput` if the caller hasn't committed to that check: nobody would run it.
     """
     if not needs_age_check(finished.policy.picture, score_from=rule.score_from):
         return False
@@ -131,7 +131,7 @@ def _treatment(route: Route, request: GenerateRequest) -> Treatment:
 
 
 async def _check(generated: GeneratedImage, checker: PictureChecker | None, threshold: float) -> PictureCheck:
-    """`reported` where the picture is over the threshold or could not be checked: the caller decides what follows."""
+    """Check a picture. The outcome is `reported` above the threshold or if the check failed; the caller decides."""
     name, score = "none", None
     if checker is not None:
         name = checker.name

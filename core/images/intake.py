@@ -24,9 +24,9 @@ _SCHEME = re.compile(r"\s{0,100}[a-z][a-z0-9+.-]{0,30}://", re.ASCII | re.IGNORE
 async def open_selfie(
     selfie: str, *, fetch: Fetch | None = None, limits: IntakeLimits = DEFAULT_LIMITS
 ) -> OpenedPicture:
-    """`selfie` as an upright RGB picture that carries nothing but its pixels.
+    """Open `selfie` as an upright RGB picture without metadata.
 
-    Raises `BadPicture`, `BadUrl`, `TooLarge`, and `DeadlineExceeded` where the machine is too busy to decode it.
+    Raises `BadPicture`, `BadUrl`, `TooLarge`, and `DeadlineExceeded` if the machine is too busy to decode it.
     """
     loop = asyncio.get_running_loop()
     if _SCHEME.match(selfie):
@@ -40,7 +40,7 @@ def _from_base64(text: str, limits: IntakeLimits) -> OpenedPicture:
 
 
 async def open_generated(picture: str, *, limits: IntakeLimits = DEFAULT_LIMITS) -> Image:
-    """`picture` (base64 only) as an upright RGB picture. Raises `BadPicture`, also where its end is missing."""
+    """`picture` (base64 only) as an upright RGB picture. Raises `BadPicture`, also if its end is missing."""
     opened = await asyncio.get_running_loop().run_in_executor(executor(), _from_base64, picture, limits)
     if opened.kept < 1:
         raise BadPicture("The picture is incomplete: its end is missing. Send the whole file.")

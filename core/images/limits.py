@@ -48,7 +48,7 @@ class IntakeLimits:
         return self.max_heic_pixels if image_format == "HEIF" else self.max_pixels
 
     def cpu_s(self, image_format: str, pixels: int) -> float:
-        """CPU time that decoding may take."""
+        """Limit of the CPU time for decoding."""
         if image_format != "HEIF":
             return self.decode_cpu_s
         return self.heic_cpu_s + self.heic_cpu_s_per_megapixel * pixels / _MEGA

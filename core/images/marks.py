@@ -35,7 +35,7 @@ _MARKED_FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp"}
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a picture was made. `prompt` is None unless the caller asked for it: a chat is private."""
+    """Parameters of a generated picture. `prompt` is None unless the caller requested it, because a chat is private."""
 
     model: str
     revision: str

@@ -62,7 +62,7 @@ SHORTEN_EXAMPLE = (
 
 
 def chat_as_material(messages: tuple[ChatMessage, ...]) -> str:
-    """The conversation as one delimited block; a message can't close the block, because its angle brackets are gone."""
+    """The conversation as one delimited block; angle brackets are removed, so that a message can't close the block."""
     lines = (f"{message.role}: {_harmless(message.content)}" for message in messages)
     return "<chat>\n" + "\n".join(lines) + "\n</chat>"
 

@@ -29,7 +29,7 @@ _PERSON = {
     GenderPresentation.UNKNOWN: "person",
 }
 _AGE = {
-    # A minor is refused before a prompt is made; whoever gets here by hand is drawn as an adult.
+    # A minor is refused before a prompt is made; a direct call of this function describes an adult.
     AgeBand.UNDER_18: "adult",
     AgeBand.FROM_18_TO_24: "young adult",
     AgeBand.FROM_25_TO_34: "adult",

@@ -63,7 +63,7 @@ class PictureDelivery:
         """Mark, encode and deliver a picture; it, and what was degraded.
 
         `max_bytes` may lower the largest answer. `may_upload` False keeps the picture out of every bucket: it is in the
-        answer, whatever storage there is. Raises `TooLarge` where no encoding fits.
+        answer, whatever storage there is. Raises `TooLarge` if no encoding fits.
         """
         data = await asyncio.to_thread(encode, image, image_format=image_format, recipe=recipe, signer=self.signer)
         picture = Picture(image_format=image_format, width=image.width, height=image.height, seed=recipe.seed)
@@ -82,7 +82,7 @@ class PictureDelivery:
     async def upload(
         self, picture: Picture, s3_config: Mapping[str, object] | None = None
     ) -> tuple[str | None, tuple[Degraded, ...]]:
-        """The URL of a picture that came as base64; None where there is no storage, or none that works."""
+        """The URL of a picture that came as base64; None if there is no storage, or none that works."""
         if picture.image_base64 is None:
             return None, ()
         return await self._try_upload(base64.b64decode(picture.image_base64), picture.image_format, s3_config)

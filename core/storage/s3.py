@@ -91,12 +91,12 @@ class _Terms:
 
 
 def object_key(image_format: str) -> str:
-    """A name for one picture: 192 random bits and its format, nothing of the request."""
+    """Object name of a picture: 192 random bits and the format; nothing of the request."""
     return f"{secrets.token_hex(24)}.{image_format}"
 
 
 class Store:
-    """A bucket that pictures are uploaded to; `network` and `ssl_context` say how it is reached."""
+    """A bucket for pictures; `network` and `ssl_context` are used for its connections."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Store:
     def from_settings(
         cls, settings: StorageSettings, *, resolve: Resolve = resolve, ssl_context: ssl.SSLContext | None = None
     ) -> Store | None:
-        """The deployment's bucket, None where none is set. Raises `Misconfigured` where only half of one is."""
+        """The deployment's bucket, None if none is set. Raises `Misconfigured` if only half of one is."""
         endpoint, key_id, secret = settings.endpoint_url, settings.access_key_id, settings.secret_access_key
         if endpoint is None and key_id is None and secret is None:
             return None

@@ -110,7 +110,7 @@ def _within(text: str, tokens: int) -> str:
 
 
 def read_caption(answer: str, language: Language = "en") -> str:
-    """The first sentence of an answer, cut to 15 words where there is a comma or the like to cut at."""
+    """The first sentence of an answer, cut to 15 words at a comma or another pause, if there is one."""
     line = re.sub(r"#\w+", "", read_line(answer)).strip()
     count = CAPTION_LANGUAGES[language].count_words
     sentence = _SENTENCE_END.split(line, maxsplit=1)[0] if count(line) > MAX_CAPTION_WORDS else line
@@ -143,7 +143,7 @@ _CAPTION_LEAD = re.compile(r"^(the picture shows|portrait of)\s+", re.IGNORECASE
 
 
 def template_caption(prompt: str, safe: IsSafe, language: Language = "en") -> str:
-    """A caption without a model: 10 to 15 words of the prompt's beginning, or neutral ones where those aren't safe.
+    """A caption without a model: the prompt's first 10 to 15 words, or a neutral caption if those aren't safe.
 
     In other languages than English always the neutral ones, since the prompt is English.
     """

@@ -52,7 +52,7 @@ def expand(
     seed: int,
     budget: Budget = BUDGETS["full"],
 ) -> Program[Expansion]:
-    """A chat → one paragraph of at most 120 words that an image model can paint."""
+    """A chat → a prompt of one paragraph and at most 120 words."""
     short = yield from shorten_all(messages, seed, budget)
     shortened = sum(before != after for before, after in zip(messages, short, strict=True))
     chat = newest_within(short, budget.chat_tokens)
@@ -66,7 +66,7 @@ def expand(
 
 
 def _beginnings(messages: Sequence[ChatMessage], budget: Budget) -> list[str]:
-    """How each attempt begins. Only an English request can begin a prompt: other chats get the free attempts alone."""
+    """Prefix of each attempt's answer. Only an English request can be a prefix; other chats get no last attempt."""
     scene = f"{scene_of(messages)}. The"
     begun = budget.attempts - budget.free_attempts if is_english(_request(messages)) else 0
     return [""] * budget.free_attempts + [scene] * begun
@@ -139,7 +139,7 @@ def template_prompt(messages: Sequence[ChatMessage], features: Features | None) 
 
 
 def scene_of(messages: Sequence[ChatMessage]) -> str:
-    """The last request as a phrase that an image model can paint: `show us dancing` becomes `Two people dancing`.
+    """The last request as a phrase for an image model: `show us dancing` becomes `Two people dancing`.
 
     Of a request without words, such as emoji alone, it is what its characters show.
     """
@@ -190,7 +190,7 @@ def _request(messages: Sequence[ChatMessage]) -> str:
 
 
 def _with_person(prompt: str, features: Features | None) -> str:
-    """`describe_person` word for word in the prompt, in front where the model left it out."""
+    """The prompt with `describe_person` word for word; at the beginning if the model omitted it."""
     if features is None:
         return cut_to_words(prompt, MAX_EXPANSION_WORDS)
     person = describe_person(features)

@@ -11,7 +11,8 @@ from core.text.parsing import count_function_words
 
 @dataclass(frozen=True, slots=True)
 class CaptionLanguage:
-    """`scripts`: how Unicode's names of its letters begin; none where they are Latin. `letters_per_word`: see below.
+    """A caption language. `scripts`: prefixes of its letters' Unicode names; empty for Latin. `letters_per_word`:
+    below.
 
     Chinese, Japanese and Thai put no spaces between words. There a word is counted for every two, three or four
     letters, near the mean length of a word of running text; everywhere else, words are what spaces divide.
@@ -28,7 +29,7 @@ class CaptionLanguage:
         return -(-sum(char.isalpha() for char in text) // self.letters_per_word)
 
     def may_be(self, text: str) -> bool:
-        """Whether a text may be in this language: by its script, and where that is Latin, by not being English."""
+        """Whether a text may be in this language, by its script; a Latin text must not be English."""
         letters = [char for char in text if char.isalpha()]
         if not self.scripts:
             latin = sum(unicodedata.name(char, "").startswith("LATIN") for char in letters)

@@ -71,7 +71,7 @@ def line_end(answer: str) -> int | None:
 
 
 def _begin_of_string(answer: str) -> int:
-    """0, or behind the key where the model began the object anew: after a code fence, a preamble or a brace."""
+    """Start of the JSON string: 0, or after the key if the model started a new object after a fence, text or brace."""
     key = _KEY.search(answer, 0, _PREAMBLE_CHARS)
     return key.end() if key and not _CLOSING.search(answer, 0, key.start()) else 0
 

@@ -77,7 +77,7 @@ def usable_shortening(text: str, message: str) -> bool:
 
 
 def shorten_by_code(message: str) -> str:
-    """At most 25 words of a message, in their order: the sentence that asks for something, then what fits beside it."""
+    """At most 25 words of a message, in their order: the sentence with the request, then other words that fit."""
     if count_message_words(message) <= MAX_MESSAGE_WORDS:
         return message
     sentences = [part for part in re.split(r"(?<=[.!?;\n])\s+|(?<=[。！？])", message) if part.strip()]
@@ -97,7 +97,7 @@ def _weight(sentence: str) -> int:
 
 
 def _telegram(sentence: str) -> str:
-    """Its words without the ones that carry least, the last 25 of them: a request comes at the end."""
+    """The last 25 words of a text without function words, because a request is usually at the end."""
     words = [word[:MAX_WORD_CHARS] for word in sentence.split()]
     telling = [word for word in words if word.lower().strip(",.;:!?") not in FUNCTION_WORDS]
     return " ".join((telling or words)[-MAX_MESSAGE_WORDS:])[-10 * MAX_MESSAGE_WORDS :].strip()

@@ -28,7 +28,7 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """English texts in the order of the `Foreign` ones; empty where the model gave nothing."""
+    """English texts in the order of the `Foreign` ones; empty if the model returned none."""
 
     texts: tuple[str, ...]
 

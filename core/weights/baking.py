@@ -121,7 +121,7 @@ def split_into_layers(root: Path, target: Path, count: int, max_bytes: int = MAX
     """Move every file below `root` into `target`/0 … `target`/`count` - 1; return the bytes of each folder.
 
     Paths below a folder are those below `root`, so that a Dockerfile copies each folder to the same place, one layer
-    each. Raises `WeightsMissing` where a file is larger than `max_bytes` or the files need more folders.
+    each. Raises `WeightsMissing` if a file is larger than `max_bytes` or the files need more folders.
     """
     layers = [_Layer(max_bytes) for _ in range(count)]
     for size, file in _largest_first(root):

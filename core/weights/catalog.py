@@ -11,7 +11,7 @@ from core.weights.sources import Hub, Repository, Url, Wheel
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A model of a profile. `file` is what a loader opens, where that isn't the whole folder."""
+    """A model of a profile. `file` is the file that the loader opens, if it isn't the whole folder."""
 
     name: str
     source: Wheel | Hub | Url | Repository

@@ -16,7 +16,7 @@ _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
 
 
 def write_manifest(folder: Path, name: str, revision: str, facts: Facts) -> Path:
-    """Hash every file below `folder` into its manifest. Raises `WeightsMissing` where one of them is a pickle."""
+    """Hash every file below `folder` into its manifest. Raises `WeightsMissing` if one of them is a pickle."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MANIFEST)
     if pickles := [file.name for file in files if file.suffix in _PICKLES]:
         raise WeightsMissing(

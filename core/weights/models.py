@@ -32,7 +32,7 @@ class Model(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a checkpoint prescribes. `sides` and `input_side` in px; `visual_tokens` None: as its processor says."""
+    """Parameters of a checkpoint. `sides` and `input_side` in px; `visual_tokens` None: the processor's default."""
 
     sides: tuple[int, int] = (256, 1536)
     default_side: int = 1024

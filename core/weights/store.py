@@ -29,7 +29,7 @@ def default_root() -> Path:
 def locate(profile: str, model: Model, root: Path | None = None) -> Located:
     """The model's weights, checked: sizes always, SHA-256 of all but the large files.
 
-    Raises `WeightsMissing` with what to do where they aren't fetched, aren't whole, or are of another revision.
+    Raises `WeightsMissing` with what to do if they aren't fetched, aren't whole, or are of another revision.
     """
     return _locate(entry_of(profile, model), Profile(profile), model, root or default_root())
 
@@ -128,7 +128,7 @@ def _fill(entry: Entry, folder: Path, progress: Progress) -> None:
 
 
 def verify(profile: str, models: Iterable[Model] | None = None, root: Path | None = None) -> None:
-    """Hash every file again. Raises `WeightsMissing` at the first that isn't what the manifest says."""
+    """Hash every file. Raises `WeightsMissing` at the first file that differs from the manifest."""
     for model in chosen_models(models, profile):
         entry = entry_of(profile, model)
         folder = _folder(entry, Profile(profile), model, root or default_root())

@@ -89,7 +89,7 @@ class _Job(Generic[Q, R]):
             self._in_loop(self.on_step, step, of)
 
     def _in_loop(self, call: Callable[..., None], *args: object) -> None:
-        # The loop of a worker that has shut down is closed: nobody waits, and the thread must go on.
+        # After a shutdown the event loop is closed; the thread must continue.
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(call, *args)
 
@@ -136,7 +136,7 @@ class _Batch(Generic[Q, R]):
         return [job.request for job in joining]
 
     def all_finished(self, outcomes: Mapping[int, Outcome[R]]) -> None:
-        """`outcomes` by their jobs' places, all at this moment; jobs that were answered before are left out."""
+        """`outcomes` by their jobs' places, finished now, without jobs that were answered before."""
         now = self._share_out()
         for index, outcome in outcomes.items():
             job = self.jobs[index]
@@ -299,7 +299,7 @@ class Device(Generic[Q, R]):
         return outcomes
 
     def _isolate(self, jobs: Sequence[_Job[Q, R]], error: BaseException) -> None:
-        """One job's unforeseen failure must not be the others': each runs again, alone and joined by none."""
+        """Run each job again alone, so that one job's unexpected failure doesn't fail the others."""
         if len(jobs) == 1:
             jobs[0].answer(internal_error(error))
             return

@@ -49,7 +49,7 @@ def _exit(code: int) -> NoReturn:
 
 
 def _exit_before_first_job(number: int, _: object) -> None:
-    """Exit on SIGTERM before the first job: there is nothing to finish, and unwinding a half-loaded model can hang.
+    """Exit on SIGTERM before the first job; unwinding a half-loaded model could hang.
 
     Without a handler, process 1 of a container ignores the signal.
     """

@@ -48,7 +48,7 @@ JobHandler = Callable[[M, Job], Awaitable[Message]]
 
 
 async def _nothing_to_send() -> None:
-    """The default `shutdown`: there is nothing to send."""
+    """The default `shutdown`, which does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ async def answer(
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            # A cancellation that a handler raised itself would leave the job without an answer.
+            # Without this, a cancellation that a handler raised itself would end the job without a reply.
             return Reply.of_error(Cancelled("The work was cancelled inside the worker; send the request again."))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a job without an answer is worse than any error
             return Reply.of_error(internal_error(error))

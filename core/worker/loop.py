@@ -52,7 +52,7 @@ _MAX_TAKE_S = 0.25
 
 
 class JobDurations:
-    """Measured durations of jobs and of take requests; they decide when to request the next job.
+    """Measured durations of jobs and of take requests, which determine when to request the next job.
 
     A job that is taken too early waits here while another worker could run it; one that is taken too late leaves the
     device idle for the duration of a take request. So the next job is requested when the running job is predicted to
@@ -75,7 +75,7 @@ class JobDurations:
 
     @property
     def take_s(self) -> float:
-        """The shortest of the last take requests; the longer ones waited for a job to arrive."""
+        """Duration of the shortest of the last take requests; longer ones include the wait for a job."""
         return min(*self._takes_s, _MAX_TAKE_S)
 
 
@@ -99,7 +99,7 @@ class _ActiveJob:
 
 
 class JobLoop:
-    """Take, run and answer jobs until the worker is told to stop.
+    """Take, run and answer jobs until shutdown.
 
     `running` jobs run at a time; `concurrency` includes those taken ahead.
     """
@@ -124,7 +124,7 @@ class JobLoop:
         self._returning = False
 
     async def run(self, heartbeat: Heartbeat) -> None:
-        """Run until the worker has drained: every job is answered, except where delivery did not succeed in time."""
+        """Run until the worker has drained: every job is answered, unless a delivery did not succeed in time."""
         self._heartbeat = heartbeat
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -198,7 +198,7 @@ class JobLoop:
         return 0, early_s if early_s < float("inf") else None
 
     def _time_to_free_s(self) -> float:
-        """Predicted time until the device has finished one of its jobs; 0 where it is free already."""
+        """Predicted time until the device has finished one of its jobs; 0 if it is free."""
         now = time.monotonic()
         if sum(active.on_device for active in self._working()) < self._running:
             return 0.0
@@ -274,7 +274,7 @@ class JobLoop:
         self._remove(active)
 
     def _remove(self, active: _ActiveJob) -> None:
-        """Remove a job whose reply was delivered, or that needs none."""
+        """Remove a job whose reply was delivered, or that needs no reply."""
         if active.delivery is not None:
             active.delivery.cancel()
         if self._active.get(active.id) is active:
@@ -289,7 +289,7 @@ class JobLoop:
             log.debug("progress not delivered", job_id=job_id, http_status=refusal.status)
 
     def _room_changed(self) -> None:
-        """Mark the longest waiting jobs as started, as far as the device has free places; wake the take loop."""
+        """Mark the longest waiting jobs as started, if the device has free slots; wake the take loop."""
         working = self._working()
         free = self._running - sum(active.on_device for active in working)
         for active in [active for active in working if active.began is None][: max(0, free)]:

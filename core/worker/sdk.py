@@ -27,7 +27,7 @@ KNOWN_SDK = "1.12."
 
 
 def _import_sdk() -> None:
-    """Import runpod without the second that py-cpuinfo takes and without its change of the root logger.
+    """Import runpod without py-cpuinfo, which takes a second, and without changes to the root logger.
 
     rp_debugger.py requests the processor's name at import, and py-cpuinfo waits about a second for it
     (workhorsy/py-cpuinfo #205). The stub exists only during the import, because other code uses the package.

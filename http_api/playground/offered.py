@@ -21,7 +21,7 @@ _PICTURE = re.compile(r"\(in ([\w-]{1,80}\.(?:webp|png|jpeg))\)")
 
 
 class OfferedResults:
-    """The results in `folder`; none where it is None or missing."""
+    """The results in `folder`; empty if it is None or missing."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder

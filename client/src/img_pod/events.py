@@ -45,7 +45,7 @@ class Status:
 
 
 def read_progress(data: Any) -> StageProgress | None:
-    """The progress report in `data`; None where it is none, because a lost report changes nothing."""
+    """The progress report in `data`; None if it isn't one, because a lost report changes nothing."""
     try:
         return StageProgress.model_validate(data, extra="ignore")
     except ValidationError:

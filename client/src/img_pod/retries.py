@@ -34,7 +34,7 @@ class Attempts:
             raise ClientTimeout(f"There was no answer within {self.timeout_s:g} s; the job was cancelled.")
 
     def pause_s(self, error: ImgPodError) -> float:
-        """Seconds to wait before the next attempt. Raises `error` where it must not or cannot be repeated."""
+        """Seconds to wait before the next attempt. Raises `error` if it must not or cannot be repeated."""
         self.made += 1
         if not error.retryable or self.made > self.retries:
             raise error

@@ -17,7 +17,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_=\s-]{200,}")
 
 
 def selfie_text(selfie: Selfie) -> str:
-    """The value of the field `selfie`. Raises `ValueError` or `OSError` where there is no picture to send."""
+    """The value of the field `selfie`. Raises `ValueError` or `OSError` if there is no picture to send."""
     if isinstance(selfie, str) and (_URL.match(selfie) or selfie.startswith("data:")):
         return selfie
     if isinstance(selfie, str) and _BASE64.fullmatch(selfie) and not _is_file(selfie):

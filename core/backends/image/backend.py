@@ -69,7 +69,7 @@ class LoadedImage:
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _run(self, batch: ImageBatch) -> list[Outcome[GeneratedImage]]:
-        """A batch that doesn't fit into the device's memory runs again one by one; alone, that is an outcome."""
+        """Run a batch; if it doesn't fit into memory, run its requests one by one, with `TooLarge` as an outcome."""
         try:
             with device_errors("generating a picture", self.memory), torch.inference_mode():
                 return batch.run()

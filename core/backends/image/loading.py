@@ -31,7 +31,7 @@ log = logger()
 def load_image(located: Located, *, device: str | None = None, options: ImageOptions | None = None) -> LoadedImage:
     """Load in bf16 on a GPU (never fp16, which overflows), in fp32 on a CPU, straight to the device.
 
-    Raises `Misconfigured` where the device doesn't exist or can't hold the model.
+    Raises `Misconfigured` if the device doesn't exist or can't hold the model.
     """
     on = choose_device(device)
     dtype = torch.bfloat16 if on.type == "cuda" else torch.float32
@@ -74,7 +74,7 @@ def checkpoint_bytes(path: Path, bytes_each: int) -> int:
 
 
 def check_fit(weights: int, device: torch.device) -> None:
-    """Raises `Misconfigured` where `weights` and `WORKING_BYTES`, enough for the largest side, aren't free."""
+    """Raises `Misconfigured` if there is no memory for `weights` and `WORKING_BYTES`, enough for the largest side."""
     if device.type != "cuda":
         return
     free, _ = torch.cuda.mem_get_info(device)
@@ -89,7 +89,7 @@ def warm_up(backend: LoadedImage) -> None:
     """Run one whole picture of the default side, then the largest shapes with the longest prompt.
 
     The first job then finds its kernels and memory ready. It is the test of memory as well: while the largest side
-    doesn't fit it is lowered, and the worker offers what is left. Raises `Misconfigured` where the default doesn't fit.
+    doesn't fit it is lowered, and the worker offers what is left. Raises `Misconfigured` if the default doesn't fit.
     """
     side = backend.default_side
     _raise_failure(backend, backend.generate([ImageRequest("A plain portrait.", 0, side, side)], NoCallbacks()))

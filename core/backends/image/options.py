@@ -35,7 +35,7 @@ class ImageOptions:
 
 
 def apply_options(backend: LoadedImage, options: ImageOptions) -> None:
-    """Change `backend`'s models in place. Raises `Misconfigured` where the device or the image can't serve one."""
+    """Change `backend`'s models in place. Raises `Misconfigured` if the device or the image can't serve one."""
     transformer, encoder = backend.pipeline.transformer, backend.prompts.encoder
     if "fp8" in (options.encoder, options.transformer):
         check_fp8(backend.device)
@@ -59,7 +59,7 @@ def _in_block(name: str) -> bool:
 
 
 def check_compiler() -> None:
-    """Raises `Misconfigured` where Triton couldn't build its launcher: it needs a C compiler and Python's headers."""
+    """Raises `Misconfigured` if Triton couldn't build its launcher: it needs a C compiler and Python's headers."""
     headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
     if not (shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")) or not headers.is_file():
         raise Misconfigured(

@@ -72,7 +72,7 @@ class PromptEncoder:
 
 
 def _without_last_layer(encoder: Any) -> Any:
-    """The text encoder without what its features, `hidden_states[-2]`, don't need: last layer, norm and head."""
+    """The text encoder without last layer, norm and head, which its features `hidden_states[-2]` don't need."""
     inner = getattr(encoder, "model", encoder)
     inner.layers = inner.layers[:-1]
     inner.norm = torch.nn.Identity()

@@ -35,7 +35,7 @@ _REPORTED_EVERY = 4
 
 @dataclass(eq=False, slots=True)
 class Row:
-    """A completion on its way. `head` is what other prompts begin with as well; `filled` counts tokens in the slot."""
+    """A running completion. `head` is a prefix shared with other prompts; `filled` counts tokens in the slot."""
 
     index: int
     request: Completion
@@ -55,7 +55,7 @@ class Row:
 
 
 class RowCallbacks(Protocol):
-    """Where rows come from, and what becomes of them."""
+    """Source of new rows, and receiver of finished ones."""
 
     def more(self) -> Sequence[Row]: ...
 
@@ -147,7 +147,7 @@ class Decoder:
             self.prefilling.append(row)
 
     def _has_room(self, row: Row) -> bool:
-        """Whether the row fits, the memory divided anew where it needs longer slots."""
+        """Whether the row fits; memory is divided again if it needs longer slots."""
         cache, live = self.cache, len(self.rows)
         if not live and cache.length > self.base_length >= row.most_tokens:
             cache.arrange(cache.most_slots, self.base_length)
@@ -211,7 +211,7 @@ class Decoder:
     def _fail_longest(self, parts: Sequence[_PromptPart], callbacks: RowCallbacks) -> None:
         """Fail the longest prompt of a step that the device had no memory for; the other rows then try it again.
 
-        Raises `OutOfDeviceMemory` where that prompt is short: the step was of ordinary size, so the device is full.
+        Raises `OutOfDeviceMemory` if that prompt is short: the step was of ordinary size, so the device is full.
         """
         longest = max((part.row for part in parts), key=lambda row: len(row.prompt), default=None)
         if longest is None or len(longest.prompt) <= self.prefill_tokens:
@@ -307,7 +307,7 @@ class Decoder:
     def warm_up(self) -> None:
         """Run each kind of step at its largest, so that memory is reserved and kernels are chosen before the first job.
 
-        Raises `OutOfDeviceMemory` where the largest batch would not fit.
+        Raises `OutOfDeviceMemory` if the largest batch would not fit.
         """
         length = self.cache.length
         with torch.inference_mode(), device_errors("warming up the language model"):

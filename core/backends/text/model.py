@@ -36,7 +36,7 @@ class LoadedText:
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest text, its answer included: what the model reads and the memory for rows holds."""
+        """Tokens of the longest text, answer included: limited by the model and by the memory for rows."""
         return min(int(self.model.config.max_position_embeddings), self.decoder.cache.tokens)
 
     def generate(self, requests: Sequence[Completion], callbacks: BatchCallbacks) -> list[Outcome[str]]:
@@ -56,7 +56,7 @@ class LoadedText:
         return Row(index, request, prompt, tuple(head), torch.Generator().manual_seed(request.seed))
 
     def text_of(self, row: Row) -> str | None:
-        """The text of a row that has ended, with its newest token; None while it goes on."""
+        """The text of a finished row, with its newest token; None while it continues."""
         text = clean(self.tokenizer.decode(row.written, skip_special_tokens=True))
         end = row.request.stop(text) if row.request.stop is not None else None
         if end is not None:
@@ -69,7 +69,7 @@ class LoadedText:
         return tokens
 
     def _as_data(self, content: str) -> str:
-        """`content` as plain text: the tokenizer takes a marker such as the end of a turn wherever it reads one."""
+        """`content` without special tokens, because the tokenizer would interpret them, such as the end of a turn."""
         content = clean(content)
         for marker in self.markers:
             content = content.replace(marker, " ")
@@ -131,7 +131,7 @@ def clean(text: str) -> str:
 
 
 def load_text(located: Located, *, device: str | None = None, max_batch: int = 8) -> LoadedText:
-    """bf16 where the device computes in it, else fp32. Raises `Misconfigured` where the device isn't there."""
+    """Load the text model in bf16 if the device supports it, else in fp32. Raises `Misconfigured`."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     on = choose_device(device)

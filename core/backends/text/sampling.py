@@ -89,7 +89,7 @@ def draw_from_all(scaled: torch.Tensor, total: torch.Tensor, point: float) -> in
 def draw_from(
     values: torch.Tensor, ids: torch.Tensor, total: torch.Tensor, point: float, *, complete: bool
 ) -> int | None:
-    """The token at `point` of the nucleus, from the most likely tokens of a row; None where the nucleus is larger.
+    """The token at `point` of the nucleus, from the most likely tokens of a row; None if the nucleus is larger.
 
     Tokens are ordered by score, equal ones by id, so the result does not depend on the order of `values`. `total` is
     the row's logsumexp. `complete`: `values` is the whole row.

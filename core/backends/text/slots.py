@@ -73,7 +73,7 @@ def mixed_step(
 
 
 def _causal(start: int, count: int, cache: SlotCache, dtype: torch.dtype) -> torch.Tensor:
-    """`(1, 1, groups × count, start + count)`: the query heads that share a key head lie one behind the other."""
+    """`(1, 1, groups × count, start + count)`: the query heads that share a key head are adjacent."""
     keys = torch.arange(start + count, device=cache.device)
     seen = keys <= torch.arange(start, start + count, device=cache.device)[:, None]
     return _additive(seen, dtype).repeat(cache.groups, 1)[None, None]
@@ -148,7 +148,7 @@ class SlotCache:
 
 
 class StepCache:
-    """A `SlotCache` as transformers' models take it, for one `Step`."""
+    """A `SlotCache` with the interface of transformers' caches, for one `Step`."""
 
     is_compileable = False
 
