@@ -14,6 +14,7 @@ import argparse
 import base64
 import secrets
 import sys
+from typing import NoReturn
 
 from core.errors import Misconfigured
 from core.logs import configure
@@ -28,20 +29,21 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.command == "webhook-secret":
             print(f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}")
             return 0
-        return _serve() if arguments.upstream is None else _serve_upstream(arguments.upstream)
+        if arguments.upstream is not None:
+            return _serve_upstream(arguments.upstream)
+        _serve()
     except Misconfigured as error:
         print(error.message, file=sys.stderr)
         return 1
 
 
-def _serve() -> int:
+def _serve() -> NoReturn:
     from http_api.server import serve
     from orchestrator.__main__ import load
 
     settings = load_settings()
     configure(on_platform=settings.platform.endpoint_id is not None, level=settings.worker.log_level)
     serve(lambda: load(settings), settings)
-    return 0
 
 
 def _serve_upstream(upstream: str) -> int:

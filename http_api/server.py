@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 from fastapi import FastAPI
@@ -20,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from core.errors import ImgPodError, Misconfigured, WorkerStopping
 from core.logs import logger
 from core.settings import HttpSettings, Settings
+from core.worker.entry import exit_at_once
 from http_api.app import create_app
 from http_api.problems import error_response
 from orchestrator.service import Service
@@ -106,8 +108,8 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(load: Callable[[], Service], settings: Settings) -> None:
-    """Listen until SIGTERM or Ctrl-C. Raises `Misconfigured` before listening, or if the service can't load."""
+def serve(load: Callable[[], Service], settings: Settings) -> NoReturn:
+    """Listen until SIGTERM or Ctrl-C, then exit. Raises `Misconfigured` if the service can't load or be exposed."""
     own = settings.http
     check_exposure(own)
     starting = StartingApp(load, settings)
@@ -124,9 +126,11 @@ def serve(load: Callable[[], Service], settings: Settings) -> None:
     server = DrainingServer(config, starting, own.drain_s)
     starting.failed = lambda: setattr(server, "should_exit", True)
     log.info("http api listening", port=own.port)
-    server.run()
-    if starting.error is not None:
-        raise starting.error
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(server.serve())
+        if starting.error is None:
+            exit_at_once(0)  # before asyncio waits for its threads: one of them may still be loading
+    raise starting.error
 
 
 def check_exposure(settings: HttpSettings) -> None:

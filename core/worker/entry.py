@@ -38,11 +38,11 @@ def main(declare: Callable[[Settings], Worker[M]]) -> None:
     except Misconfigured as error:
         print(error.message, file=sys.stderr)
         code = 1
-    _exit(code)
+    exit_at_once(code)
 
 
-def _exit(code: int) -> NoReturn:
-    """Exit at once: the device thread may be in a step, and Python's own shutdown during it can crash."""
+def exit_at_once(code: int) -> NoReturn:
+    """Exit without Python's own shutdown, which takes seconds and can crash while a device thread is in a step."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -122,7 +122,7 @@ def _run_own_loop(worker: Worker[M], settings: Settings) -> int:
             await loop.run(heartbeat)
         await worker.shutdown()
         log.info("worker stopped", worker=worker.name)
-        _exit(0)  # before asyncio waits for its threads
+        exit_at_once(0)  # before asyncio waits for its threads
 
     asyncio.run(serve())
     return 1
