@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import secrets
 import shutil
@@ -21,6 +22,7 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from localpod.api import Access, Api, Proxy, ServedEndpoint, balancer_health, health_of, limiters_for
 from localpod.endpoint import Endpoint
@@ -41,6 +43,19 @@ WORKER_KEEP_ALIVE_S = 4.0
 MAX_LINE_BYTES = 65_536
 """Of a request line: the SDK lists every job in progress in the URL of its heartbeat."""
 CONNECT_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}  # noqa: S104  # how this machine connects to such a host
+
+
+def _server_log() -> logging.Logger:
+    """Logger of aiohttp's server, without requests that can't be parsed: aiohttp logs their headers' text."""
+
+    def parsed(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+    logger = logging.getLogger("localpod.server")
+    if not logger.filters:
+        logger.addFilter(parsed)
+    return logger
 
 
 class PortInUse(OSError):
@@ -86,6 +101,7 @@ class Localpod:
             api,
             handler_cancellation=True,
             access_log=None,
+            logger=_server_log(),
             keepalive_timeout=KEEP_ALIVE_S,
             max_line_size=MAX_LINE_BYTES,
         )

@@ -1,5 +1,7 @@
 """Host names, keys and webhook addresses that localpod accepts and refuses."""
 
+import asyncio
+
 import httpx
 import pytest
 import pytest_asyncio
@@ -109,3 +111,14 @@ async def test_a_ping_with_thousands_of_job_ids_is_answered(http, worker: Manual
     ids = ",".join(f"job-{number}" for number in range(5000))
 
     assert (await worker.ping(ids)).status_code == 200
+
+
+@pytest.mark.parametrize("line", [b"Authorization: secret\x00words", b"secret words", b"X-Key: " + b"secret" * 2_000])
+async def test_header_that_can_not_be_parsed_is_refused_and_not_logged(pod, caplog, line):
+    reader, writer = await asyncio.open_connection("127.0.0.1", pod.port)
+    writer.write(b"GET /v2/e/health HTTP/1.1\r\nHost: localhost\r\n" + line + b"\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+
+    assert b" 400 " in answer.splitlines()[0]
+    assert "secret" not in caplog.text
