@@ -51,7 +51,10 @@ def create_app(service: Service, settings: Settings) -> FastAPI:
         if store is not None:
             await store.close()
 
-    app = FastAPI(title="img-pod", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    # No redirect of `/v1/imagegen/`: behind TLS it would name http, and the key would follow in plain text.
+    app = FastAPI(
+        title="img-pod", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     app.state.jobs, app.state.service = jobs, service
     routes = Routes(jobs, callers, settings.http, service.publication.stored)
     _add_task_routes(app, routes)
@@ -86,6 +89,8 @@ def _add(
         openapi_extra=extra,
         summary=extra.get("summary"),
     )
+    if method == "GET" and not path.endswith("/events"):  # a stream has no length to report
+        app.add_route(path, handler, methods=["HEAD"], include_in_schema=False)
 
 
 def _add_task_routes(app: FastAPI, routes: Routes) -> None:

@@ -179,3 +179,21 @@ async def test_draining_process_finishes_what_runs_and_takes_nothing_new(
 
     assert (ping.status_code, refused.status_code, finished.status_code) == (503, 503, 200)
     assert refused.json()["code"] == "worker_stopping"
+
+
+@pytest.mark.parametrize("path", ["/ping", "/healthz", "/metrics", "/v1/models", "/", "/docs"])
+async def test_head_is_get_without_a_body(serve: Any, path: str) -> None:
+    async with serve() as served, httpx.AsyncClient(base_url=served.url) as client:
+        head, get = await client.head(path), await client.get(path)
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+@pytest.mark.parametrize("path", ["/v1/imagegen/", "/v1/jobs/", "/ping/", "/docs/"])
+async def test_path_with_a_trailing_slash_is_not_redirected(serve: Any, path: str) -> None:
+    async with serve() as served, httpx.AsyncClient(base_url=served.url) as client:
+        response = await client.post(path, json=IMAGE)
+
+    assert response.status_code == 404
+    assert "location" not in response.headers
