@@ -104,7 +104,7 @@ def test_without_features_the_adult_route_needs_no_subject(caller: Caller) -> No
         {"signature": "v2:" + "0" * 64},
     ],
 )
-def test_edited_features_are_treated_as_moderated_and_the_answer_says_so(
+def test_edited_features_are_moderated_and_the_result_reports_it(
     caller: Caller, features: dict[str, Any], edit: dict[str, Any]
 ) -> None:
     edited = {**features, **edit}
@@ -131,9 +131,7 @@ def test_a_subject_with_something_left_out_is_no_subject(
 
 
 @pytest.mark.parametrize("route", [Route.SHORTS, Route.SCENES])
-def test_moderated_routes_take_features_as_they_come_and_stay_moderated(
-    caller: Caller, features: dict[str, Any], route: Route
-) -> None:
+def test_moderated_routes_accept_unsigned_features(caller: Caller, features: dict[str, Any], route: Route) -> None:
     assert treatment(caller.output(chat(route, features={**features, "hair_color": "blond"}))) == "moderated"
 
 

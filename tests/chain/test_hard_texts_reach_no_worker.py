@@ -64,9 +64,7 @@ def test_hard_text_is_refused_on_every_route_in_every_field_before_any_worker_is
 
 
 @pytest.mark.parametrize("text", ["a naked child at a lighthouse", "bestiality at a lighthouse"])
-def test_hard_text_that_the_llm_writes_is_painted_on_no_route(
-    stand_ins: Start, executions: Executions, text: str
-) -> None:
+def test_no_route_generates_a_hard_text_that_the_llm_wrote(stand_ins: Start, executions: Executions, text: str) -> None:
     caller = stand_ins(STAND_IN_SAYS=text)
     for state in all_at_once(caller, [said(route, "user", "a lighthouse at dusk") for route in CHATS]):
         assert '"policy_blocked"' in state["error"]

@@ -28,7 +28,7 @@ def test_caption_runs_beside_the_picture(stand_ins: Start) -> None:
     )
 
 
-def test_cancelled_request_leaves_no_child_running(stand_ins: Start, executions: Executions) -> None:
+def test_cancelled_request_cancels_its_jobs(stand_ins: Start, executions: Executions) -> None:
     caller = stand_ins(STAND_IN_GENERATE_S="30", STAND_IN_CAPTION_S="30")
     job = caller.submit(CHAT)
     running = lambda: [one for one in children(caller.pod, "llm", "zimage") if one["status"] == "IN_PROGRESS"]  # noqa: E731
@@ -66,21 +66,21 @@ def test_late_caption_does_not_hold_back_the_picture(stand_ins: Start) -> None:
     assert result["degraded"][0]["reason"] == "deadline_exceeded"
 
 
-def test_prompt_the_llm_wrote_is_judged_before_it_is_painted(stand_ins: Start, executions: Executions) -> None:
+def test_prompt_of_the_llm_is_checked_before_generation(stand_ins: Start, executions: Executions) -> None:
     caller = stand_ins(STAND_IN_SAYS="a naked fourteen year old")
     error = caller.error(CHAT)
     assert error["code"] == "policy_blocked"
     assert not [line for line in executions() if line["stage"] == "generate"]
 
 
-def test_selfie_of_a_minor_is_refused_before_anything_is_painted(stand_ins: Start, executions: Executions) -> None:
+def test_selfie_of_a_minor_is_refused_before_generation(stand_ins: Start, executions: Executions) -> None:
     caller = stand_ins(STAND_IN_AGE="under_18")
     error = caller.error({"task": "profile/create", "selfie": "aGVsbG8="})
     assert error["code"] == "minor_suspected"
     assert not [line for line in executions() if line["stage"] == "generate"]
 
 
-def test_submit_whose_answer_was_lost_is_painted_once_and_answered(stand_ins: Start, executions: Executions) -> None:
+def test_submit_with_a_lost_answer_runs_once_and_is_answered(stand_ins: Start, executions: Executions) -> None:
     caller = stand_ins(STAND_IN_GENERATE_S="0.5")
     caller.pod.inject(Fault(kind=FaultKind.RESET_AFTER, endpoint="zimage", times=1))
     assert caller.output(IMAGE)["timeline"][-1]["attempts"] == 2
@@ -106,7 +106,7 @@ def test_full_route_says_when_to_come_back(stand_ins: Start) -> None:
     assert any(state["status"] == "COMPLETED" for state in states)
 
 
-def test_idempotency_key_gives_one_answer_once_painted(stand_ins: Start, executions: Executions) -> None:
+def test_idempotency_key_runs_the_request_once(stand_ins: Start, executions: Executions) -> None:
     caller = stand_ins(STAND_IN_GENERATE_S="1", LLM_CLASSIFIER="none")
     keyed = {**IMAGE, "idempotency_key": "order-1"}
     first = caller.submit(keyed)

@@ -224,9 +224,7 @@ def test_inline_selfie_of_30_mb_is_refused_by_the_platform(real: Caller) -> None
     ],
 )
 @pytest.mark.timeout(300)
-def test_worker_killed_in_mid_job_leaves_a_job_that_ends(
-    real: Caller, selfie: str, endpoint: str, request_of: Any
-) -> None:
+def test_job_of_a_killed_worker_ends(real: Caller, selfie: str, endpoint: str, request_of: Any) -> None:
     job = real.submit(request_of(selfie))
     busy = lambda: [one for one in real.pod.jobs(endpoint) if one["status"] == "IN_PROGRESS"]  # noqa: E731
     [victim] = eventually(busy, bool, within_s=60)[:1]

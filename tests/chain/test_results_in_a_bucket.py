@@ -59,7 +59,7 @@ def test_bucket_inside_the_network_is_refused(stand_ins: Callable[..., Caller], 
     assert "secret" not in str(error)
 
 
-def test_picture_whose_bucket_is_down_comes_inline_and_says_so(stand_ins: Callable[..., Caller]) -> None:
+def test_picture_is_inline_and_degraded_if_the_bucket_is_down(stand_ins: Callable[..., Caller]) -> None:
     caller = stand_ins(
         BUCKET_ENDPOINT_URL="http://127.0.0.1:9",
         BUCKET_NAME="pictures",

@@ -122,7 +122,7 @@ def test_interrupt_closes_the_connection(server: ScriptedServer) -> None:
     assert len(server.received) == 1
 
 
-def test_unreachable_service_says_so(waits: list[float]) -> None:
+def test_unreachable_service_is_reported(waits: list[float]) -> None:
     with ImgPod("http://127.0.0.1:9") as client, pytest.raises(e.ConnectionFailed):
         client.imagegen(prompt="a lighthouse")
 

@@ -150,7 +150,7 @@ def test_a_message_of_any_length_is_cut() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_none_of_ours_becomes_stage_failed_and_is_never_repeated(foreign: object) -> None:
+def test_a_foreign_error_becomes_stage_failed_and_its_text_is_not_repeated(foreign: object) -> None:
     error = from_wire(foreign, stage="generate")
 
     assert type(error) is StageFailed
@@ -159,7 +159,7 @@ def test_what_is_none_of_ours_becomes_stage_failed_and_is_never_repeated(foreign
 
 
 @pytest.mark.parametrize("wait", ["1800", 1.5, -1, True, None, [1]])
-def test_a_wait_that_is_no_number_of_milliseconds_is_none(wait: object) -> None:
+def test_an_invalid_retry_after_is_none(wait: object) -> None:
     body = QueueFull("Wait.").body() | {"retry_after_ms": wait}
 
     assert from_wire(json.dumps(body)).retry_after_ms is None

@@ -47,7 +47,7 @@ def test_a_line_is_one_object_with_the_platform_s_keys(logged: Any) -> None:
     }
 
 
-def test_a_line_that_belongs_to_no_job_says_so(logged: Any) -> None:
+def test_a_line_outside_of_a_job_has_no_job_id(logged: Any) -> None:
     [line] = logged(lambda log: log.info("worker ready", worker="llm"))
 
     assert line["requestId"] is None
@@ -71,7 +71,7 @@ def test_what_is_bound_to_a_job_is_held_to_the_same_list(logged: Any) -> None:
     assert SECRET not in json.dumps(line)
 
 
-def test_an_exception_leaves_neither_its_words_nor_its_traceback(logged: Any) -> None:
+def test_an_exceptions_message_and_traceback_are_not_logged(logged: Any) -> None:
     def log_it(log: Any) -> None:
         try:
             int(SECRET)

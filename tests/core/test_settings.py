@@ -96,7 +96,7 @@ def test_an_empty_variable_counts_as_unset(config: Any, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment", "worker:", "worker: {}"])
-def test_an_empty_file_or_part_leaves_the_defaults(config: Any, text: str) -> None:
+def test_an_empty_file_or_section_gives_the_defaults(config: Any, text: str) -> None:
     assert config(text).worker.grace_s == 25
 
 
@@ -129,7 +129,7 @@ def test_a_pool_may_be_a_list_in_the_file_too(config: Any) -> None:
 
 
 @pytest.mark.parametrize("pool", Pool)
-def test_every_pool_has_its_setting_and_an_empty_one_is_told_by_its_variable(pool: Pool) -> None:
+def test_every_pool_has_a_setting_and_an_empty_pool_is_reported_by_its_variable(pool: Pool) -> None:
     with pytest.raises(Misconfigured, match=f"ORCHESTRATOR_{pool.upper()}_ENDPOINT_IDS"):
         OrchestratorSettings().endpoint_ids(pool)
 
@@ -141,7 +141,7 @@ def test_the_key_for_the_platform_is_the_restricted_one_where_both_are_set(monke
     assert PlatformSettings().key == "the restricted"
 
 
-def test_a_missing_key_is_told_by_its_variable() -> None:
+def test_a_missing_key_is_reported_by_its_variable() -> None:
     with pytest.raises(Misconfigured, match="RUNPOD_API_KEY"):
         _ = PlatformSettings().key
 
@@ -176,7 +176,7 @@ def test_both_weights_profiles_have_a_limit_for_every_stage_that_can_be_set() ->
         ("WEIGHTS", "weights.weights"),
     ],
 )
-def test_a_wrong_variable_is_told_by_both_its_names_and_never_by_its_value(
+def test_a_wrong_variable_is_reported_by_both_names_without_its_value(
     config: Any, monkeypatch: pytest.MonkeyPatch, name: str, setting: str
 ) -> None:
     monkeypatch.setenv(name, SECRET)
@@ -204,14 +204,14 @@ def test_a_wrong_variable_is_told_by_both_its_names_and_never_by_its_value(
         (f"platform: {{api_key: {SECRET}}}", "set RUNPOD_API_KEY instead of platform.api_key"),
     ],
 )
-def test_a_wrong_file_is_told_by_the_setting_and_never_by_the_value(config: Any, text: str, told: str) -> None:
+def test_a_wrong_file_is_reported_by_the_setting_without_its_value(config: Any, text: str, told: str) -> None:
     message = refusal(config, text)
 
     assert told in message
     assert SECRET not in message
 
 
-def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"^config\.yaml can't be read"):
         load_settings(tmp_path / "config.yaml")
 
@@ -272,7 +272,9 @@ def test_each_list_of_endpoints_serves_every_pool_and_names_real_handlers(path: 
         ({"execution_timeout_s": SECRET}, "endpoints.llm.execution_timeout_s"),
     ],
 )
-def test_a_wrong_endpoint_is_told_by_its_place(tmp_path: Path, changed: dict[str, Any], told: str) -> None:
+def test_a_wrong_endpoint_is_reported_by_its_path_in_the_file(
+    tmp_path: Path, changed: dict[str, Any], told: str
+) -> None:
     good = {
         "handler": "handlers.llm",
         "image": "img-pod-llm",

@@ -68,7 +68,7 @@ def test_every_other_end_is_a_failure_with_its_reason(
 
 
 @pytest.mark.usefixtures("selfie")
-def test_job_that_nobody_takes_is_cancelled(platform: respx.MockRouter) -> None:
+def test_job_that_no_worker_takes_is_cancelled(platform: respx.MockRouter) -> None:
     one = tried(platform, limit_s=0)
 
     assert "still IN_QUEUE" in one.said

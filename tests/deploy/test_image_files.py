@@ -77,7 +77,7 @@ def test_orchestrator_image_serves_the_job_queue_unless_a_variable_names_the_htt
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_logs_stay_without_prompts_and_weights_off_the_volume(image: str) -> None:
+def test_logs_contain_no_prompts_and_weights_are_not_on_the_volume(image: str) -> None:
     text = " ".join(instructions(image))
 
     assert "RUNPOD_LOG_LEVEL=INFO" in text
@@ -202,7 +202,7 @@ def test_hub_s_files_are_current() -> None:
     assert hub.main(["--check"]) == 0
 
 
-def test_hub_leaves_out_the_same_gpus_as_the_deployment() -> None:
+def test_hub_excludes_the_same_gpus_as_the_deployment() -> None:
     made = hub.hub(load_endpoints().endpoints["selfie"])
 
     assert made["config"]["gpuIds"] == "ADA_48_PRO,-NVIDIA L40,-NVIDIA L40S"

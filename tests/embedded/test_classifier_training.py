@@ -70,7 +70,7 @@ def test_everyday_texts_have_no_label_and_look_alikes_are_among_them() -> None:
     assert lookalike(rng)
 
 
-def test_disguise_changes_the_letters_and_is_mostly_undone_by_the_reader() -> None:
+def test_disguise_changes_the_letters_and_tokens_of_mostly_undoes_it() -> None:
     rng = random.Random("d")
     made = [disguised("lighthouse keeper", rng) for _ in range(300)]
     assert len(set(made)) > 100

@@ -34,7 +34,7 @@ def test_request_ends_once_within_its_deadline(case: Case, outcomes: dict[Case, 
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_no_job_is_left_behind_but_one_whose_id_nobody_was_told(case: Case, outcomes: dict[Case, Outcome]) -> None:
+def test_only_a_job_with_an_unknown_id_keeps_running(case: Case, outcomes: dict[Case, Outcome]) -> None:
     outcome = outcomes[case]
     assert len(outcome.left_running) <= (outcome.lost_submits if case.shape in LOSES_SUBMITS else 0)
 

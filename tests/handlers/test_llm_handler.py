@@ -123,7 +123,7 @@ async def test_hard_words_beyond_what_is_read_of_a_megabyte_do_not_come_through(
 
 @pytest.mark.parametrize("task", ExpandTask)
 @pytest.mark.parametrize("written", ["", " \n\t", "\x00\ud800", '"}', "{" * 1_000_000, "I'm sorry, I can't."])
-async def test_a_model_that_says_nothing_leaves_a_prompt_of_the_chats_own_words(task: ExpandTask, written: str) -> None:
+async def test_an_empty_model_answer_gives_a_prompt_from_the_chats_words(task: ExpandTask, written: str) -> None:
     with worker(Says(written)) as answer:
         result = await answer(**chat(task, "show me the lighthouse at dusk"))
     assert result.repaired
@@ -141,7 +141,7 @@ async def test_a_model_that_says_nothing_leaves_a_prompt_of_the_chats_own_words(
     ],
 )
 @pytest.mark.parametrize("task", ExpandTask)
-async def test_injected_json_is_refused_or_leaves_nothing_of_itself(task: ExpandTask, injected: str) -> None:
+async def test_injected_json_is_refused_or_removed(task: ExpandTask, injected: str) -> None:
     with worker(Says(injected)) as answer:
         written = ""
         with suppress(PolicyBlocked):

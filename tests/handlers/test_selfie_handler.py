@@ -65,7 +65,7 @@ async def test_a_whole_picture_is_degraded_in_nothing() -> None:
     assert result.face == FACE
 
 
-async def test_a_picture_without_its_end_is_read_and_degraded_says_so() -> None:
+async def test_a_picture_without_its_end_is_analysed_and_listed_in_degraded() -> None:
     data = jpeg((320, 240))
     [degraded] = (await analyzed(OneReader(), data[: int(len(data) * 0.9)])).degraded
     assert (degraded.stage, degraded.reason) == ("analyze", "incomplete_picture")

@@ -114,7 +114,7 @@ async def test_cancelling_a_running_job_reaches_its_worker_within_a_moment(http,
     assert (await status(http, job_id)).json()["status"] == "CANCELLED"
 
 
-async def test_cancelling_a_finished_job_leaves_it_finished(http, worker):
+async def test_cancelling_a_finished_job_keeps_it_finished(http, worker):
     job_id = await submit(http)
     await worker.take()
     await worker.done(job_id, {"output": 1})

@@ -107,7 +107,7 @@ def test_run_without_a_command_says_how_to_write_one(endpoints):
     assert "after `--`" in done.stderr
 
 
-def test_run_with_a_command_that_does_not_exist_says_so(endpoints):
+def test_run_with_an_unknown_command_reports_it(endpoints):
     done = localpod("run", "--endpoints", endpoints, "--", "no-such-program")
     assert done.returncode == 2
     assert "no-such-program can't be run" in done.stderr

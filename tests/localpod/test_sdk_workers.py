@@ -108,7 +108,7 @@ def test_a_cancelled_job_is_stopped_and_its_worker_serves_the_next(http):
     assert time.monotonic() - started < 10
 
 
-def test_an_oversized_result_ends_completed_without_output_and_the_worker_goes_on(http):
+def test_an_oversized_result_completes_without_output_and_the_worker_continues(http):
     job_id = http.post("/echo/run", json={"input": {"big": 10_000_001}}).json()["id"]
     seen = follow(http, "echo", job_id)
     assert seen["status"] == "COMPLETED"
@@ -116,7 +116,7 @@ def test_an_oversized_result_ends_completed_without_output_and_the_worker_goes_o
     assert ask(http, "echo", say="next")["status"] == "COMPLETED"
 
 
-def test_a_worker_killed_in_mid_job_leaves_a_job_that_completes_with_the_next(stock_pod, http):
+def test_the_job_of_a_killed_worker_completes_on_the_next_worker(stock_pod, http):
     before = stock_pod.counters("echo")
     job_id = http.post("/echo/run", json={"input": {"sleep": 1}}).json()["id"]
     seen = follow(http, "echo", job_id, until=("IN_PROGRESS",))

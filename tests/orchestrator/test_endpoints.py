@@ -143,7 +143,7 @@ async def test_jobs_that_fail_say_nothing_about_their_endpoint(connect: Connect,
 # ── what is tried again ──
 
 
-async def test_throttled_submit_waits_as_long_as_it_is_told(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_throttled_submit_waits_for_retry_after(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.says("runsync", Said({}, status=429, headers={"Retry-After": "0.4"}))
     started = time.monotonic()
     answered = await connect().call(short_call(), soon())
@@ -156,7 +156,7 @@ async def test_throttling_is_no_retry_and_outlives_the_budget(connect: Connect, 
     assert (await connect(retry_budget=0).call(short_call(), soon(20))).attempts == 5
 
 
-async def test_throttled_beyond_the_deadline_is_told_at_once(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_throttling_beyond_the_deadline_fails_at_once(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.always("runsync", Said({}, status=429, headers={"Retry-After": "60"}))
     started = time.monotonic()
     with pytest.raises(Throttled) as refused:

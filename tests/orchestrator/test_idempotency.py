@@ -91,7 +91,7 @@ def test_place_of_a_failed_request_is_free_again() -> None:
 # ── retry budget ──
 
 
-def test_retries_are_a_share_of_first_attempts_after_those_in_hand() -> None:
+def test_retry_budget_is_a_share_of_first_attempts_after_the_initial_allowance() -> None:
     budget = RetryBudget(0.25, reserve=2)
     assert [budget.another() for _ in range(3)] == [True, True, False]
     for _ in range(8):

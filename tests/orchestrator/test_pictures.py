@@ -48,7 +48,7 @@ def test_seeds_stay_in_their_bounds() -> None:
     assert consecutive_seeds(2**53 - 1, 2) == [2**53 - 1, 0]
 
 
-async def test_picture_that_fails_alone_leaves_the_others() -> None:
+async def test_one_failed_picture_keeps_the_other_pictures() -> None:
     pictures = await generated([7, 8, 9], fails={0})
 
     assert pictures.first.seed == 8

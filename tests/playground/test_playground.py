@@ -125,7 +125,7 @@ def test_download_keeps_the_marks_and_a_dropped_file_gives_its_recipe_back(watch
     assert watched.problems == []
 
 
-def test_picture_without_a_recipe_says_so(watched: Watched, selfie: Path) -> None:
+def test_picture_without_a_recipe_is_reported(watched: Watched, selfie: Path) -> None:
     page = watched.page
     page.click("#tab-gallery")
     page.set_input_files("#recall-file", str(selfie))

@@ -103,7 +103,7 @@ async def test_the_name_is_in_tls_and_in_the_request_though_an_address_is_dialle
     assert f"Host: pictures.example:{site.port}\r\n".encode() in site.requests[0]
 
 
-async def test_nothing_of_ours_is_told_to_the_host(
+async def test_the_host_gets_no_headers_that_identify_the_service(
     site: Site, fetch: HttpsFetch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
@@ -121,7 +121,7 @@ async def test_a_certificate_of_another_name_is_refused(site: Site, fetch: Https
     assert site.requests == []
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(site: Site) -> None:
+async def test_a_certificate_of_an_unknown_authority_is_refused(site: Site) -> None:
     async def resolve(host: str, port: int) -> list[Address]:
         return [LOOPBACK]
 
@@ -374,7 +374,7 @@ async def test_a_redirect_to_another_port_is_refused(site: Site, authority: trus
     assert len(site.requests) == 1
 
 
-async def test_a_port_where_nobody_listens_is_a_bad_url(fetch: HttpsFetch, unused_tcp_port: int) -> None:
+async def test_a_closed_port_is_a_bad_url(fetch: HttpsFetch, unused_tcp_port: int) -> None:
     with pytest.raises(BadUrl):
         await fetch(f"https://pictures.example:{unused_tcp_port}/", LIMITS)
 

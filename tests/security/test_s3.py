@@ -570,7 +570,7 @@ def test_an_endpoint_is_understood_with_its_bucket_in_the_host_in_the_path_or_ap
 
 
 @pytest.mark.parametrize("endpoint", ["https://s3.eu-west-1.amazonaws.com", "https://s3-accesspoint.example.com/"])
-def test_an_endpoint_without_a_bucket_says_so(endpoint: str) -> None:
+def test_an_endpoint_without_a_bucket_is_refused(endpoint: str) -> None:
     with pytest.raises(Misconfigured, match="names no bucket"):
         Store.from_settings(settings(1, endpoint_url=endpoint, name=None))
 

@@ -74,7 +74,7 @@ def test_no_example_is_of_a_task_that_does_not_exist() -> None:
     assert {name.removesuffix("#worker") for name in examples.REQUESTS} == REQUESTS.keys() | STAGE_REQUESTS.keys()
 
 
-def test_the_example_of_a_result_is_one_and_leaves_no_field_out() -> None:
+def test_the_example_result_is_valid_and_has_every_field() -> None:
     result = Result.model_validate(examples.RESULT)
 
     assert examples.RESULT.keys() == Result.model_fields.keys()
@@ -118,7 +118,7 @@ def test_every_document_names_the_command_that_generates_it() -> None:
         assert "python -m tools.docs" in head, path
 
 
-def test_a_stale_a_missing_and_a_left_over_document_are_told_and_mended(
+def test_stale_missing_and_surplus_documents_are_reported_and_corrected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(tmp_path)

@@ -34,7 +34,7 @@ def test_the_first_builder_that_answers_is_taken(asked: Path) -> None:
     assert choose(None, None).program == "podman"
 
 
-def test_no_builder_is_told_in_a_sentence(asked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_builder_is_reported_in_one_sentence(asked: Path, capsys: pytest.CaptureFixture[str]) -> None:
     install(asked, "docker", exit_status=1)
     install(asked, "podman", exit_status=1)
     install(asked, "buildah", exit_status=1)

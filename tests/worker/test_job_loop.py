@@ -144,7 +144,7 @@ async def test_another_body_under_the_same_replay_key_runs():
         await until(lambda: bench.platform.replies("b") == [{"output": "b"}])
 
 
-async def test_cancelling_the_first_of_two_jobs_with_one_key_leaves_the_second_to_run():
+async def test_cancelling_the_first_of_two_jobs_with_one_key_still_runs_the_second():
     async with Bench(running=2, concurrency=2) as bench:
         bench.platform.deliver("a", context={"replay_key": "k"})
         bench.platform.deliver("b", context={"replay_key": "k"})

@@ -53,7 +53,7 @@ def test_a_device_error_is_retryable_and_a_new_worker_comes(client, outcome, cod
     assert client.sync("timed")["output"]["pid"] != before
 
 
-def test_a_result_just_under_the_limit_arrives_and_one_just_over_it_says_so(client):
+def test_a_result_under_the_limit_is_delivered_and_one_over_it_is_too_large(client):
     small = len(json.dumps({"output": client.sync("timed")["output"]}, separators=(",", ":")))
     under = client.sync("timed", size=LARGE - small)
     assert len(under["output"]["padding"]) == LARGE - small

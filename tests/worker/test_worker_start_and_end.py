@@ -101,7 +101,7 @@ def start():
 # ── start ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_no_job_is_asked_for_before_the_weights_are_loaded_and_the_heartbeat_beats_meanwhile(plane, start):
+def test_jobs_are_taken_only_after_loading_and_the_heartbeat_runs_before(plane, start):
     start(env=plane.environment(TIMED_LOAD_S="2"))
     until(lambda: plane.pings)
     assert not plane.asked_for_jobs()
@@ -113,7 +113,7 @@ def test_no_job_is_asked_for_before_the_weights_are_loaded_and_the_heartbeat_bea
     [("weights", "Fetch the weights: make weights."), ("oddly", "the worker's log describes it under the id")],
 )
 @pytest.mark.parametrize("loop", ["own", "stock"])
-def test_a_worker_that_cannot_load_says_so_in_a_sentence_and_ends_with_1(plane, start, loop, breaks, sentence):
+def test_a_worker_that_cannot_load_reports_one_sentence_and_exits_with_1(plane, start, loop, breaks, sentence):
     worker = start(env=plane.environment(TIMED_BREAKS=breaks, WORKER_LOOP=loop))
     out, err = worker.communicate(timeout=30)
     assert worker.returncode == 1

@@ -30,7 +30,7 @@ def gray(value: int, side: int = 64) -> np.ndarray:
     return np.full((side, side, 3), value, dtype=np.uint8)
 
 
-def test_luminance_is_linear_light_and_white_stays_255() -> None:
+def test_luminance_is_linear_light_and_white_is_255() -> None:
     assert luminance(gray(255))[0, 0] == 255
     assert luminance(gray(0))[0, 0] == 0
     # sRGB 188 is half of the light: ((188/255 + 0.055) / 1.055) ** 2.4 = 0.503
@@ -85,7 +85,7 @@ def test_dynamic_range_is_twelve_and_a_half_times_the_entropy() -> None:
     assert dynamic_range(np.arange(256, dtype=np.float64).reshape(16, 16)) == 1.0
 
 
-def test_mean_luminance_wants_neither_night_nor_glare() -> None:
+def test_mean_luminance_is_low_for_dark_and_for_bright_faces() -> None:
     assert mean_luminance(flat(127.5)) == 1.0
     assert mean_luminance(flat(0.2 * 255)) == 0.5
     assert mean_luminance(flat(0.8 * 255)) == 0.5

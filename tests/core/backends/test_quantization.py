@@ -79,7 +79,7 @@ def test_weights_take_half_the_memory() -> None:
     assert size < 0.51 * plain.weight.numel() * plain.weight.element_size()
 
 
-def test_odd_sides_and_unwanted_layers_stay_as_they_are() -> None:
+def test_odd_sides_and_unselected_layers_are_not_quantized() -> None:
     model = nn.ModuleDict({"odd": nn.Linear(30, 16), "kept": nn.Linear(32, 16), "taken": nn.Linear(32, 16)})
     assert quantize_linears(model, "int8", WeightOnlyLinear, lambda name: not name.endswith("kept")) == 1
     assert isinstance(model["taken"], WeightOnlyLinear)

@@ -66,7 +66,7 @@ def test_an_input_that_is_no_object_is_refused(payload: object) -> None:
 
 
 @pytest.mark.parametrize("task", [None, "", "Imagegen", "imagegen ", SECRET, 7, math.nan, ["imagegen"], {}, "\ud800"])
-def test_an_unknown_task_is_told_which_there_are(task: object) -> None:
+def test_an_unknown_task_error_lists_the_known_tasks(task: object) -> None:
     error = refusal({"task": task})
 
     assert type(error) is UnknownTask
@@ -231,7 +231,7 @@ def test_a_flood_of_values_is_refused_before_it_is_read(payload: dict[str, Any])
     assert "more values" in error.message
 
 
-def test_what_should_be_an_object_is_told_so_in_plain_words() -> None:
+def test_a_wrong_type_for_an_object_is_explained_plainly() -> None:
     assert "`messages.0`: must be an object" in refusal(chat(messages=["hello"])).message
     assert "`features`: must be an object" in refusal(chat(features="red hair")).message
 
@@ -252,7 +252,7 @@ def test_json_s_own_nan_reaches_no_field() -> None:
 PAINT = {"task": "generate", "prompt": "a lighthouse"}
 
 
-def test_a_worker_refuses_an_unknown_field_of_a_stranger() -> None:
+def test_a_worker_refuses_an_unknown_field_of_a_direct_caller() -> None:
     assert "`sharper`" in refusal({**PAINT, "sharper": True}, stage=True).message
 
 
@@ -268,7 +268,7 @@ def test_a_worker_ignores_what_a_newer_orchestrator_adds() -> None:
 
 
 @pytest.mark.parametrize("context", [{}, {"trace_id": ""}, "ours", 7])
-def test_a_context_that_is_none_of_ours_is_refused(context: object) -> None:
+def test_an_invalid_context_is_refused(context: object) -> None:
     assert "`context" in refusal({**PAINT, "context": context}, stage=True).message
 
 
@@ -314,7 +314,7 @@ def test_progress_keeps_to_its_bounds(progress: dict[str, int]) -> None:
         StageProgress.model_validate({"stage": "generate", "step": 1, "of": 8, "percent": 12} | progress)
 
 
-def test_a_result_survives_the_wire_and_an_older_reader_may_ignore_what_is_new() -> None:
+def test_a_result_round_trips_and_an_older_release_may_ignore_new_fields() -> None:
     made = GenerateResult(
         image_base64="QQ==",
         image_format="png",

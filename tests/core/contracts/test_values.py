@@ -75,7 +75,7 @@ def test_a_seed_that_is_no_whole_number_is_refused(seed: object) -> None:
 @pytest.mark.parametrize(
     ("side", "used"), [(500, 496), (504, 512), (1_000, 1_008), (1_535, 1_536), (65, 64), ("70", 64)]
 )
-def test_a_side_is_rounded_to_a_multiple_of_16_and_the_result_says_so(side: object, used: int) -> None:
+def test_a_side_is_rounded_to_a_multiple_of_16_and_reported(side: object, used: int) -> None:
     request = read(width=side)
     assert request.width == used
     assert adjusted(request) == {"width": str(used)}

@@ -118,7 +118,7 @@ async def test_pictures_are_decoded_beside_each_other_after_one_was_ended() -> N
         assert_corners(end.image)
 
 
-def test_bytes_that_look_like_a_message_are_only_a_file(process: DecoderProcess) -> None:
+def test_bytes_in_the_form_of_a_message_are_read_as_a_file(process: DecoderProcess) -> None:
     with pytest.raises(BadPicture), io.BytesIO(b'{"bytes": 5}\n{"code": "x"}\n' * 100) as file:
         process.decode(file.getvalue(), DEFAULT_LIMITS)
     assert_corners(process.decode(saved(corners(), "PNG"), DEFAULT_LIMITS).image)

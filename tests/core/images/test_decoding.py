@@ -353,9 +353,9 @@ def test_more_bytes_than_the_limit_are_refused_before_they_are_read() -> None:
         opened(b"\xff" * (7 * 2**20 + 1))
 
 
-def test_exif_that_cannot_be_read_leaves_the_picture_upright() -> None:
+def test_unreadable_exif_does_not_rotate_the_picture() -> None:
     assert_corners(opened(saved(corners(), "PNG", exif=b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x05")))
 
 
-def test_the_format_is_told_by_its_first_bytes() -> None:
+def test_the_format_is_detected_by_its_first_bytes() -> None:
     assert [sniff(saved(corners(), name)) for name in ("JPEG", "PNG", "WEBP")] == ["JPEG", "PNG", "WEBP"]

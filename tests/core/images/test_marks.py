@@ -49,7 +49,7 @@ def test_the_mark_and_the_recipe_are_read_back(image_format: ImageFormat) -> Non
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_the_mark_stands_where_other_tools_look_for_it(image_format: ImageFormat) -> None:
+def test_the_mark_is_at_the_standard_place_of_the_format(image_format: ImageFormat) -> None:
     data = encode(picture(), image_format=image_format, recipe=RECIPE)
     place = {
         "webp": b"XMP ",
@@ -100,7 +100,7 @@ def test_the_longest_prompt_fits(image_format: ImageFormat) -> None:
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_what_the_picture_carried_stays_out_of_the_file(image_format: ImageFormat) -> None:
+def test_metadata_of_the_input_is_not_written(image_format: ImageFormat) -> None:
     image = picture()
     image.info = {
         "comment": b"canary",
@@ -144,7 +144,7 @@ def test_no_more_quality_is_given_up_than_needed() -> None:
     assert len(best) / 2 < len(smaller) < len(best)
 
 
-def test_a_picture_that_never_fits_says_so() -> None:
+def test_a_picture_that_cannot_fit_is_too_large() -> None:
     with pytest.raises(TooLarge, match="storage"):
         shrink_to_fit(picture(), max_bytes=100, recipe=RECIPE)
 
@@ -204,7 +204,7 @@ def test_a_picture_without_the_mark_is_not_called_generated(xmp: str) -> None:
     assert said["recipe"] is None
 
 
-def test_no_entity_of_a_strangers_packet_is_expanded() -> None:
+def test_entities_of_a_foreign_xmp_packet_are_not_expanded() -> None:
     document_type = f'<!DOCTYPE r [<!ENTITY t "{TERM}">]>'
     said = inspect(other_peoples(f'{document_type}<r {RDF} {EXT}><rdf:Description e:DigitalSourceType="&t;"/></r>'))
     assert said["ai_generated"] is False

@@ -70,7 +70,7 @@ def test_the_written_prompt_that_shows_the_child_is_refused_all_the_same(chat: C
     assert build_final_prompt("a naked woman", ADULT, treated_as=treated).applied == ("constraint",)
 
 
-def test_a_conversation_without_children_stays_as_it_was() -> None:
+def test_a_conversation_without_children_is_unchanged() -> None:
     said = judge_chat(messages([("user", "Show me naked on the sofa.")]), ADULT)
     assert (said.verdict.action, said.treated_as) == (Action.ALLOW, "adult_allowed")
     said = judge_chat(messages([("user", "Show me the sea.")]), ADULT, treated_as="moderated")

@@ -51,7 +51,7 @@ def test_the_adult_route_passes_what_is_sexual_and_goes_by_the_rules_where_it_fa
 
 
 @pytest.mark.parametrize("route", Route)
-def test_other_unsafe_text_is_refused_everywhere_and_so_is_what_nobody_foresaw(route: Route) -> None:
+def test_other_unsafe_and_unknown_categories_are_refused_on_every_route(route: Route) -> None:
     assert apply_classifier(PLAIN, [VIOLENT], route).categories == ("classifier: violent",)
     assert apply_classifier(PLAIN, [UNHEARD], route).categories == ("classifier: something new",)
     assert apply_classifier(PLAIN, [Classified("unsafe")], route).categories == ("classifier",)

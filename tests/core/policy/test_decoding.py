@@ -117,7 +117,7 @@ def test_what_prompts_hold_anyway_is_neither_decoded_nor_opaque(text: str) -> No
         " ".join(f"{byte:08b}" for byte in range(130, 160)),
     ],
 )
-def test_what_looks_encoded_and_holds_no_words_is_opaque(text: str) -> None:
+def test_text_that_seems_encoded_and_decodes_to_no_words_is_opaque(text: str) -> None:
     assert opaque(text, lexicon().spelling)
 
 

@@ -125,7 +125,7 @@ def test_a_check_that_passes_returns_the_verdict() -> None:
 
 @pytest.mark.parametrize("tier", ["hard", "unheard-of", ""])
 @pytest.mark.parametrize("route", Route)
-def test_a_tier_that_nobody_foresaw_refuses(tier: str, route: Route) -> None:
+def test_an_unknown_tier_refuses(tier: str, route: Route) -> None:
     rule = Rule("r", "c", tier, "-", "together", (), 0, (), ())
     assert action_of(rule, route, treatment_of(route, None)) is Action.REFUSE
 

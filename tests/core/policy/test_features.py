@@ -32,7 +32,7 @@ def aged(band: AgeBand, confidence: float | None) -> Features:
 
 
 @pytest.mark.parametrize("confidence", [None, 0.0, 0.2, 1.0])
-def test_a_selfie_read_as_under_18_is_refused_however_sure_the_reader(confidence: float | None) -> None:
+def test_a_selfie_with_age_band_under_18_is_refused_at_any_confidence(confidence: float | None) -> None:
     with pytest.raises(MinorSuspected):
         reject_minor(aged(AgeBand.UNDER_18, confidence))
 

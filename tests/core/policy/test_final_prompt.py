@@ -80,7 +80,7 @@ def test_assembling_twice_is_assembling_once(prompt: str, route: Route, strength
     assert build_final_prompt(once.prompt, route).prompt == once.prompt
 
 
-def test_the_stronger_text_replaces_the_weaker_and_stays() -> None:
+def test_the_stronger_constraint_replaces_the_weaker_one() -> None:
     once = build_final_prompt(NUDE, Route.GENERAL).prompt
     repaint = build_final_prompt(once, Route.GENERAL, strength=1).prompt
     assert repaint == f"{STRONG_CONSTRAINT} {NUDE}"
@@ -91,7 +91,7 @@ def test_a_constraint_inside_the_prompt_does_not_count_as_one() -> None:
     assert build_final_prompt(f"{NUDE}. {CONSTRAINT}", Route.GENERAL).prompt.startswith(CONSTRAINT)
 
 
-def test_a_constraint_that_came_along_stays_where_the_rest_is_plain() -> None:
+def test_an_existing_constraint_is_kept_if_the_rest_is_harmless() -> None:
     assert build_final_prompt(f"{CONSTRAINT} {PLAIN}", Route.GENERAL).prompt == f"{CONSTRAINT} {PLAIN}"
     assert build_final_prompt(f"{CONSTRAINT} {PLAIN}", Route.GENERAL).verdict.action is Action.ALLOW
 

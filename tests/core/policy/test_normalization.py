@@ -88,7 +88,7 @@ def test_a_script_keeps_its_letters_and_loses_its_disguise(written: str, plain: 
         ("niña", "nina"),
     ],
 )
-def test_folding_gives_ascii_by_look(written: str, plain: str) -> None:
+def test_folding_maps_look_alikes_to_ascii(written: str, plain: str) -> None:
     assert folded(native(written)) == plain
 
 

@@ -131,7 +131,7 @@ def test_a_flag_or_a_heart_alone_still_gives_a_prompt() -> None:
 
 
 @given(st.text(alphabet='ab "\\\n{}:,`prompt', max_size=60))
-def test_an_answer_never_ends_and_then_goes_on(answer: str) -> None:
+def test_an_answer_does_not_continue_after_its_end(answer: str) -> None:
     """Once a beginning of the answer is finished, what follows changes nothing of it."""
     for length in range(len(answer) + 1):
         end = prompt_end(answer[:length])

@@ -426,7 +426,7 @@ class OneAfterTheOther:
         return list(self.texts)
 
 
-def test_a_finished_program_is_told_of_while_the_others_still_run() -> None:
+def test_a_finished_program_is_reported_while_others_run() -> None:
     watch = Recorder()
     programs: list[Any] = [expand(ROOFTOP, ExpandTask.SHORTS, None, 0), write_caption(ANSWER, lambda _: True)]
     said = "Two people look out over the city from a roof at night."

@@ -124,7 +124,7 @@ def test_a_missing_file_is_found(source: Written, tmp_path: Path) -> None:
         locate("embedded", Model.TEXT, tmp_path)
 
 
-def test_another_revision_is_fetched_anew_and_leaves_nothing_of_the_old(source: Written, tmp_path: Path) -> None:
+def test_another_revision_replaces_all_files_of_the_old_one(source: Written, tmp_path: Path) -> None:
     get(tmp_path)
     source.revision, source.content = "r2", b"better weights"
     with pytest.raises(WeightsMissing, match="another revision"):
@@ -134,7 +134,7 @@ def test_another_revision_is_fetched_anew_and_leaves_nothing_of_the_old(source: 
     assert sorted(entry.name for entry in located.path.parent.iterdir()) == ["text", "text.lock"]
 
 
-def test_a_broken_fetch_leaves_no_weights_and_is_taken_up_again(source: Written, tmp_path: Path) -> None:
+def test_an_interrupted_fetch_installs_nothing_and_can_be_repeated(source: Written, tmp_path: Path) -> None:
     source.breaks = True
     with pytest.raises(OSError, match="connection"):
         get(tmp_path)

@@ -44,7 +44,7 @@ async def test_reply_that_the_platform_refuses_is_not_posted_again(status):
 
 
 @pytest.mark.parametrize("status", [400, 413])
-async def test_a_result_refused_as_too_large_becomes_an_error_that_says_so(status):
+async def test_a_result_refused_as_too_large_becomes_the_error_too_large(status):
     post = Post(status)
     await asyncio.wait_for(Outbox(post).send("j", Reply(b"{}")), 5)
     ((_, body),) = post.taken
