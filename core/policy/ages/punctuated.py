@@ -21,7 +21,7 @@ _SEGMENTS = re.compile(r"[,;:()\[\]|\n!?]|\.(?!\d)|(?<=\s)[-–—](?=\s)")
 _WORDS = re.compile(r"\w+")
 _MACHINES = r"\s(?:rifle|carbine|tank|engine|bolt|screw)"
 _NOT_HEX = r"(?<!\d[\da-f][ -])(?<![=%])"
-_SEX_FIRST = re.compile(rf"(?<![\w./]){_NOT_HEX}[fm](/?)(\d{{1,2}})(?![\w/]|[.,]\d|{_MACHINES})")
+_SEX_FIRST = re.compile(rf"(?<![\w./]){_NOT_HEX}[fm](\s?/\s?|)(\d{{1,2}})(?![\w/]|[.,]\d|{_MACHINES})")
 _LENGTHS = r"(?!\s(?:away|from|high|deep|long|tall|wide|of|x)\b)"
 _AGE_FIRST = re.compile(rf"(?<![\w./,:]){_NOT_HEX}(\d{{1,2}})(/|\s/\s)?([fm])\b(?![./]\d){_LENGTHS}")
 _AGE_SEX_PLACE = re.compile(r"(?<![\w.])(\d{1,2})\s?/\s?[fm]\b|(?<![\w.])[fm]\s?/\s?(\d{1,2})\s?/\s?[a-z]")

@@ -105,6 +105,9 @@ KINDS: Mapping[str, Callable[[list[float], date], Range | None]] = {
     "half": lambda n, _: _exactly(n[0] / 2),
     "third": lambda n, _: _exactly(n[0] / 3),
     "quarter": lambda n, _: _exactly(n[0] / 4),
+    "fifth": lambda n, _: _exactly(n[0] / 5),
+    "square": lambda n, _: _exactly(n[0] ** 2),
+    "square_root": lambda n, _: _exactly(n[0] ** 0.5),
     "quotient": lambda n, _: _exactly(n[0] / n[1]) if n[1] else None,
     "under": _under,
     "birth_year": _born,
@@ -125,6 +128,9 @@ _COMPUTED = {
     "quotient",
     "sum",
     "at_most",
+    "square",
+    "square_root",
+    "fifth",
 }
 
 
@@ -237,7 +243,7 @@ class AgeReader:
         found: list[Statement] = []
         for start in self._starts(stream, numbers, roles):
             found += self._read_at(stream, start, numbers, today)
-        found += self._birth_years(stream, [at for at, role in enumerate(roles) if role & _BIRTH], today)
+        found += self._birth_years(stream, numbers, (at for at, role in enumerate(roles) if role & _BIRTH), today)
         return _outermost(found) if found else []
 
     def _role(self, token: Token) -> int:
@@ -297,16 +303,18 @@ class AgeReader:
             after.append(_State(node, state.end + 1, state.numbers, state.skipped + 1))
         return after
 
-    def _birth_years(self, stream: Stream, births: Iterable[int], today: date) -> Iterator[Statement]:
+    def _birth_years(
+        self, stream: Stream, numbers: Mapping[int, list[Number]], births: Iterable[int], today: date
+    ) -> Iterator[Statement]:
         for at in births:
             token = stream[at]
             if not self.birth_words.isdisjoint(token):
-                yield from _years_within(stream, at + 1, at + 1 + _BIRTH_WINDOW, today)
+                yield from _years_within(stream, numbers, at + 1, at + 1 + _BIRTH_WINDOW, today)
             if not self.birth_words_possible.isdisjoint(token):
-                within = _years_within(stream, at + 1, at + 1 + _BIRTH_WINDOW, today)
+                within = _years_within(stream, numbers, at + 1, at + 1 + _BIRTH_WINDOW, today)
                 yield from (replace(stated, certain=False) for stated in within)
             if not self.birth_words_after.isdisjoint(token):
-                yield from _years_within(stream, max(0, at - _YEAR_FIRST_WINDOW), at, today)
+                yield from _years_within(stream, numbers, max(0, at - _YEAR_FIRST_WINDOW), at, today)
 
 
 def _fixed(kind: str) -> Range | None:
@@ -328,13 +336,16 @@ def _years(form: _Form, numbers: tuple[Number, ...], today: date) -> Range | Non
     return years if years is not None and 0 <= years[1] <= OLDEST else None
 
 
-def _years_within(stream: Stream, start: int, end: int, today: date) -> Iterator[Statement]:
+def _years_within(
+    stream: Stream, numbers: Mapping[int, list[Number]], start: int, end: int, today: date
+) -> Iterator[Statement]:
     for at in range(start, min(end, len(stream))):
-        year = _calendar_year(stream[at][0])
-        years = _born([year], today) if year else None
-        if years is not None:
-            yield Statement(*years, min(start, at), at + 1)
-            return
+        said = [(number.value, number.end) for number in numbers.get(at, ())]
+        for year, year_end in [(_calendar_year(stream[at][0]) or 0, at + 1), *said]:
+            years = _born([year], today)
+            if years is not None:
+                yield Statement(*years, min(start, at), year_end)
+                return
 
 
 def _calendar_year(token: str) -> int | None:

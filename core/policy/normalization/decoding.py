@@ -28,7 +28,7 @@ _BACKSLASH = re.compile(
     r"\\(?:u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U([0-9a-fA-F]{8})|([0-3][0-7]{2}))"
 )
 _CODE_POINT = re.compile(r"\bU\+([0-9a-fA-F]{4,6})\b[ ,;]?")
-_QUOTED_PRINTABLE = re.compile(r"=([2-7][0-9A-F])(?=[=\w])")
+_QUOTED_PRINTABLE = re.compile(r"=([2-7][0-9A-Fa-f])(?=[=\w])")
 _TAGS = {code: chr(code - 0xE0000) for code in range(0xE0020, 0xE007F)}
 
 
