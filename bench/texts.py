@@ -19,6 +19,8 @@ def _lines(name: str) -> list[str]:
 
 LOOKALIKES = _lines("lookalikes.txt")
 """Ordinary texts: allowed on every route, without mention of a minor."""
+FAMILIES = _lines("families.txt")
+"""Ordinary scenes with children; none is refused on a moderated route."""
 ADULTS = _lines("adults.txt")
 """Explicit or suggestive texts about adults that no route refuses."""
 HARD = [(category, text) for category, _, text in (line.partition(" | ") for line in _lines("hard.txt"))]

@@ -146,6 +146,28 @@ def test_an_age_that_only_context_shows_counts_beside_nudity_alone(text: str) ->
 
 
 @pytest.mark.parametrize(
+    ("text", "age"),
+    [("four squared", 16), ("the square root of 196", 14), ("a fifth of 70", 14), ("10 less than 24", 14),
+     ("younger by 20 years than 33", 13), ("half as old as a 30 year old", 15), ("soon to be fourteen", 14),
+     ("a baker's dozen years", 13), ("wird nächsten Monat 15", 15), ("thriteen years old", 13)],
+)  # fmt: skip
+def test_arithmetic_and_near_birthdays_are_read(text: str, age: float) -> None:
+    assert any(one.low == one.high == age for one in read(text))
+    assert refused(f"nude, {text}")
+
+
+def test_a_year_of_birth_is_read_in_words() -> None:
+    assert any(one.minor for one in read("born two thousand twelve"))
+
+
+@pytest.mark.parametrize(
+    "text", ["class 5 of 12", "12 poses, charcoal", "photographed since 2015", "vintage 2012 wine", "eighteen squared"]
+)
+def test_counts_and_years_of_things_are_no_ages_beside_nudity(text: str) -> None:
+    assert not refused(f"nude woman, {text}")
+
+
+@pytest.mark.parametrize(
     "text",
     ["35mm, f/2.8, f/8", "16:9", "at 7 pm", "in room 17", "size 12", "5 feet tall", "12 km away", "my wife of 12 years",
      "ten years together", "no. 2", "two women", "M16 rifle", "chapter 13", "15 minutes late"],

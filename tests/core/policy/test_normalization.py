@@ -220,3 +220,8 @@ def test_a_number_is_worth_what_it_says_and_a_date_nothing(digits: str, value: f
 )
 def test_of_number_words_only_longer_ones_are_put_together(written: str, is_read: bool) -> None:  # noqa: FBT001
     assert (MINOR_NUMBER in readings(written)) is is_read
+
+
+@pytest.mark.parametrize("text", ["=74=6fddler", "ʇǝǝuɐƃǝ"])
+def test_escapes_in_lower_case_and_letters_turned_in_place_are_read(text: str) -> None:
+    assert not readings(text).isdisjoint({"toddler", "teenage"})

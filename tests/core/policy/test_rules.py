@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.texts import ADULTS, HARD, LOOKALIKES
+from bench.texts import ADULTS, FAMILIES, HARD, LOOKALIKES
 from core.contracts import Route
 from core.errors import Misconfigured
 from core.policy import Action, judge
@@ -37,6 +37,11 @@ def test_a_rule_says_why_and_shows_both_sides(rule: Rule) -> None:
 @pytest.mark.parametrize("text", LOOKALIKES)
 def test_an_ordinary_text_is_refused_on_no_route_and_constrained_on_none(text: str) -> None:
     assert {judge([text], route).action for route in Route} == {Action.ALLOW}
+
+
+@pytest.mark.parametrize("text", FAMILIES)
+def test_an_ordinary_scene_with_children_is_painted_on_moderated_routes(text: str) -> None:
+    assert judge([text], Route.GENERAL).action is Action.ALLOW
 
 
 @pytest.mark.parametrize("text", ADULTS)
