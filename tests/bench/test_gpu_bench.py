@@ -43,7 +43,7 @@ def test_each_part_runs_on_tiny_models(part: str) -> None:
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA out of memory."), TooLarge("Too large for the device's memory.")]
 )
-def test_what_runs_out_of_memory_is_a_row(error: Exception) -> None:
+def test_a_measurement_out_of_memory_is_a_row(error: Exception) -> None:
     def fail() -> None:
         raise error
 

@@ -92,7 +92,7 @@ def test_caller_who_hangs_up_cancels_every_job_of_the_request(
     assert "canary" not in (tmp_path / "http.log").read_text()
 
 
-def test_forty_callers_who_come_and_go_leave_no_job(
+def test_jobs_of_forty_disconnecting_callers_end(
     stand_ins: Callable[..., Caller], http_api: Callable[[LocalpodThread], httpx.Client]
 ) -> None:
     pod = stand_ins(STAND_IN_GENERATE_S="60").pod

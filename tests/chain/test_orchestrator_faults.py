@@ -96,7 +96,7 @@ def test_passing_fault_of_a_submit_is_retried(stand_ins: Start, kind: FaultKind)
     assert caller.output(IMAGE)["degraded"] == []
 
 
-def test_full_route_says_when_to_come_back(stand_ins: Start) -> None:
+def test_full_route_returns_a_retry_time(stand_ins: Start) -> None:
     caller = stand_ins(STAND_IN_GENERATE_S="2", ORCHESTRATOR_ROUTE_CAPACITY="2")
     with ThreadPoolExecutor(6) as threads:
         states = list(threads.map(lambda _: caller.ends(IMAGE), range(6)))

@@ -120,7 +120,7 @@ def test_picture_that_is_not_sexual_costs_no_check(starts: Start) -> None:
     assert "check" not in {record["stage"] for record in result["timeline"]}
 
 
-def test_picture_is_withheld_where_the_check_cannot_be_had(starts: Start, bucket: Any) -> None:
+def test_picture_is_withheld_if_the_check_fails(starts: Start, bucket: Any) -> None:
     caller, stored = starts(WEIGHTLESS_SCORE=SEXUAL), objects(bucket)
     caller.pod.inject(Fault(kind=FaultKind.SERVER_ERROR, endpoint="selfie", times=None))
     error = caller.error({**request(Route.CHAT_1TO1), "timeout_s": 20})

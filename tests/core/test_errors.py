@@ -44,7 +44,7 @@ def test_the_drawing_has_every_class_and_no_other() -> None:
     assert drawn().keys() == classes().keys()
 
 
-def test_each_class_hangs_where_it_is_drawn() -> None:
+def test_the_error_tree_in_the_docstring_matches_the_classes() -> None:
     path: list[str] = []
     for name, (depth, _) in drawn().items():
         path = [*path[: depth - 1], name]

@@ -53,7 +53,7 @@ def test_importing_core_brings_in_nothing_but_core(added: dict[str, set[str]]) -
     assert added["core"] == {"core"}
 
 
-def test_messages_errors_prompts_and_policy_stand_on_pydantic_alone(added: dict[str, set[str]]) -> None:
+def test_messages_errors_prompts_and_policy_need_only_pydantic(added: dict[str, set[str]]) -> None:
     assert "pydantic" in added["messages"]
     assert not added["messages"] & HEAVY
 

@@ -72,7 +72,7 @@ def test_apply_plan_and_destroy_follow_each_other(fake_api: FakeRunpodApi) -> No
     assert fake_api.endpoints == {}
 
 
-def test_staging_stands_beside_production(fake_api: FakeRunpodApi) -> None:
+def test_staging_is_created_and_destroyed_independently_of_production(fake_api: FakeRunpodApi) -> None:
     deploy(fake_api, "apply", *RELEASE, "--yes")
     deploy(fake_api, "apply", *RELEASE, "--yes", "--prefix", "img-pod-staging", "--quota", "10")
 

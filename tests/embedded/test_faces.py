@@ -64,7 +64,7 @@ def test_every_background_is_drawn_at_any_size(background: str) -> None:
     assert picture.mode == "RGB"
 
 
-def test_what_is_covered_is_unknown() -> None:
+def test_covered_attributes_are_unknown() -> None:
     drawn = [random_features(random.Random(seed)) for seed in range(400)]
     assert all(f.eye_color is EyeColor.UNKNOWN for f in drawn if f.glasses is Glasses.SUNGLASSES)
     assert all(f.hair_color is HairColor.UNKNOWN for f in drawn if f.headwear is Headwear.SCARF)

@@ -315,9 +315,7 @@ def moderated(prompt: str, route: Route = Route.GENERAL, **fields: Any) -> dict[
 
 @pytest.mark.parametrize("route", [Route.PROFILE, Route.PRIVATE, Route.GENERAL])
 @pytest.mark.parametrize(("opinion", "verdict"), [(SAFE, "allowed"), (SEXUAL, "constrained")])
-async def test_moderating_tells_what_the_classifier_makes_of_a_prompt(
-    route: Route, opinion: Classified, verdict: str
-) -> None:
+async def test_moderate_returns_the_classifiers_verdict(route: Route, opinion: Classified, verdict: str) -> None:
     model, classifier = Says(PLAIN), Thinks(lambda _: opinion)
     with worker(model, classifier) as answer:
         result = await answer(**moderated(PLAIN, route))
@@ -327,7 +325,7 @@ async def test_moderating_tells_what_the_classifier_makes_of_a_prompt(
 
 
 @pytest.mark.parametrize("opinion", [VIOLENT, BadAnswer("unreadable"), ValueError("broken")])
-async def test_moderating_refuses_what_is_unsafe_or_was_not_heard(opinion: Outcome[Classified] | Exception) -> None:
+async def test_moderate_refuses_unsafe_and_unclassified_prompts(opinion: Outcome[Classified] | Exception) -> None:
     with worker(Says(PLAIN), Thinks(lambda _: opinion)) as answer, pytest.raises(PolicyBlocked):
         await answer(**moderated(PLAIN))
 

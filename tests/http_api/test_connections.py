@@ -51,7 +51,7 @@ async def test_caller_who_asked_for_an_asynchronous_answer_may_go_away(serve: An
     assert endpoints.cancelled == 0
 
 
-async def test_two_hundred_callers_who_come_and_go_leave_nothing(serve: Any, endpoints: InstantEndpoints) -> None:
+async def test_two_hundred_disconnecting_callers_do_not_leak(serve: Any, endpoints: InstantEndpoints) -> None:
     endpoints.hold.clear()
     async with serve() as served:
         for capacity in served.starting.app.state.service.capacity.values():

@@ -103,9 +103,7 @@ async def test_endpoint_that_does_not_answer_is_left_alone(connect: Connect, pla
     assert Counter(asked.endpoint for asked in platform.asked) == {"a": 2, "b": 10}
 
 
-async def test_pool_without_a_closed_circuit_says_when_to_come_back(
-    connect: Connect, platform: ScriptedPlatform
-) -> None:
+async def test_pool_without_a_closed_circuit_returns_a_retry_time(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.always("runsync", Said({}, status=503))
     endpoints = connect(circuit_failures=1, circuit_open_s=20)
     with pytest.raises(EndpointUnavailable):
@@ -211,7 +209,7 @@ async def test_passing_failure_of_a_worker_is_tried_again(connect: Connect, plat
         (Said({}, status=413), TooLarge),
     ],
 )
-async def test_what_would_end_the_same_is_not_tried_again(
+async def test_failures_that_would_repeat_are_not_retried(
     connect: Connect, platform: ScriptedPlatform, answer: Said, raised: type[Exception]
 ) -> None:
     platform.always("runsync", answer)
@@ -328,7 +326,7 @@ async def test_cancel_is_sent_until_it_is_taken(connect: Connect, platform: Scri
     await until_asked(platform, "cancel", times=4)
 
 
-async def test_what_cannot_fit_is_refused_before_it_is_sent(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_a_job_that_cannot_end_in_time_is_not_submitted(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.says("runsync", Said(done(executionTime=4_000)))
     endpoints = connect()
     await endpoints.call(short_call(size=7), soon())

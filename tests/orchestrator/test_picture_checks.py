@@ -46,7 +46,7 @@ async def test_one_refused_picture_refuses_the_request() -> None:
         await checked(None, blocked, None)
 
 
-async def test_picture_whose_check_fails_is_withheld_alone() -> None:
+async def test_only_the_picture_with_a_failed_check_is_withheld() -> None:
     done = await checked(None, DOWN, None)
     assert [outcome.error for outcome in done.outcomes] == [None, DOWN, None]
     assert done.outcomes[1].result is None

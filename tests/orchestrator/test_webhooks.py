@@ -125,7 +125,7 @@ async def test_delivery_is_given_up_in_the_log_and_names_no_address(receiver: Re
     assert len(receiver.got) == 5
 
 
-async def test_receiver_who_is_gone_gets_no_second_try(receiver: Receiver) -> None:
+async def test_webhook_to_a_removed_receiver_is_not_retried(receiver: Receiver) -> None:
     receiver.statuses = [410]
     hooks = webhooks(receiver)
     hooks.completed(request(receiver), "job_1", RESULT)

@@ -180,7 +180,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_cannot_sign_is_found_at_the_start(ours: Chain, name: str) -> None:
+def test_an_unusable_signer_is_found_at_start_up(ours: Chain, name: str) -> None:
     values = {"certificates": ours.certificates, "private_key": ours.private_key, **WRONG[name]}
     with pytest.raises(Misconfigured, match="C2PA_CERTIFICATES") as caught:
         ContentCredentials.from_settings(SigningSettings(**values))  # type: ignore[arg-type]  # pydantic checks them

@@ -192,7 +192,7 @@ async def test_a_url_to_a_private_place_is_refused(url: str) -> None:
     assert "10.0.0.1" not in caught.value.message
 
 
-async def test_https_alone_is_spoken_and_no_password_is_taken(site: Site, fetch: HttpsFetch) -> None:
+async def test_only_https_without_a_password_is_accepted(site: Site, fetch: HttpsFetch) -> None:
     site.answers["/"] = body(b"picture")
     with pytest.raises(BadUrl, match="must begin with https://"):
         await fetch(site.url("/").replace("https", "http"), LIMITS)
@@ -388,6 +388,6 @@ async def test_no_error_names_the_url(site: Site, fetch: HttpsFetch) -> None:
         assert "pictures.example" not in caught.value.to_wire()
 
 
-def test_a_plain_url_is_read_as_it_is() -> None:
+def test_a_plain_url_is_parsed() -> None:
     url = read_url("https://Pictures.Example/a%20b?x=1")
     assert (url.host, url.raw_path, url.port) == ("pictures.example", b"/a%20b?x=1", None)

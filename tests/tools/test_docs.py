@@ -134,5 +134,5 @@ def test_stale_missing_and_surplus_documents_are_reported_and_corrected(
     assert stale(tmp_path) == []
 
 
-def test_what_is_made_is_in_the_repository() -> None:
+def test_generated_documents_exist() -> None:
     assert all((ROOT / path).is_file() for path in documents())

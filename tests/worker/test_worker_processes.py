@@ -22,7 +22,7 @@ def error_of(state):
 
 @pytest.mark.parametrize("name", ["timed", "stock"])
 @pytest.mark.parametrize(("outcome", "number"), [("nan", None), ("bytes", "AP8="), ("surrogate", "a?b")])
-def test_what_json_cannot_hold_arrives_under_either_loop(client, name, outcome, number):
+def test_values_without_a_json_form_are_delivered_by_both_loops(client, name, outcome, number):
     state = client.sync(name, outcome=outcome)
     assert state["status"] == "COMPLETED"
     assert state["output"]["number"] == number

@@ -56,7 +56,7 @@ def test_any_mode_is_looked_at(checker: OpenNsfw, mode: str) -> None:
     assert 0 <= checker.score(waves().convert(mode)) <= 1
 
 
-def test_the_picture_itself_is_left_as_it_was(checker: OpenNsfw) -> None:
+def test_the_input_picture_is_not_changed(checker: OpenNsfw) -> None:
     picture = waves()
     checker.score(picture)
     assert picture.tobytes() == waves().tobytes()

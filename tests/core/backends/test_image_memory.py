@@ -82,7 +82,7 @@ async def test_worker_is_kept_and_serves_the_next_job_after_a_request_that_does_
     assert b"stopPod" not in reply.body
 
 
-async def test_worker_is_replaced_where_memory_stays_exhausted(
+async def test_worker_is_replaced_if_memory_stays_exhausted(
     backend: LoadedImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backend.memory, "free_bytes", lambda: 2**20)

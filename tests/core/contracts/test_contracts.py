@@ -144,7 +144,7 @@ def test_every_route_has_a_request_and_every_worker_task_but_three_a_route() -> 
     ],
     ids=str,
 )
-def test_what_is_wrong_is_named_and_never_repeated(payload: dict[str, Any], field: str) -> None:
+def test_errors_name_the_field_and_never_repeat_the_value(payload: dict[str, Any], field: str) -> None:
     error = refusal(payload)
 
     assert type(error) is InvalidRequest
@@ -169,7 +169,7 @@ def test_what_is_wrong_is_named_and_never_repeated(payload: dict[str, Any], fiel
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_too_large_is_its_own_error(payload: dict[str, Any], field: str) -> None:
+def test_an_input_over_the_limit_is_too_large(payload: dict[str, Any], field: str) -> None:
     error = refusal(payload)
 
     assert type(error) is TooLarge
@@ -188,7 +188,7 @@ def test_what_is_too_large_is_its_own_error(payload: dict[str, Any], field: str)
     ],
     ids=["largest", "smallest", "nulls", "longest chat", "largest selfie"],
 )
-def test_what_is_just_within_its_bounds_is_taken(payload: dict[str, Any]) -> None:
+def test_values_at_their_bounds_are_accepted(payload: dict[str, Any]) -> None:
     assert read_request(payload, REQUESTS).task == payload["task"]
 
 
@@ -302,7 +302,7 @@ def test_nothing_is_asked_or_taken_about_race_religion_orientation_or_health() -
         assert f"`features.{name}`" in refusal(imagegen(features={name: "x"})).message
 
 
-def test_features_come_back_as_they_went() -> None:
+def test_features_round_trip_unchanged() -> None:
     features = Features.model_validate({"hair_color": "red", "confidence": {"hair_color": 0.97}, "signature": "v1:00"})
 
     assert Features.model_validate_json(features.model_dump_json()) == features

@@ -104,7 +104,7 @@ def test_a_size_is_rounded_like_the_sides() -> None:
 
 
 @pytest.mark.parametrize("size", ["large", "1024", "1024x", "x768", "1x2x3", "9" * 50, 1024])
-def test_what_is_no_size_is_answered_with_an_example(size: object) -> None:
+def test_an_invalid_size_error_has_an_example(size: object) -> None:
     with pytest.raises(InvalidRequest, match="such as 1024x768"):
         read(size=size)
 

@@ -112,7 +112,7 @@ def test_an_orientation_that_makes_no_sense_is_upright() -> None:
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
-def test_nothing_but_pixels_comes_in(image_format: str) -> None:
+def test_incoming_pictures_keep_only_their_pixels(image_format: str) -> None:
     exif = Image.Exif()
     exif[0x010F] = "CanaryCam"
     exif.get_ifd(0x8825)[2] = (52.0, 31.0, 12.0)
@@ -328,7 +328,7 @@ POLYGLOTS = {
 
 
 @pytest.mark.parametrize("name", POLYGLOTS)
-def test_a_polyglot_comes_in_as_its_pixels_alone(name: str) -> None:
+def test_a_polyglot_is_reduced_to_its_pixels(name: str) -> None:
     assert_corners(opened(POLYGLOTS[name]))
 
 
@@ -338,7 +338,7 @@ def test_a_picture_too_small_for_a_face_is_refused(width: int, height: int) -> N
         opened(saved(Image.new("RGB", (width, height)), "PNG"))
 
 
-def test_the_smallest_and_the_longest_picture_allowed_come_in() -> None:
+def test_the_smallest_and_the_longest_allowed_picture_are_accepted() -> None:
     assert opened(saved(Image.new("RGB", (32, 32)), "PNG")).size == (32, 32)
     assert opened(saved(Image.new("RGB", (40, 400)), "PNG")).size == (40, 400)
 

@@ -79,7 +79,7 @@ def test_the_prompt_is_written_only_when_it_is_handed_in(image_format: ImageForm
 
 @settings(max_examples=60, deadline=None)
 @given(prompt=st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=300))
-def test_any_prompt_is_read_back_as_it_was(prompt: str) -> None:
+def test_any_prompt_round_trips(prompt: str) -> None:
     recipe = dataclasses.replace(RECIPE, prompt=prompt)
     assert inspect(encode(picture((32, 32)), image_format="png", recipe=recipe))["recipe"]["prompt"] == prompt
 
@@ -218,7 +218,7 @@ def test_a_seed_that_is_no_number_is_shown_as_it_stands() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x00\x00\x00\x00WEBP"])
-def test_what_is_no_picture_is_refused(data: bytes) -> None:
+def test_bytes_that_are_no_picture_are_refused(data: bytes) -> None:
     with pytest.raises(BadPicture):
         inspect(data)
 

@@ -35,7 +35,7 @@ def test_hard_decisions_are_the_same_on_every_route_but_for_minors_on_the_adult_
     assert stricter.isdisjoint([*LOOKALIKES, *ADULTS])
 
 
-def test_the_matrix_of_routes_is_the_one_that_was_decided() -> None:
+def test_the_matrix_of_routes_matches_the_policy() -> None:
     assert set(ROUTES) == set(Route)
     for route in MODERATED:
         row = ROUTES[route]
@@ -68,7 +68,7 @@ def test_the_adult_route_treated_as_moderated_constrains_and_takes_no_minor_stil
     assert treatment_of(ADULT, None) == "adult_allowed"
 
 
-def test_the_worst_of_all_rules_wins_in_whatever_order() -> None:
+def test_the_strictest_rule_wins_in_any_order() -> None:
     texts = ["a nude woman", "a sexy dancer", "bestiality"]
     assert judge(texts, Route.GENERAL) == judge(texts[::-1], Route.GENERAL)
     assert judge(texts, Route.GENERAL).categories == ("animals",)

@@ -43,7 +43,7 @@ def test_an_explicit_prompt_is_constrained_in_front_on_moderated_routes(route: R
 
 
 @pytest.mark.parametrize("route", Route)
-def test_a_plain_prompt_is_left_as_it_is(route: Route) -> None:
+def test_a_plain_prompt_is_unchanged(route: Route) -> None:
     done = build_final_prompt(PLAIN, route)
     assert (done.prompt, done.applied, done.verdict.action) == (PLAIN, (), Action.ALLOW)
 

@@ -45,7 +45,7 @@ def test_an_ordinary_scene_with_children_is_painted_on_moderated_routes(text: st
 
 
 @pytest.mark.parametrize("text", ADULTS)
-def test_adults_in_private_are_refused_nowhere_and_dressed_where_that_is_the_rule(text: str) -> None:
+def test_private_adult_texts_are_never_refused_and_constrained_on_moderated_routes(text: str) -> None:
     assert judge([text], Route.CHAT_1TO1).action is Action.ALLOW
     assert judge([text], Route.GENERAL).action in {Action.CONSTRAIN, Action.ALLOW}
     assert judge([text], Route.CHAT_1TO1, treated_as="moderated").action is not Action.REFUSE

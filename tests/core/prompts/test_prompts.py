@@ -115,7 +115,7 @@ def test_a_message_can_not_speak_for_another(text: str) -> None:
 
 
 @given(st.sampled_from(["chat", "picture", "message"]), st.text())
-def test_whatever_a_text_holds_its_block_has_three_lines(tag: str, text: str) -> None:
+def test_the_block_of_any_text_has_three_lines(tag: str, text: str) -> None:
     block = as_material(tag, text)
 
     first, *inside, last = block.split("\n")

@@ -142,7 +142,7 @@ def test_an_answer_does_not_continue_after_its_end(answer: str) -> None:
 
 
 @given(st.text(max_size=200).filter(lambda text: len(text.split()) >= 1))
-def test_a_prompt_written_as_json_is_read_as_it_was(text: str) -> None:
+def test_a_prompt_written_as_json_round_trips(text: str) -> None:
     written = json.dumps(text)[1:-1]
     assert read_prompt(f'{written}"}}') == read_prompt(written)
 

