@@ -80,7 +80,7 @@ def test_selfie_of_a_minor_is_refused_before_generation(stand_ins: Start, execut
     assert not [line for line in executions() if line["stage"] == "generate"]
 
 
-def test_submit_with_a_lost_answer_runs_once_and_is_answered(stand_ins: Start, executions: Executions) -> None:
+def test_submit_with_a_lost_answer_is_repeated_with_the_same_key(stand_ins: Start, executions: Executions) -> None:
     caller = stand_ins(STAND_IN_GENERATE_S="0.5")
     caller.pod.inject(Fault(kind=FaultKind.RESET_AFTER, endpoint="zimage", times=1))
     assert caller.output(IMAGE)["timeline"][-1]["attempts"] == 2
