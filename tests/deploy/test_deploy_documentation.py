@@ -15,7 +15,7 @@ from core.settings import ROOT, load_endpoints
 from deploy.__main__ import app
 
 PAGES = ("README.md", "docs/deploy.md", "docs/localpod.md")
-TASKS = {"/v1/imagegen": "imagegen"}
+TASKS = {f"/v1/{task}": task for task in REQUESTS}
 
 
 def blocks(page: str) -> list[str]:
