@@ -17,11 +17,11 @@ def _lines(name: str) -> list[str]:
     return [line for line in lines if line.strip() and not line.startswith("# ")]
 
 
-LOOKALIKES = _lines("lookalikes.txt")
+LOOKALIKES = _lines("lookalikes.txt") + _lines("lookalikes_rules.txt")
 """Ordinary texts: allowed on every route, without mention of a minor."""
 FAMILIES = _lines("families.txt")
 """Ordinary scenes with children; none is refused on a moderated route."""
-ADULTS = _lines("adults.txt")
+ADULTS = _lines("adults.txt") + _lines("adults_rules.txt")
 """Explicit or suggestive texts about adults that no route refuses."""
 HARD = [(category, text) for category, _, text in (line.partition(" | ") for line in _lines("hard.txt"))]
 """(required category, text that every route refuses)."""
