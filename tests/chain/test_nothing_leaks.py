@@ -160,7 +160,9 @@ def test_no_canary_is_in_a_log_an_error_progress_or_the_audit(loop: str, tmp_pat
     assert any("percent" in json.dumps(state) for state in seen) or loop == "stock", "no progress was seen"
 
     assert {name.split("-")[0] for name in written} == {*POOLS, "orchestrator"}
-    assert all("internal error" in text for name, text in written.items() if not name.startswith("orchestrator"))
+    # A worker may have been replaced: of each endpoint, one must have met the exception.
+    broken = {name.split("-")[0] for name, text in written.items() if "internal error" in text}
+    assert broken >= set(POOLS)
     assert {name: leaked(text) for name, text in written.items() if leaked(text)} == {}
     audit = (tmp_path / "audit").read_text()
     assert audit.count("sexual_minors") >= 6
