@@ -1,6 +1,6 @@
 """Generate the parts of the client that depend on the service's code: `python -m tools.client`; `--check` only reports.
 
-- `client/src/img_pod/contracts/`: a copy of `core/contracts` and `core/errors.py`. The client is installed without
+- `client/src/img_pod/contracts/`: a copy of `core/contracts` and `core/errors`. The client is installed without
   the service and can't import `core`. A shared third package would have to be published before either could be
   installed from a checkout; a generated copy, which a test compares, needs no publication.
 - `client/src/img_pod/fields.py`: the keyword arguments of each task, from its request class.
@@ -60,7 +60,7 @@ def stale() -> list[Path]:
     """Generated files that are missing, outdated or no longer needed."""
     expected = files()
     existing = {
-        file.relative_to(ROOT) for folder in ("contracts", "_sync") for file in (ROOT / PACKAGE / folder).glob("*.py")
+        file.relative_to(ROOT) for folder in ("contracts", "_sync") for file in (ROOT / PACKAGE / folder).rglob("*.py")
     }
     differing = [path for path, text in expected.items() if not _is(ROOT / path, text)]
     return differing + sorted(existing - set(expected))
@@ -102,7 +102,8 @@ def _contracts() -> Iterator[tuple[Path, str]]:
     for file in sorted((ROOT / "core" / "contracts").glob("*.py")):
         if file.name not in _SERVER_ONLY:
             yield target / file.name, _copied(file)
-    yield target / "errors.py", _copied(ROOT / "core" / "errors.py")
+    for file in sorted((ROOT / "core" / "errors").glob("*.py")):
+        yield target / "errors" / file.name, _copied(file)
     yield target / "__init__.py", _exports()
 
 

@@ -34,7 +34,7 @@ def drawn() -> dict[str, tuple[int, str]]:
 
 def classes(root: type[ImgPodError] = ImgPodError) -> dict[str, type[ImgPodError]]:
     """The tree as it is; a caller's own leaf elsewhere is no part of it."""
-    found = {child.__name__: child for child in root.__subclasses__() if child.__module__ == "core.errors"}
+    found = {child.__name__: child for child in root.__subclasses__() if child.__module__ == "core.errors.tree"}
     for child in tuple(found.values()):
         found |= classes(child)
     return found

@@ -1,4 +1,4 @@
-"""Generator of docs/errors.md: every code, from the classes of core/errors.py.
+"""Generator of docs/errors.md: every code, from the classes of core/errors/.
 
 May import: core.errors, tools.docs.fields.
 """
@@ -12,7 +12,7 @@ from core.errors import BY_CODE, ImgPodError, QueueFull
 from tools.docs.fields import table
 
 _HEAD = """\
-<!-- Made by `python -m tools.docs` from core/errors.py: change that and run it again. -->
+<!-- Made by `python -m tools.docs` from core/errors/: change that and run it again. -->
 
 # Errors
 
