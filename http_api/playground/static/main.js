@@ -127,7 +127,7 @@ const withPerson = () => (keptPerson() ? { features: keptPerson() } : {});
 
 function connectChat() {
   const input = byId("message");
-  input.maxLength = propertiesOf("ChatMessage").content?.maxLength ?? 4000;
+  input.maxLength = 4000; // of a longer text, the service uses the end
   const add = (role) => {
     if (!input.value.trim()) return;
     messages.push({ role, content: input.value.trim() });
