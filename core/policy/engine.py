@@ -118,17 +118,20 @@ def met_in(texts: Iterable[str], words: Lexicon, today: date | None = None) -> l
     everyday: set[str] = set()
     suspicious: set[str] = set()
     met: list[Rule] = []
-    for text in dict.fromkeys(texts):
+    texts = tuple(dict.fromkeys(texts))
+    for text in texts:
         for stream in streams(text, words.spelling):
             found = words.find(stream, today)
             everyday |= found.everyday.keys()
             suspicious |= found.suspicious.keys()
+            if not found.everyday:
+                continue
             now_met = [rule for rule in in_place if _met_in_place(rule, found.everyday, stream, words.linking)]
             if now_met:
                 met += now_met
                 in_place = [rule for rule in in_place if rule not in now_met]
-        if POSSIBLE_AGE not in suspicious and words.states_minor_by_punctuation(text):
-            suspicious.add(POSSIBLE_AGE)
+    if not everyday.isdisjoint(words.sexual) and any(map(words.states_minor_by_punctuation, texts)):
+        suspicious.add(POSSIBLE_AGE)
     meant = _meant(everyday, suspicious, words.sexual)
     together = (rule for rule in words.rules if rule.how == "together")
     met += [rule for rule in together if all(not meant.isdisjoint(group) for group in rule.groups)]

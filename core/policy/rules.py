@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from enum import Enum
+from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -28,7 +28,7 @@ Found: TypeAlias = dict[str, list[Span]]
 How: TypeAlias = Literal["together", "linked", "near"]
 
 
-class Effect(Enum):
+class Effect(StrEnum):
     """What a phrase does for its concept."""
 
     MATCH = "match"

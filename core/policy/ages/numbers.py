@@ -47,16 +47,22 @@ class NumberWords:
     joiners: dict[str, set[str]] = field(default_factory=dict)
     units_first: set[str] = field(default_factory=set)
     _begun: TokenCache[bool] = field(init=False, repr=False, compare=False)
+    _entries_of: TokenCache[tuple[_Entry, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._begun = TokenCache(self.begins)
+        self._entries_of = TokenCache(self._entries)
 
     def add(self, language: str, words: Mapping[Phrase, int], *, ordinal: bool = False) -> None:
         self._begun.clear()
+        self._entries_of.clear()
         for phrase, value in words.items():
             found = self.entries.setdefault(phrase[0], [])
             found.append(_Entry(phrase, value, language, ordinal))
             found.sort(key=lambda entry: -len(entry.phrase))
+
+    def _entries(self, token: Token) -> tuple[_Entry, ...]:
+        return tuple(entry for reading in token for entry in self.entries.get(reading, ()))
 
     def begins(self, token: Token) -> bool:
         """Whether a number can begin with the token."""
@@ -97,11 +103,10 @@ class NumberWords:
         if at >= len(stream):
             return
         languages: set[str] = set()
-        for reading in stream[at]:
-            for entry in self.entries.get(reading, ()):
-                if entry.language not in languages and (len(entry.phrase) == 1 or _follows(entry.phrase, stream, at)):
-                    languages.add(entry.language)
-                    yield Number(entry.value, at, at + len(entry.phrase), entry.language, entry.ordinal)
+        for entry in self._entries_of[stream[at]]:
+            if entry.language not in languages and (len(entry.phrase) == 1 or _follows(entry.phrase, stream, at)):
+                languages.add(entry.language)
+                yield Number(entry.value, at, at + len(entry.phrase), entry.language, entry.ordinal)
 
     def _combined(self, stream: Stream, number: Number) -> Number:
         for _ in range(_MAX_PARTS):

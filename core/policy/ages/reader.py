@@ -265,16 +265,16 @@ class AgeReader:
 
     def _starts(self, stream: Stream, numbers: Mapping[int, list[Number]], roles: Sequence[int]) -> list[int]:
         """The tokens where a form can begin."""
-        before = before_numbers(numbers, [role & _LEADS for role in roles])
-        starts = {at for at in before if roles[at] & _FIRST}
-        starts.update(at for at, found in numbers.items() if any(self._follows(number.end, roles) for number in found))
+        starts: set[int] = set()
+        if numbers:
+            before = before_numbers(numbers, [role & _LEADS for role in roles])
+            starts |= {at for at in before if roles[at] & _FIRST}
+            followed = [*(role & _FOLLOWS for role in roles), self._beginnings.any_follows()]
+            starts |= {at for at, found in numbers.items() for number in found if followed[number.end]}
         starts.update(at for at, role in enumerate(roles) if role & _ALONE)
         pairs = ((at, token) for at, token in enumerate(stream[:-1]) if roles[at] & _OPENS)
         starts.update(at for at, token in pairs if self._beginnings.worded(token, stream[at + 1], self.fillers))
         return sorted(starts)
-
-    def _follows(self, at: int, roles: Sequence[int]) -> bool:
-        return roles[at] & _FOLLOWS != 0 if at < len(roles) else self._beginnings.any_follows()
 
     def _read_at(
         self, stream: Stream, start: int, numbers: Mapping[int, list[Number]], today: date

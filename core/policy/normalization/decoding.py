@@ -260,13 +260,17 @@ def _decipher_once(text: str, words: frozenset[str]) -> tuple[str, bool]:
     out: list[str] = []
     at, changed, opaque = 0, False, False
     while at < len(fields):
+        field = fields[at]
+        if len(field) < _MIN_ENCODED and field.isalpha() and not _CODE_LIKE.fullmatch(field):
+            out.append(field)
+            at += 1
+            continue
         run = _code_fields(fields, at)
         if len(run) >= _MIN_CODES and (coded := _coded_run(run, words)):
             out.append(coded[0])
             at += coded[1]
             changed = True
             continue
-        field = fields[at]
         plain = _decoded_field(field, words) or _linked_codes(field, words)
         opaque = opaque or len(run) >= _OPAQUE_RUN * 2 or (plain is None and _looks_encoded(field))
         out.append(field if plain is None else plain)

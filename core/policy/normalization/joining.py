@@ -184,6 +184,8 @@ def _from_pieces(stream: Stream, start: int, spelling: Spelling, known: HardWord
         if not ways:
             break
         single = single and len(piece) == 1
+        if not any(way in words for way in ways for words in (spelling.words, spelling.in_pieces, known.words)):
+            continue
         if word := _known_word(ways, stream[start : end + 1], spelling, known, single=single):
             best = (word, end + 1)
     return best
