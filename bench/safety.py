@@ -31,7 +31,8 @@ from bench.texts import ADULTS, FIELDS, HARD, HARD_KINDS, LOOKALIKES
 from core.contracts import MAX_MESSAGE_CHARS, MAX_MESSAGES, MAX_PROMPT_CHARS, Route
 from core.errors import PolicyBlocked
 from core.policy import CONSTRAINT, POLICY_VERSION, ROUTES, Action, build_final_prompt, judge
-from core.policy.engine import MAX_TEXT_CHARS, lexicon, met_in
+from core.policy.engine import MAX_TEXT_CHARS, met_in
+from core.policy.loading import lexicon
 from localpod import LocalEndpoint, LocalpodThread, Options, Scaler
 
 WORDS = ("child", "schoolgirl", "toddler", "underage", "bestiality", "lolicon")

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from importlib.resources import files
 
-from core.policy.engine import lexicon
+from core.policy.loading import lexicon
 from core.policy.spelling import CONFUSABLES, NEAR_WORDS, hard_words
 
 MIN_FREQUENCY = {"en": 2.4} | dict.fromkeys(("de", "es", "fr", "it", "nl", "pl", "pt"), 3.2)

@@ -13,53 +13,28 @@ May import: core.contracts, core.errors, core.policy.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cache
 from pathlib import Path
 
 from core.contracts import ChatMessage, Route
-from core.errors import Misconfigured, PolicyBlocked
+from core.errors import PolicyBlocked
 from core.policy.audit import audit, configure_audit
+from core.policy.languages import load_detector
+from core.policy.loading import lexicon
 from core.policy.normalization import Stream, streams
 from core.policy.routes import ROUTES
 from core.policy.rules import AGE, POSSIBLE_AGE, Found, Lexicon, Rule, Span
 from core.policy.verdict import CLASSIFIER_FAILED, Action, Treatment, Verdict
-from core.policy.version import POLICY_VERSION, rule_files
+from core.policy.version import POLICY_VERSION
 
 MAX_TEXT_CHARS = 16_384
 TOO_LONG = "too_long"
 AMBIGUOUS_YOUTH = "ambiguous_youth"
 MINOR_ON_ADULT_ROUTE = "minor_on_adult_route"
-HARD_CATEGORIES = {"sexual_minors", "non_consent", "animals", "real_person"}
-"""Without rules for each of these a process does not start."""
 _LINKING_MAX = 5
 """Linking words that may stand between the two ends of a `linked` rule."""
-
-
-@cache
-def lexicon() -> Lexicon:
-    """Compile the rules, once per process. Raises `Misconfigured` where a rule is wrong or missing."""
-    return load_lexicon(rule_files())
-
-
-def load_lexicon(files: Iterable[Path]) -> Lexicon:
-    """The compiled rules of the files. Raises `Misconfigured` where they can't be read or lack a hard category."""
-    compiled = Lexicon()
-    for file in files:
-        try:
-            compiled.add(tomllib.loads(file.read_text(encoding="utf-8")), file.stem)
-        except (tomllib.TOMLDecodeError, KeyError, OSError) as error:
-            raise Misconfigured(f"The policy's rules in {file.name} can't be read: {error}.") from None
-    missing = HARD_CATEGORIES - {rule.category for rule in compiled.rules}
-    if missing:
-        raise Misconfigured(
-            f"The policy has no rules for {', '.join(sorted(missing))}: files are missing from core/policy/lexicons. "
-            "Install the package again."
-        )
-    return compiled.checked()
 
 
 def prepare(audit_file: Path | None, key: bytes | None) -> None:
@@ -67,14 +42,9 @@ def prepare(audit_file: Path | None, key: bytes | None) -> None:
 
     `key` is the key of the audit's hashes.
     """
-    from core.policy.languages import load_detector  # needs this module's lexicon
-
     rules_met(["everyday"])
     load_detector()
     configure_audit(audit_file, key)
-
-
-# ── rules over what was found ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _spans(found: Found, group: tuple[str, ...]) -> list[Span]:
@@ -152,8 +122,6 @@ def rules_met(texts: Iterable[str], today: date | None = None) -> list[Rule]:
     return met_in(texts, lexicon(), today)
 
 
-# ── the decision ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
 _SEVERITY = (Action.ALLOW, Action.CONSTRAIN, Action.REFUSE)
 
 
@@ -208,9 +176,6 @@ def enforce(verdict: Verdict, texts: Iterable[str], route: Route, *, stage: str 
         audit().refused(verdict.categories, route, stage=stage, version=verdict.version, texts=texts)
         raise PolicyBlocked(_refusal(verdict.categories), categories=verdict.categories, stage=stage)
     return verdict
-
-
-# ── a conversation on the adult-allowed route ────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)

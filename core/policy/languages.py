@@ -5,7 +5,7 @@ words in a script of none of them, where a clause's unknown words are in another
 languages, no model library), where no detector knows its words, or where it looks encoded and can't be decoded. Names,
 brands, figures and emoji are covered, and so is a prompt that is English apart from a few unknown words.
 
-May import: core.errors, core.policy.engine, core.policy.normalization, core.policy.spelling.
+May import: core.errors, core.policy.loading, core.policy.normalization, core.policy.spelling.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import cache, lru_cache
 from typing import Literal, Protocol, TypeAlias
 
 from core.errors import LanguageNotSupported
-from core.policy.engine import lexicon
+from core.policy.loading import lexicon
 from core.policy.normalization import decoded, folded, native, opaque
 from core.policy.spelling import english, is_everyday
 from core.policy.version import LEXICONS

@@ -237,7 +237,7 @@ async function start() {
     connectChat();
     connectPrompt();
   } catch (error) {
-    byId("deployment").textContent = "The service could not be reached. Reload the page when it runs.";
+    byId("deployment").textContent = `The page could not start: ${error.message}`;
     announce(error.message);
     return;
   }

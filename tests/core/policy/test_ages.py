@@ -12,7 +12,7 @@ from core.contracts import Route
 from core.errors import Misconfigured
 from core.policy import Action, judge
 from core.policy.ages import AgeReader, Statement
-from core.policy.engine import lexicon
+from core.policy.loading import lexicon
 from core.policy.normalization import streams
 
 TODAY = date(2026, 11, 25)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.contracts import Route
 from core.policy import Action, judge
-from core.policy.engine import lexicon
+from core.policy.loading import lexicon
 from core.policy.normalization import opaque, streams
 from core.policy.normalization.decoding import decipher
 

@@ -6,7 +6,7 @@ import pytest
 
 from core.contracts import Route
 from core.policy import Action, judge
-from core.policy.engine import lexicon
+from core.policy.loading import lexicon
 from core.policy.normalization import streams
 from core.policy.normalization.emoji import spelled_out
 from core.policy.normalization.letters import turned_over

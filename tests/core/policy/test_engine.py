@@ -8,8 +8,9 @@ from bench.texts import ADULTS, HARD, LOOKALIKES
 from core.contracts import Route
 from core.errors import PolicyBlocked
 from core.policy import POLICY_VERSION, ROUTES, Action, Verdict, check, judge
-from core.policy.engine import MAX_TEXT_CHARS, lexicon, treatment_of
-from core.policy.engine import _action as action_of  # the one place where a tier becomes an action
+from core.policy.engine import MAX_TEXT_CHARS, treatment_of
+from core.policy.engine import _action as action_of
+from core.policy.loading import lexicon
 from core.policy.rules import Lexicon, Rule, _Node
 
 EVERY_TEXT = [

@@ -7,7 +7,7 @@ import pytest
 from bench.everyday import everyday_prompts
 from core.contracts import Route
 from core.policy import Action, judge
-from core.policy.engine import lexicon
+from core.policy.loading import lexicon
 
 PROMPTS = everyday_prompts()
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from bench.texts import ADULTS, LOOKALIKES
 from core.errors import LanguageNotSupported
 from core.policy import coverage, reject_uncovered, uncovered
-from core.policy.engine import lexicon
 from core.policy.languages import covered_languages
+from core.policy.loading import lexicon
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import Misconfigured
-from core.policy.engine import HARD_CATEGORIES, lexicon, load_lexicon
+from core.policy.loading import HARD_CATEGORIES, lexicon, load_lexicon
 from core.policy.version import LEXICONS, rule_files
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from bench.obfuscations import WAYS
 from core.contracts import Route
 from core.policy import judge
-from core.policy.engine import lexicon, rules_met
+from core.policy.engine import rules_met
+from core.policy.loading import lexicon
 from core.policy.normalization import MINOR_NUMBER, Stream, decoded, folded, native, streams
 from core.policy.normalization.tokens import number_value
 

@@ -8,7 +8,8 @@ from bench.texts import ADULTS, FAMILIES, HARD, LOOKALIKES
 from core.contracts import Route
 from core.errors import Misconfigured
 from core.policy import Action, judge
-from core.policy.engine import lexicon, rules_met
+from core.policy.engine import rules_met
+from core.policy.loading import lexicon
 from core.policy.rules import Lexicon, Rule
 
 RULES = lexicon().rules

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core.contracts import Route
 from core.policy import Action, judge
-from core.policy.engine import lexicon
+from core.policy.loading import lexicon
 from core.policy.spelling import enciphered, errors_between, hard_words, is_everyday, sound
 
 KNOWN = hard_words(lexicon().spelling)
