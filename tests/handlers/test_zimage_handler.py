@@ -10,6 +10,7 @@ from PIL import Image
 from core.backends import BatchCallbacks, GeneratedImage, ImageRequest, Outcome
 from core.contracts import GenerateRequest, GenerateResult, GenerateTask, ModelInfo
 from core.errors import TooLarge
+from core.images.generation import AgeCheckRule
 from core.settings import StorageSettings
 from core.storage.delivery import PictureDelivery
 from core.worker.device import Device
@@ -49,7 +50,8 @@ class Safe:
 async def run(backend: Pictures) -> GenerateResult:
     device = Device(backend.generate, bucket=backend.bucket)
     publisher = PictureDelivery.from_settings(StorageSettings(), max_bytes=10**7)
-    respond = handler(backend, Safe(), device, publisher, threshold=0.5)
+    rule = AgeCheckRule(score_from=0.5, key=None)
+    respond = handler(backend, Safe(), device, publisher, threshold=0.5, age_check=rule)
 
     async def drop(_: object) -> None:
         """Progress is not observed here."""
