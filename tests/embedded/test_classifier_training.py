@@ -81,7 +81,7 @@ def test_disguise_changes_the_letters_and_tokens_of_mostly_undoes_it() -> None:
 def test_training_lowers_the_error_and_the_backend_computes_what_was_trained(tmp_path: Path) -> None:
     folder = tmp_path / "classifier"
     untrained = train(EVERYDAY, steps=1, size=8, peak=1e-4, seed=0)
-    model = train(EVERYDAY, steps=15, size=48, peak=0.02, seed=0)
+    model = train(EVERYDAY, steps=60, size=48, peak=0.02, seed=0)
     rng = random.Random("held out")
     held_out = [labelled_text(rng, EVERYDAY) for _ in range(300)]
     assert accuracy(model, held_out)["sexual"] > accuracy(untrained, held_out)["sexual"]
