@@ -90,7 +90,7 @@ class Case:
         return f"{name}-minor" if self.minor else name
 
     @property
-    def slots(self) -> tuple[str, str, dict[str, Any]]:
+    def target(self) -> tuple[str, str, dict[str, Any]]:
         """The endpoint and the task that the fault meets, and the request."""
         return (WITH_MINOR if self.minor else STAGES)[self.stage]
 
@@ -103,7 +103,7 @@ class Case:
         return 3 * TIMEOUT_S if self.by_process else TIMEOUT_S
 
     def fault(self) -> Fault:
-        name, task, _ = self.place
+        name, task, _ = self.target
         # A worker that starts has no job yet.
         only = None if SHAPES[self.shape]["kind"] is FaultKind.SLOW_COLD_START else task
         return Fault(endpoint=f"{self}.{name}", task=only, times=self.times, **SHAPES[self.shape])
@@ -160,7 +160,7 @@ async def run_matrix(folder: Path) -> dict[Case, Outcome]:
 
 def endpoint(case: Case, name: str, folder: Path) -> LocalEndpoint:
     """Attached to this process; a process of its own only where the fault is that it dies or starts slowly."""
-    if not case.by_process or case.place[0] != name:
+    if not case.by_process or case.target[0] != name:
         return LocalEndpoint(handler=("true",), attached=True, scaler=Scaler("request_count", 1, 0, 0))
     env = {"STAND_IN_LOG": str(folder / str(case)), "STAND_IN_WORK_S": str(WORK_S)}
     command = (sys.executable, str(Path(__file__).with_name("light_worker.py")))
@@ -238,7 +238,7 @@ async def answer(case: Case, service: Service, outcome: Outcome) -> None:
         return None
 
     progress = Progress(unheard, interval_s=1)
-    request = read_request({**case.place[2], "timeout_s": case.timeout_s}, REQUESTS)
+    request = read_request({**case.target[2], "timeout_s": case.timeout_s}, REQUESTS)
     try:
         outcome.ends.append(await service.answer(request, Job(str(case), progress)))
     except ImgPodError as error:
