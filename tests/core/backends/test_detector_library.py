@@ -7,18 +7,18 @@ import sys
 
 from core.settings import ROOT
 
-_ASK_THE_LIBRARY = """
-from core.backends.vision import _keep_to_itself
-_keep_to_itself()
+_PRINT_LIBRARY_SETTINGS = """
+from core.backends.face_detection import _disable_ultralytics_network
+_disable_ultralytics_network()
 from ultralytics.utils import AUTOINSTALL, SAFE_LOAD
 from ultralytics.utils.events import events
 print(AUTOINSTALL, SAFE_LOAD, events.enabled)
 """
 
 
-def test_the_detectors_library_sends_nothing_and_installs_nothing() -> None:
+def test_detector_library_neither_reports_usage_nor_installs_packages() -> None:
     # In a process of its own: the library reads its settings once, when it is first imported.
-    said = subprocess.run(
-        [sys.executable, "-c", _ASK_THE_LIBRARY], cwd=ROOT, capture_output=True, text=True, check=True
+    answer = subprocess.run(
+        [sys.executable, "-c", _PRINT_LIBRARY_SETTINGS], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert said.stdout.split() == ["False", "True", "False"]
+    assert answer.stdout.split() == ["False", "True", "False"]
