@@ -20,6 +20,7 @@ import aiohttp
 
 from core.contracts import REQUESTS, Result, read_request
 from core.errors import ImgPodError
+from core.policy import prepare
 from core.settings import OrchestratorSettings, PlatformSettings, Pool, load_settings
 from core.worker.job import Job
 from core.worker.progress import Progress
@@ -149,7 +150,7 @@ async def run_matrix(folder: Path) -> dict[Case, Outcome]:
     async with (
         Localpod(endpoints, options) as pod,
         aiohttp.ClientSession(
-            headers={"Authorization": pod.key},
+            headers={"Authorization": pod.worker_key},
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=None),
         ) as http,
@@ -227,6 +228,7 @@ def service_of(case: Case, pod: Localpod, like: Service) -> Service:
 
 
 def service_like() -> Service:
+    prepare(audit_file=None, key=None)
     ids = {f"{pool}_endpoint_ids": ("any",) for pool in Pool}
     platform = PlatformSettings(api_key="any")
     update = {"orchestrator": OrchestratorSettings(**ids), "platform": platform}
