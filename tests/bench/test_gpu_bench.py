@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
-def test_each_part_runs_on_tiny_models(part: str) -> None:
+def test_each_benchmark_part_runs_on_tiny_models(part: str) -> None:
     rows = list(run(Meter(CPU, warm=0, measured=1), SHRUNK, None, (part,)))
     assert {row.part for row in rows} <= {part, "switch"}
     assert not [row.what for row in rows if row.failed]
@@ -43,14 +43,14 @@ def test_each_part_runs_on_tiny_models(part: str) -> None:
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA out of memory."), TooLarge("Too large for the device's memory.")]
 )
-def test_a_measurement_out_of_memory_is_a_row(error: Exception) -> None:
+def test_measurement_out_of_memory_is_reported_as_a_row(error: Exception) -> None:
     def fail() -> None:
         raise error
 
     assert Meter(CPU).row("zimage", "1536 px", fail) == Row("zimage", "1536 px", failed="out of memory")
 
 
-def test_other_failures_end_the_run() -> None:
+def test_other_failures_stop_the_benchmark() -> None:
     def fail() -> None:
         raise RuntimeError("shapes don't match")
 
@@ -58,7 +58,7 @@ def test_other_failures_end_the_run() -> None:
         Meter(CPU).row("zimage", "1024 px", fail)
 
 
-def test_median_and_90th_percentile_are_of_the_measured_calls_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_percentiles_exclude_warm_up_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     durations = iter([900.0, 900.0, 5.0, 1.0, 3.0, 2.0, 4.0])
     monkeypatch.setattr(Meter, "_once", lambda self, call: (call(), next(durations))[1])
     calls: list[None] = []
@@ -74,7 +74,7 @@ def test_median_and_90th_percentile_are_of_the_measured_calls_alone(monkeypatch:
     assert (times["median_ms"], times["p90_ms"]) == (4.0, 900.0)
 
 
-def test_report_names_versions_and_shows_each_row() -> None:
+def test_report_has_versions_and_each_row() -> None:
     found = facts(CPU, cap_gib=None, weights="random")
     assert {"torch", "diffusers", "transformers", "device"} <= set(found)
     assert table([Row("a", "b", {"median_ms": 1.5}), Row("a", "c", failed="out of memory")], "t").row_count == 2
@@ -99,7 +99,7 @@ def test_working_memory_covers_the_largest_side_offered() -> None:
     assert largest + 2**30 <= WORKING_BYTES
 
 
-def test_peak_counts_what_is_alive_at_one_moment() -> None:
+def test_peak_memory_counts_tensors_alive_at_the_same_time() -> None:
     block = torch.empty(1024, device="meta", dtype=torch.uint8)
 
     def two_at_a_time() -> None:

@@ -80,7 +80,7 @@ def treatment(result: dict[str, Any]) -> Treatment:
     return treated_as
 
 
-def test_features_come_back_to_the_adult_route_with_their_signature_and_a_subject(
+def test_signed_features_and_a_subject_are_accepted_on_the_adult_route(
     caller: Caller, features: dict[str, Any]
 ) -> None:
     assert treatment(caller.output(chat(features=features, subject=SUBJECT))) == "adult_allowed"
@@ -104,7 +104,7 @@ def test_without_features_the_adult_route_needs_no_subject(caller: Caller) -> No
         {"signature": "v2:" + "0" * 64},
     ],
 )
-def test_edited_features_are_moderated_and_the_result_reports_it(
+def test_edited_features_make_the_request_moderated(
     caller: Caller, features: dict[str, Any], edit: dict[str, Any]
 ) -> None:
     edited = {**features, **edit}
@@ -123,9 +123,7 @@ def test_a_real_person_without_a_full_subject_is_treated_as_moderated(
 
 
 @pytest.mark.parametrize("missing", SUBJECT)
-def test_a_subject_with_something_left_out_is_no_subject(
-    caller: Caller, features: dict[str, Any], missing: str
-) -> None:
+def test_incomplete_subject_is_an_invalid_request(caller: Caller, features: dict[str, Any], missing: str) -> None:
     subject = {name: value for name, value in SUBJECT.items() if name != missing}
     assert caller.error(chat(features=features, subject=subject))["code"] == "invalid_request"
 
@@ -135,14 +133,12 @@ def test_moderated_routes_accept_unsigned_features(caller: Caller, features: dic
     assert treatment(caller.output(chat(route, features={**features, "hair_color": "blond"}))) == "moderated"
 
 
-def test_an_age_that_was_edited_below_18_is_refused_and_not_only_moderated(
-    caller: Caller, features: dict[str, Any]
-) -> None:
+def test_age_edited_to_under_18_is_refused(caller: Caller, features: dict[str, Any]) -> None:
     young = {**features, "age_band": "under_18"}
     assert caller.error(chat(features=young, subject=SUBJECT))["code"] == "minor_suspected"
 
 
-def test_where_no_key_is_set_nothing_is_signed_and_the_subject_alone_decides(starts: Start, selfie: str) -> None:
+def test_without_a_key_features_are_unsigned_and_only_the_subject_is_required(starts: Start, selfie: str) -> None:
     caller = starts()
     unsigned = caller.output({"task": Route.PROFILE, "selfie": selfie})["features"]
     assert unsigned["signature"] is None
@@ -150,7 +146,7 @@ def test_where_no_key_is_set_nothing_is_signed_and_the_subject_alone_decides(sta
     assert treatment(caller.output(chat(features=unsigned))) == "moderated"
 
 
-def test_a_selfie_that_reads_as_under_18_makes_no_profile(starts: Start, selfie: str) -> None:
+def test_selfie_with_an_apparent_age_under_18_is_refused(starts: Start, selfie: str) -> None:
     assert starts(WEIGHTLESS_AGE="under_18").error({"task": Route.PROFILE, "selfie": selfie})["code"] == (
         "minor_suspected"
     )

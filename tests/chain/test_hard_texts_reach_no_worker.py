@@ -42,7 +42,7 @@ def all_at_once(caller: Caller, requests: list[dict[str, Any]]) -> list[dict[str
         return list(threads.map(lambda request: asked(caller, request), requests))
 
 
-def test_hard_text_is_refused_on_every_route_in_every_field_before_any_worker_is_called(
+def test_hard_text_in_any_field_of_any_route_is_refused_before_a_worker_is_called(
     stand_ins: Start, executions: Executions
 ) -> None:
     caller, texts = stand_ins(), hard_texts()
@@ -64,14 +64,16 @@ def test_hard_text_is_refused_on_every_route_in_every_field_before_any_worker_is
 
 
 @pytest.mark.parametrize("text", ["a naked child at a lighthouse", "bestiality at a lighthouse"])
-def test_no_route_generates_a_hard_text_that_the_llm_wrote(stand_ins: Start, executions: Executions, text: str) -> None:
+def test_hard_text_written_by_the_llm_is_generated_on_no_route(
+    stand_ins: Start, executions: Executions, text: str
+) -> None:
     caller = stand_ins(STAND_IN_SAYS=text)
     for state in all_at_once(caller, [said(route, "user", "a lighthouse at dusk") for route in CHATS]):
         assert '"policy_blocked"' in state["error"]
     assert {line["stage"] for line in executions()} == {"expand"}
 
 
-def test_features_of_somebody_under_18_are_refused_on_every_route(stand_ins: Start, executions: Executions) -> None:
+def test_features_with_an_age_under_18_are_refused_on_every_route(stand_ins: Start, executions: Executions) -> None:
     caller = stand_ins(STAND_IN_AGE="under_18")
     subject = {"kind": "synthetic", "adult_use_consent": True, "age_attested": True}
     requests: list[dict[str, Any]] = [{"task": Route.PROFILE, "selfie": SELFIE}]
@@ -84,9 +86,7 @@ def test_features_of_somebody_under_18_are_refused_on_every_route(stand_ins: Sta
     assert {line["stage"] for line in executions()} == {"analyze"}
 
 
-def test_chat_that_could_not_be_classified_is_generated_on_the_adult_route_alone(
-    stand_ins: Start, executions: Executions
-) -> None:
+def test_unclassified_chat_is_generated_on_the_adult_route_only(stand_ins: Start, executions: Executions) -> None:
     caller = stand_ins()
     caller.pod.inject(Fault(kind=FaultKind.SERVER_ERROR, endpoint="llm", times=None))
     for route in (Route.SHORTS, Route.SCENES):
@@ -104,7 +104,7 @@ NOT_REWRITTEN: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("request_", NOT_REWRITTEN, ids=lambda request: str(request["task"]))
-def test_prompt_that_no_model_wrote_is_classified_before_it_is_generated(
+def test_prompt_of_the_caller_is_classified_before_generation(
     stand_ins: Start, executions: Executions, request_: dict[str, Any]
 ) -> None:
     caller = stand_ins()
@@ -115,7 +115,7 @@ def test_prompt_that_no_model_wrote_is_classified_before_it_is_generated(
 
 
 @pytest.mark.parametrize("request_", NOT_REWRITTEN, ids=lambda request: str(request["task"]))
-def test_prompt_that_could_not_be_classified_is_not_generated(
+def test_unclassified_prompt_is_not_generated(
     stand_ins: Start, executions: Executions, request_: dict[str, Any]
 ) -> None:
     caller = stand_ins()

@@ -69,7 +69,7 @@ def statuses(pod: LocalpodThread) -> Counter[str]:
     return Counter(job["status"] for name in WORKERS for job in pod.jobs(name))
 
 
-def test_selfie_posted_as_a_file_comes_back_as_a_picture(
+def test_selfie_uploaded_as_a_file_returns_an_avatar(
     stand_ins: Callable[..., Caller], http_api: Callable[[LocalpodThread], httpx.Client]
 ) -> None:
     http = http_api(stand_ins().pod)
@@ -79,7 +79,7 @@ def test_selfie_posted_as_a_file_comes_back_as_a_picture(
     assert [record["stage"] for record in response.json()["timeline"]] == ["analyze", "generate"]
 
 
-def test_caller_who_hangs_up_cancels_every_job_of_the_request(
+def test_disconnect_of_the_caller_cancels_every_job_of_the_request(
     stand_ins: Callable[..., Caller], http_api: Callable[[LocalpodThread], httpx.Client], tmp_path: Path
 ) -> None:
     pod = stand_ins(STAND_IN_GENERATE_S="60").pod

@@ -28,7 +28,7 @@ def selfie(tmp_path: Path) -> Path:
     return path
 
 
-def test_documented_curl_command_uploads_a_selfie_without_a_key(http_pod: Start, selfie: Path) -> None:
+def test_documented_curl_command_uploads_a_selfie(http_pod: Start, selfie: Path) -> None:
     pod = http_pod()
     curl = shutil.which("curl")
     assert curl is not None

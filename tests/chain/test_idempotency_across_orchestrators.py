@@ -49,7 +49,7 @@ RESULT = Result(
 )  # fmt: skip
 
 
-async def test_of_eight_orchestrators_one_runs_and_all_give_its_answer(s3: StorageSettings) -> None:
+async def test_one_of_eight_orchestrators_runs_and_all_return_its_answer(s3: StorageSettings) -> None:
     runs: list[int] = []
 
     async def slow() -> Result:
@@ -67,7 +67,7 @@ async def test_of_eight_orchestrators_one_runs_and_all_give_its_answer(s3: Stora
         await one.close()
 
 
-async def test_expired_lease_is_taken_over_by_one(s3: StorageSettings) -> None:
+async def test_expired_lease_is_taken_over_by_one_orchestrator(s3: StorageSettings) -> None:
     runs: list[int] = []
 
     async def run() -> Result:

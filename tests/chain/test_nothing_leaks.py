@@ -169,7 +169,7 @@ def test_no_canary_is_in_a_log_an_error_progress_or_the_audit(loop: str, tmp_pat
     assert leaked(audit) == []
 
 
-def test_a_canary_is_in_a_result_only_where_it_belongs(tmp_path: Path) -> None:
+def test_canary_is_only_in_the_result_fields_meant_for_it(tmp_path: Path) -> None:
     env = {**SECRETS, "BUCKET_ENDPOINT_URL": UNREACHED, "BUCKET_NAME": "pictures", "BUCKET_ATTEMPTS": "1"}
     endpoints = {name: LocalEndpoint("tests.chain.handlers.stand_in", pools=of, env=env) for name, of in POOLS.items()}
     endpoints["orchestrator"] = LocalEndpoint(
@@ -184,7 +184,7 @@ def test_a_canary_is_in_a_result_only_where_it_belongs(tmp_path: Path) -> None:
         assert set(found["prompt_used"]) <= {WORDS, STYLE, "quokka"}
 
 
-def test_real_workers_log_nothing_of_what_they_are_sent(real_pod: LocalpodThread) -> None:
+def test_real_workers_log_no_input(real_pod: LocalpodThread) -> None:
     asked: list[Asked] = [
         ("orchestrator", request, {}) for request in (*requests("a pier"), *requests("a naked child"))
     ]

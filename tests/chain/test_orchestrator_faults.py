@@ -18,7 +18,7 @@ Start = Callable[..., Caller]
 Executions = Callable[[], list[dict[str, Any]]]
 
 
-def test_caption_runs_beside_the_picture(stand_ins: Start) -> None:
+def test_caption_and_picture_run_concurrently(stand_ins: Start) -> None:
     caller = stand_ins(STAND_IN_GENERATE_S="1.0", STAND_IN_CAPTION_S="0.8")
     caller.output(CHAT)
     records = {record["stage"]: record for record in caller.output(CHAT)["timeline"]}
@@ -40,14 +40,14 @@ def test_cancelled_request_cancels_its_jobs(stand_ins: Start, executions: Execut
     eventually(executions, lambda lines: sum(line["what"] == "cancelled" for line in lines) == 2)
 
 
-def test_request_ends_at_its_timeout_and_its_child_with_it(stand_ins: Start) -> None:
+def test_request_and_its_job_end_at_the_timeout(stand_ins: Start) -> None:
     caller = stand_ins(STAND_IN_GENERATE_S="30", LLM_CLASSIFIER="none")
     error = caller.error({**IMAGE, "timeout_s": 5})
     assert (error["code"], error["stage"]) == ("deadline_exceeded", "generate")
     eventually(lambda: children(caller.pod, "zimage"), lambda jobs: all(job["status"] == "CANCELLED" for job in jobs))
 
 
-def test_expansion_that_is_down_is_replaced_and_recorded_where_there_is_no_classifier(stand_ins: Start) -> None:
+def test_failed_expansion_is_replaced_and_reported_without_a_classifier(stand_ins: Start) -> None:
     caller = stand_ins(LLM_CLASSIFIER="none")
     caller.pod.inject(Fault(kind=FaultKind.SERVER_ERROR, endpoint="llm", times=None))
     result = caller.output(CHAT)
@@ -59,7 +59,7 @@ def test_expansion_that_is_down_is_replaced_and_recorded_where_there_is_no_class
     assert 10 <= len(result["caption"].split()) <= 15
 
 
-def test_late_caption_does_not_hold_back_the_picture(stand_ins: Start) -> None:
+def test_late_caption_does_not_delay_the_picture(stand_ins: Start) -> None:
     caller = stand_ins(STAND_IN_CAPTION_S="30", ORCHESTRATOR_CAPTION_LIMIT_S="1")
     result = caller.output(CHAT)
     assert [item["stage"] for item in result["degraded"]] == ["caption"]
@@ -90,7 +90,7 @@ def test_submit_with_a_lost_answer_is_repeated_with_the_same_key(stand_ins: Star
 
 
 @pytest.mark.parametrize("kind", [FaultKind.THROTTLE, FaultKind.SERVER_ERROR, FaultKind.RESET_BEFORE])
-def test_passing_fault_of_a_submit_is_retried(stand_ins: Start, kind: FaultKind) -> None:
+def test_transient_fault_of_a_submit_is_retried(stand_ins: Start, kind: FaultKind) -> None:
     caller = stand_ins()
     caller.pod.inject(Fault(kind=kind, endpoint="zimage", times=1))
     assert caller.output(IMAGE)["degraded"] == []
@@ -119,7 +119,7 @@ def test_idempotency_key_runs_the_request_once(stand_ins: Start, executions: Exe
     assert began == ["generate"]
 
 
-def test_whole_chains_progress_reaches_the_caller(stand_ins: Start) -> None:
+def test_progress_of_the_whole_chain_reaches_the_caller(stand_ins: Start) -> None:
     caller = stand_ins(STAND_IN_EXPAND_S="1", STAND_IN_GENERATE_S="1")
     job = caller.submit(CHAT)
     percents: list[int] = []

@@ -89,7 +89,7 @@ def objects(bucket: Any) -> int:
 
 @pytest.mark.parametrize("route", list(Route))
 @pytest.mark.parametrize("score", [BORDERLINE, SEXUAL])
-def test_no_route_releases_a_sexual_picture_in_which_a_minor_is_read(
+def test_sexual_picture_with_an_apparent_minor_is_released_on_no_route(
     starts: Start, bucket: Any, route: Route, score: str
 ) -> None:
     # The selfie itself has to pass its own gate, so that only the generated picture is read as a minor's.
@@ -113,7 +113,7 @@ def test_sexual_picture_of_adults_is_released_on_the_adult_route_after_its_check
     assert stages["check"]["cost_usd"] is not None
 
 
-def test_picture_that_is_not_sexual_costs_no_check(starts: Start) -> None:
+def test_non_sexual_picture_is_not_age_checked(starts: Start) -> None:
     caller = starts()
     result = caller.output(request(Route.CHAT_1TO1))
     assert result["policy"]["age_check"] is None
@@ -129,7 +129,7 @@ def test_picture_is_withheld_if_the_check_fails(starts: Start, bucket: Any) -> N
     assert objects(bucket) == stored
 
 
-def test_direct_call_of_the_zimage_worker_gets_no_picture_that_needs_a_check(starts: Start, bucket: Any) -> None:
+def test_direct_call_of_zimage_returns_no_picture_that_needs_an_age_check(starts: Start, bucket: Any) -> None:
     caller, stored = starts(WEIGHTLESS_SCORE=SEXUAL), objects(bucket)
     direct = Caller(caller.pod, "zimage")
     for context in ({}, {"context": {"trace_id": "t", "age_check": "unsigned"}}):

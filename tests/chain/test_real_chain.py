@@ -88,7 +88,7 @@ def test_plain_sdk_gets_a_picture_for_every_task(answers: dict[str, Result]) -> 
         assert result.model.profile == ("full" if LIVE else "embedded")
 
 
-def test_profile_tells_features_and_face(answers: dict[str, Result]) -> None:
+def test_profile_contains_features_and_face(answers: dict[str, Result]) -> None:
     profile = answers["profile/create"]
     assert profile.request_id == "mine"
     assert profile.features is not None
@@ -106,7 +106,7 @@ def test_chat_picture_has_a_caption_of_10_to_15_words(answers: dict[str, Result]
     assert 10 <= len(caption.split()) <= 15
 
 
-def test_timeline_names_worker_times_and_cost(answers: dict[str, Result]) -> None:
+def test_timeline_has_worker_times_and_cost(answers: dict[str, Result]) -> None:
     result = answers["chat/scenes/generate"]
     assert {record.stage for record in result.timeline} == {"expand", "generate", "caption"}
     for record in result.timeline:
@@ -146,7 +146,7 @@ def test_features_of_a_profile_come_back_in_a_chat(real: Caller) -> None:
     assert "eyeglasses" in result["prompt_used"]
 
 
-def test_explicit_wish_is_covered_on_a_moderated_route_and_kept_on_the_adult_one(real: Caller) -> None:
+def test_explicit_request_is_constrained_on_a_moderated_route_and_unchanged_on_the_adult_one(real: Caller) -> None:
     request = {"messages": [{"role": "user", "content": "a naked woman on a bed"}]}
     covered = real.output({"task": "chat/scenes/generate", **request})
     assert covered["policy"]["verdict"] == "constrained"
@@ -189,7 +189,7 @@ BAD_INPUTS: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_INPUTS)
-def test_bad_input_gets_its_typed_error_and_the_next_job_is_served(real: Caller, name: str) -> None:
+def test_invalid_input_gets_a_typed_error_and_the_next_job_is_served(real: Caller, name: str) -> None:
     request, code = BAD_INPUTS[name]
     raw = json.dumps({"input": request})
     state = real.http.post("runsync", content=raw, headers={"Content-Type": "application/json"}).json()
@@ -200,7 +200,7 @@ def test_bad_input_gets_its_typed_error_and_the_next_job_is_served(real: Caller,
     real.output({"task": "imagegen", "prompt": "a lighthouse at dusk"})
 
 
-def test_not_a_number_is_refused(real: Caller) -> None:
+def test_nan_is_refused(real: Caller) -> None:
     raw = '{"input": {"task": "imagegen", "prompt": "x", "timeout_s": NaN}}'
     response = real.http.post("runsync", content=raw, headers={"Content-Type": "application/json"})
     if response.status_code == 200:
@@ -240,7 +240,7 @@ def test_job_of_a_killed_worker_ends(real: Caller, selfie: str, endpoint: str, r
     ("module", "expected"),
     [("handlers.llm", "prompt"), ("handlers.zimage", "image_base64"), ("handlers.selfie", "features")],
 )
-def test_local_try_of_each_worker_shows_a_result(module: str, expected: str) -> None:
+def test_local_run_of_each_worker_prints_a_result(module: str, expected: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", module], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
     )

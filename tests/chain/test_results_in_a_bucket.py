@@ -32,7 +32,7 @@ def is_picture(url: str) -> bool:
     return httpx.get(url).content.startswith(b"\x89PNG")
 
 
-def test_picture_goes_to_the_deployments_bucket(stand_ins: Callable[..., Caller], bucket_server: str) -> None:
+def test_picture_is_stored_in_the_deployments_bucket(stand_ins: Callable[..., Caller], bucket_server: str) -> None:
     caller = stand_ins(
         BUCKET_ENDPOINT_URL=bucket_server,
         BUCKET_NAME="pictures",
@@ -44,7 +44,7 @@ def test_picture_goes_to_the_deployments_bucket(stand_ins: Callable[..., Caller]
     assert is_picture(result["image_url"])
 
 
-def test_picture_goes_to_the_bucket_that_the_job_brings(stand_ins: Callable[..., Caller], bucket_server: str) -> None:
+def test_picture_is_stored_in_the_bucket_of_the_job(stand_ins: Callable[..., Caller], bucket_server: str) -> None:
     caller = stand_ins(BUCKET_ALLOW_PRIVATE="true")
     config = {"accessId": "id", "accessSecret": "secret", "bucketName": "pictures", "endpointUrl": bucket_server}
     result = caller.output(IMAGE, s3Config=config)

@@ -40,9 +40,7 @@ def over_other_workers(request: pytest.FixtureRequest) -> Iterator[Caller]:
 
 
 @pytest.mark.parametrize("task", ASKED)
-def test_orchestrator_gets_a_whole_answer_from_workers_of_another_release(
-    over_other_workers: Caller, task: str
-) -> None:
+def test_orchestrator_completes_with_workers_of_another_release(over_other_workers: Caller, task: str) -> None:
     output = over_other_workers.output({"task": task, **ASKED[task]})
 
     assert output["image_base64"]
@@ -67,7 +65,7 @@ def test_workers_serve_orchestrators_of_other_releases(stand_ins: Callable[..., 
 
 
 @pytest.mark.parametrize("recorded", RECORDED["requests"], ids=lambda recorded: recorded["task"])
-def test_requests_of_another_release_mean_the_same(recorded: dict[str, Any]) -> None:
+def test_request_of_another_release_has_the_same_meaning(recorded: dict[str, Any]) -> None:
     then = read_request(recorded, STAGE_REQUESTS)
 
     of_a_later = read_request(later(recorded), STAGE_REQUESTS)

@@ -24,7 +24,7 @@ def request_fields(request: pytest.FixtureRequest) -> dict[str, Any]:
     return REQUESTS[request.param]
 
 
-def test_it_is_refused_without_a_way_to_check_it(
+def test_uncovered_language_is_refused_without_a_way_to_check_it(
     stand_ins: Callable[..., Caller], request_fields: dict[str, Any]
 ) -> None:
     caller = stand_ins()
@@ -34,7 +34,7 @@ def test_it_is_refused_without_a_way_to_check_it(
     assert children(caller.pod, "llm", "zimage") == []
 
 
-def test_it_is_sent_to_the_llm_worker_if_the_deployment_translates(
+def test_uncovered_language_is_sent_to_the_llm_worker_if_the_deployment_translates(
     stand_ins: Callable[..., Caller], request_fields: dict[str, Any]
 ) -> None:
     caller = stand_ins(POLICY_UNSUPPORTED_LANGUAGE="translate")

@@ -59,7 +59,7 @@ def test_features_of_a_result_can_be_sent_again() -> None:
     assert Features.model_validate(result.features.model_dump()).hair_color == "red"  # type: ignore[union-attr]
 
 
-def test_events_may_span_lines_and_comments_are_ignored() -> None:
+def test_event_data_may_span_lines_and_comments_are_ignored() -> None:
     parser = EventParser()
     lines = [": hello", "id: 4", "event: progress", 'data: {"a":', "data: 1}", "", ":", ""]
 
@@ -91,6 +91,8 @@ def test_webhook_signed_by_the_reference_library_is_verified() -> None:
         (b'{"a": 1}', {**signed('{"a": 1}'), "Webhook-Timestamp": "soon"}, SECRET),
     ],
 )
-def test_changed_old_foreign_or_unsigned_webhook_is_refused(body: bytes, headers: dict[str, str], secret: str) -> None:
+def test_changed_expired_wrongly_signed_or_unsigned_webhook_is_refused(
+    body: bytes, headers: dict[str, str], secret: str
+) -> None:
     with pytest.raises(InvalidSignature):
         verify_webhook(body, headers, secret)

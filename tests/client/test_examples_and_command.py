@@ -62,20 +62,20 @@ def opened(path: Path) -> Image.Image:
         return image
 
 
-def test_every_example_is_tested_here() -> None:
+def test_every_example_has_a_test() -> None:
     text = Path(__file__).read_text()
 
     assert [file.stem for file in (ROOT / "examples").glob("*.py") if f'"{file.stem}"' not in text] == []
 
 
-def test_avatar(selfie: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_avatar_example_saves_a_picture(selfie: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_example("avatar", str(selfie))
 
     assert opened(place / "avatar.webp").size == (256, 256)
     assert "age_band 25_34" in capsys.readouterr().out
 
 
-def test_chat_keeps_its_person(selfie: Path, place: Path, endpoints: page.PictureEndpoints) -> None:
+def test_chat_example_keeps_its_person(selfie: Path, place: Path, endpoints: page.PictureEndpoints) -> None:
     run_example("chat_same_person", str(selfie))
 
     expanded = [call.payload for call in endpoints.calls if call.stage == "expand"]
@@ -84,7 +84,7 @@ def test_chat_keeps_its_person(selfie: Path, place: Path, endpoints: page.Pictur
     assert {payload["features"]["age_band"] for payload in expanded} == {"25_34"}
 
 
-def test_batch_of_a_folder(selfie: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_batch_example_processes_a_folder(selfie: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = selfie.parent / "selfies"
     folder.mkdir()
     for number in range(10):
@@ -96,7 +96,7 @@ def test_batch_of_a_folder(selfie: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out.count("avatar.webp") == 10
 
 
-def test_progress_in_a_terminal(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_example_prints_progress(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_example("progress", "a lighthouse at dusk")
 
     assert (place / "picture.webp").is_file()
@@ -161,7 +161,7 @@ def test_several_pictures_are_numbered_and_json_has_no_bytes(place: Path) -> Non
         (("profile", "none.jpg"), 2, "none.jpg"),
     ],
 )
-def test_failures_have_their_exit_status_and_a_sentence(arguments: tuple[str, ...], code: int, said: str) -> None:
+def test_failure_has_its_exit_status_and_one_sentence(arguments: tuple[str, ...], code: int, said: str) -> None:
     done = img_pod(*arguments)
 
     assert (done.exit_code, said in done.output) == (code, True), done.output

@@ -43,7 +43,7 @@ async def test_asynchronous_client_has_the_same_names(server: ScriptedServer) ->
     assert result.prompt_used == "a lighthouse"
 
 
-def test_busy_service_is_asked_again_after_the_time_it_names(server: ScriptedServer, waits: list[float]) -> None:
+def test_request_is_repeated_after_retry_after(server: ScriptedServer, waits: list[float]) -> None:
     server.on("POST", "/v1/imagegen", problem("queue_full", 429, retry_after_ms=1_500), DONE)
 
     call(server)
@@ -71,7 +71,7 @@ def test_two_calls_have_different_idempotency_keys(server: ScriptedServer) -> No
     assert len({one.headers["idempotency-key"] for one in server.received}) == 2
 
 
-def test_refusal_is_not_repeated_and_carries_its_facts(server: ScriptedServer) -> None:
+def test_refusal_is_not_retried_and_has_its_details(server: ScriptedServer) -> None:
     server.on("POST", "/v1/imagegen", problem("policy_blocked", 422, stage="request", categories=["minors"]))
 
     with pytest.raises(e.PolicyBlocked) as refused:
@@ -139,7 +139,7 @@ def test_unreachable_service_is_reported(waits: list[float]) -> None:
         (418, "", e.UnexpectedAnswer, "check the address"),
     ],
 )
-def test_answers_of_the_platform_become_sentences(
+def test_platform_answers_become_readable_errors(
     server: ScriptedServer, status: int, text: str, cls: type[e.ImgPodError], sentence: str
 ) -> None:
     server.on("POST", "/v1/imagegen", Answer(status, text.encode()))
@@ -209,7 +209,7 @@ def test_status_shows_progress_and_end(server: ScriptedServer) -> None:
     assert isinstance(second.error, e.BlackPicture)
 
 
-def test_result_that_takes_too_long_cancels_the_job(server: ScriptedServer) -> None:
+def test_job_is_cancelled_if_its_result_takes_too_long(server: ScriptedServer) -> None:
     accepted(server)
     server.on("DELETE", "/v1/jobs/j", Answer(204))
     server.on("GET", "/v1/jobs/j/events", stream(("accepted", {}), ("progress", PROGRESS), hold=True))

@@ -40,7 +40,7 @@ def classes(root: type[ImgPodError] = ImgPodError) -> dict[str, type[ImgPodError
     return found
 
 
-def test_the_drawing_has_every_class_and_no_other() -> None:
+def test_drawn_error_tree_has_exactly_the_classes() -> None:
     assert drawn().keys() == classes().keys()
 
 
@@ -52,7 +52,7 @@ def test_the_error_tree_in_the_docstring_matches_the_classes() -> None:
         assert classes()[name].__bases__[0].__name__ == parent, name
 
 
-def test_code_status_and_retryable_are_as_drawn() -> None:
+def test_code_status_and_retryable_match_the_drawn_tree() -> None:
     for name, (_, rest) in drawn().items():
         cls = classes()[name]
         if rest.startswith("(never raised itself"):
@@ -71,7 +71,7 @@ def test_every_code_belongs_to_one_class() -> None:
     assert set(codes) == BY_CODE.keys()
 
 
-def test_a_refusal_is_never_worth_another_try_and_a_busy_answer_always_is() -> None:
+def test_refusals_are_not_retryable_and_busy_answers_are() -> None:
     for cls in classes().values():
         assert not (issubclass(cls, Refused) and cls.retryable)
         assert not (issubclass(cls, Busy | DeviceError) and not cls.retryable)
@@ -81,14 +81,14 @@ def test_a_refusal_is_never_worth_another_try_and_a_busy_answer_always_is() -> N
 
 
 @pytest.mark.parametrize("cls", BY_CODE.values(), ids=lambda cls: cls.code)
-def test_an_error_crosses_the_wire_as_the_class_it_was(cls: type[ImgPodError]) -> None:
+def test_error_keeps_its_class_after_serialization(cls: type[ImgPodError]) -> None:
     came = from_wire(cls("Do something else.", stage="expand").to_wire())
 
     assert type(came) is cls
     assert (came.message, came.stage) == ("Do something else.", "expand")
 
 
-def test_the_wire_is_a_string_with_every_key() -> None:
+def test_serialized_error_is_a_string_with_every_key() -> None:
     wire = QueueFull("Wait.", stage="generate", retry_after_ms=1800).to_wire()
 
     assert json.loads(wire) == {
@@ -101,7 +101,7 @@ def test_the_wire_is_a_string_with_every_key() -> None:
     }
 
 
-def test_a_measured_wait_and_the_policy_s_categories_cross_as_well() -> None:
+def test_retry_after_and_categories_are_serialized() -> None:
     blocked = from_wire(PolicyBlocked("No.", categories=("minors", "violence"), stage="request").to_wire())
 
     assert from_wire(QueueFull("Wait.", retry_after_ms=1800).to_wire()).retry_after_ms == 1800
@@ -110,18 +110,18 @@ def test_a_measured_wait_and_the_policy_s_categories_cross_as_well() -> None:
     assert blocked.body()["categories"] == ["minors", "violence"]
 
 
-def test_the_wire_is_plain_ascii_whatever_the_message_holds() -> None:
+def test_serialized_error_is_ascii_for_any_message() -> None:
     wire = BadUrl("Große \ud800 URL").to_wire()
 
     assert wire.isascii()
     assert from_wire(wire).message == "Große \ud800 URL"
 
 
-def test_the_stage_that_was_called_wins_over_the_one_that_was_sent() -> None:
+def test_called_stage_overrides_the_stage_in_the_error() -> None:
     assert from_wire(Cancelled("Gone.", stage="request").to_wire(), stage="caption").stage == "caption"
 
 
-def test_a_message_of_any_length_is_cut() -> None:
+def test_long_error_message_is_cut() -> None:
     assert len(from_wire(MinorSuspected("x" * 10_000).to_wire()).message) == 500
 
 
@@ -150,7 +150,7 @@ def test_a_message_of_any_length_is_cut() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_foreign_error_becomes_stage_failed_and_its_text_is_not_repeated(foreign: object) -> None:
+def test_unknown_error_becomes_stage_failed_without_its_text(foreign: object) -> None:
     error = from_wire(foreign, stage="generate")
 
     assert type(error) is StageFailed
@@ -166,12 +166,12 @@ def test_an_invalid_retry_after_is_none(wait: object) -> None:
 
 
 @pytest.mark.parametrize("categories", ["minors", 7, None, {"minors": 1}, [7, None]])
-def test_categories_that_are_no_list_of_names_are_dropped(categories: object) -> None:
+def test_categories_that_are_not_a_list_of_names_are_dropped(categories: object) -> None:
     error = from_wire(json.dumps(PolicyBlocked("No.").body() | {"categories": categories}))
 
     assert isinstance(error, PolicyBlocked)
     assert error.categories == ()
 
 
-def test_a_stage_that_is_no_name_is_dropped() -> None:
+def test_stage_that_is_not_a_name_is_dropped() -> None:
     assert from_wire(json.dumps(Cancelled("Gone.").body() | {"stage": {"a": 1}})).stage is None

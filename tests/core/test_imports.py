@@ -49,7 +49,7 @@ def added() -> dict[str, set[str]]:
     return {name: set(packages) for name, packages in map(json.loads, done.stdout.splitlines())}
 
 
-def test_importing_core_brings_in_nothing_but_core(added: dict[str, set[str]]) -> None:
+def test_importing_core_imports_nothing_else(added: dict[str, set[str]]) -> None:
     assert added["core"] == {"core"}
 
 

@@ -54,7 +54,7 @@ def test_a_line_outside_of_a_job_has_no_job_id(logged: Any) -> None:
 
 
 @pytest.mark.parametrize("fact", ["prompt", "messages", "selfie", "image_base64", "url", "api_key", "caption", "body"])
-def test_a_fact_that_is_not_on_the_list_is_dropped_and_counted(logged: Any, fact: str) -> None:
+def test_key_that_is_not_on_the_list_is_dropped_and_counted(logged: Any, fact: str) -> None:
     [line] = logged(lambda log: log.info("stage done", stage="expand", **{fact: SECRET}))
 
     assert fact not in ALLOWED
@@ -63,7 +63,7 @@ def test_a_fact_that_is_not_on_the_list_is_dropped_and_counted(logged: Any, fact
     assert SECRET not in json.dumps(line)
 
 
-def test_what_is_bound_to_a_job_is_held_to_the_same_list(logged: Any) -> None:
+def test_keys_bound_to_a_job_are_filtered_by_the_same_list(logged: Any) -> None:
     with structlog.contextvars.bound_contextvars(job_id="j1", trace_id="t1", prompt=SECRET, selfie=SECRET):
         [line] = logged(lambda log: log.info("stage done"))
 
@@ -94,7 +94,7 @@ def test_lines_below_the_level_are_not_written(logged: Any) -> None:
     assert [line["message"] for line in logged(log_all, level="DEBUG")] == ["debug", "info", "warning", "error"]
 
 
-def test_at_a_terminal_the_same_facts_are_dropped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_same_keys_are_dropped_at_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     configure(on_platform=False)
 
     logger().info("stage done", stage="expand", prompt=SECRET)
@@ -105,13 +105,13 @@ def test_at_a_terminal_the_same_facts_are_dropped(capsys: pytest.CaptureFixture[
     assert SECRET not in said
 
 
-def test_a_library_s_chatter_is_let_through_from_warnings_on() -> None:
+def test_log_lines_of_libraries_are_written_from_warning_up() -> None:
     configure(on_platform=True)
 
     assert logging.getLogger("httpx").getEffectiveLevel() == logging.WARNING
 
 
-def test_no_key_of_the_list_is_one_that_could_hold_a_person_s_words() -> None:
+def test_no_allowed_key_can_hold_a_users_text() -> None:
     assert not ALLOWED & {
         "prompt",
         "messages",

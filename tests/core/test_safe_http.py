@@ -84,7 +84,7 @@ def test_an_address_that_is_not_public_is_refused(text: str) -> None:
     assert not is_global(ip_address(text)), PRIVATE[text]
 
 
-async def test_every_spelling_of_an_address_is_read_as_the_system_reads_it() -> None:
+async def test_every_notation_of_an_address_is_parsed_as_by_the_system() -> None:
     for spelling in ("127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost"):
         found = await resolve(spelling, 443)
         assert found, spelling
@@ -92,7 +92,7 @@ async def test_every_spelling_of_an_address_is_read_as_the_system_reads_it() -> 
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 300, "", "\u2603" * 70, "."])
-async def test_a_name_without_an_address_has_none(host: str) -> None:
+async def test_name_that_does_not_resolve_has_no_public_address(host: str) -> None:
     found = await resolve(host, 443)
     # An empty name is this host to some resolvers; it must not pass for a public one.
     assert not any(is_global(address) for address in found)
@@ -101,7 +101,7 @@ async def test_a_name_without_an_address_has_none(host: str) -> None:
 @pytest.mark.parametrize(
     "addresses", [["10.0.0.1"], ["93.184.216.34", "10.0.0.1"], ["10.0.0.1", "93.184.216.34"], ["::1"], []]
 )
-async def test_one_private_address_among_public_ones_is_enough_to_refuse(addresses: list[str]) -> None:
+async def test_one_private_address_among_public_ones_is_refused(addresses: list[str]) -> None:
     async def resolve_to(host: str, port: int) -> list[Address]:
         return [ip_address(text) for text in addresses]
 
@@ -118,7 +118,7 @@ async def test_a_port_other_than_443_is_refused_before_the_name_is_resolved(port
         await CheckedBackend(resolve=resolve_never).connect_tcp("pictures.example", port, timeout=1)
 
 
-async def test_a_port_that_is_named_is_allowed() -> None:
+async def test_explicitly_allowed_port_is_accepted() -> None:
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         backend = CheckedBackend(allowed=is_any, ports=frozenset({443, port}))
@@ -132,7 +132,7 @@ async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-async def test_a_name_is_asked_for_once_and_the_judged_address_is_connected_to() -> None:
+async def test_name_is_resolved_once_and_the_checked_address_is_used() -> None:
     # Only 127.0.0.3 listens: whoever resolves the name again, or dials the name itself, finds nobody.
     answers = [[ip_address("127.0.0.3")], [ip_address("127.0.0.2")]]
     judged: list[Address] = []
@@ -154,7 +154,7 @@ async def test_a_name_is_asked_for_once_and_the_judged_address_is_connected_to()
     assert judged == [ip_address("127.0.0.3")]
 
 
-async def test_an_address_that_does_not_answer_is_followed_by_the_next(unused_tcp_port: int) -> None:
+async def test_next_address_is_tried_if_one_does_not_answer(unused_tcp_port: int) -> None:
     async def both(host: str, port: int) -> list[Address]:
         return [ip_address("127.0.0.2"), ip_address("127.0.0.1")]
 

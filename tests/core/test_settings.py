@@ -57,7 +57,7 @@ def config(tmp_path: Path) -> Any:
         ("weights: {weights: full}\npolicy: {unsupported_language: refuse}", "refuse"),
     ],
 )
-def test_unsupported_languages_are_treated_by_what_the_deployment_has(config: Any, text: str, resolved: str) -> None:
+def test_default_for_unsupported_languages_depends_on_the_deployment(config: Any, text: str, resolved: str) -> None:
     assert config(text).unsupported_language == resolved
 
 
@@ -121,7 +121,7 @@ def test_a_pool_is_a_list_separated_by_commas(
     assert config("").orchestrator.chat1to1_endpoint_ids == ids
 
 
-def test_a_pool_may_be_a_list_in_the_file_too(config: Any) -> None:
+def test_pool_in_the_file_may_be_a_list(config: Any) -> None:
     settings = config("orchestrator: {llm_endpoint_ids: [abc, def], selfie_endpoint_ids: 'ghi, jkl'}")
 
     assert settings.orchestrator.endpoint_ids(Pool.LLM) == ("abc", "def")
@@ -134,7 +134,7 @@ def test_every_pool_has_a_setting_and_an_empty_pool_is_reported_by_its_variable(
         OrchestratorSettings().endpoint_ids(pool)
 
 
-def test_the_key_for_the_platform_is_the_restricted_one_where_both_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restricted_platform_key_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNPOD_AI_API_KEY", "the worker's")
     assert PlatformSettings().key == "the worker's"
     monkeypatch.setenv("RUNPOD_API_KEY", "the restricted")
@@ -219,7 +219,7 @@ def test_a_missing_file_is_reported_by_its_name(tmp_path: Path) -> None:
 # ── secrets ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_is_named_like_a_secret_is_kept_as_one() -> None:
+def test_setting_named_like_a_secret_is_a_secret_type() -> None:
     for part in PARTS.values():
         named = {name for name in part.model_fields if re.search(r"(secret|password|token|private_key|_key$)", name)}
         assert named == secret_settings(part), part
@@ -239,7 +239,7 @@ def test_no_secret_is_in_a_repr_or_a_dump(config: Any, monkeypatch: pytest.Monke
 # ── the repository's own files ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_repository_s_config_is_valid_and_says_what_the_defaults_say() -> None:
+def test_config_of_the_repository_is_valid_and_equals_the_defaults() -> None:
     """Whoever reads config.yaml reads the defaults; one that differs would be a second truth."""
     written = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     settings = load_settings()
@@ -292,7 +292,7 @@ def test_a_wrong_endpoint_is_reported_by_its_path_in_the_file(
     assert SECRET not in caught.value.message
 
 
-def test_weights_that_are_not_there_are_misconfigured_with_what_to_do(
+def test_missing_weights_are_a_configuration_error_with_a_remedy(
     tmp_path: Path, config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WEIGHTS_DIR", str(tmp_path))

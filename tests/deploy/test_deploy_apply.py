@@ -32,7 +32,7 @@ def test_fresh_account_gets_every_endpoint_of_the_file(
     assert fake_api.find_live("img-pod-selfie")["gpu"]["excludedTypes"] == ["NVIDIA L40", "NVIDIA L40S"]
 
 
-def test_created_ids_are_wired_into_the_orchestrator(
+def test_ids_of_created_endpoints_are_set_on_the_orchestrator(
     api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]
 ) -> None:
     applied(api, shipped)
@@ -180,7 +180,7 @@ def test_gpu_endpoint_is_not_turned_into_a_cpu_one(
         applied(api, shipped)
 
 
-def test_console_s_suffix_for_flashboot_does_not_hide_an_endpoint(
+def test_endpoint_is_found_despite_the_consoles_flashboot_suffix(
     api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]
 ) -> None:
     applied(api, shipped)
@@ -219,7 +219,7 @@ def test_destroy_skips_endpoints_that_no_longer_exist(
         (409, "Conflict"), (422, "Rejected"), (429, "RateLimited"), (500, "ServerFailed"),
     ],
 )  # fmt: skip
-def test_each_answer_of_the_api_is_a_failure_of_its_own_that_says_what_to_do(
+def test_each_api_error_has_its_own_exception_that_says_what_to_do(
     api: Api, fake_api: FakeRunpodApi, status: int, name: str
 ) -> None:
     fake_api.faults = [Fault("listEndpoints", status, times=99)]

@@ -45,7 +45,7 @@ def test_plan_as_json_holds_the_same(fake_api: FakeRunpodApi) -> None:
     assert plan["fits"]
 
 
-def test_second_file_does_not_fit_the_first_quota(fake_api: FakeRunpodApi) -> None:
+def test_plan_reports_that_a_second_file_exceeds_the_quota(fake_api: FakeRunpodApi) -> None:
     result = deploy(fake_api, "plan", *RELEASE, "--endpoints", "endpoints-per-pool.yaml", "--json")
 
     assert result.exit_code == 1
@@ -59,7 +59,7 @@ def test_apply_without_confirmation_changes_nothing(fake_api: FakeRunpodApi) -> 
     assert fake_api.changing() == []
 
 
-def test_apply_plan_and_destroy_follow_each_other(fake_api: FakeRunpodApi) -> None:
+def test_apply_then_plan_then_destroy_succeeds(fake_api: FakeRunpodApi) -> None:
     made = as_json(deploy(fake_api, "apply", *RELEASE, "--yes", "--json"))
     assert [step["done"] for step in made["endpoints"]] == ["create"] * 4
 
@@ -81,7 +81,7 @@ def test_staging_is_created_and_destroyed_independently_of_production(fake_api: 
     assert "img-pod-staging" not in str(fake_api.endpoints)
 
 
-def test_doctor_without_smoke_finds_nothing_in_a_fresh_deployment(fake_api: FakeRunpodApi) -> None:
+def test_doctor_without_smoke_finds_nothing_after_apply(fake_api: FakeRunpodApi) -> None:
     deploy(fake_api, "apply", *RELEASE, "--yes")
 
     result = deploy(fake_api, "doctor", *RELEASE, "--no-smoke")
@@ -89,7 +89,7 @@ def test_doctor_without_smoke_finds_nothing_in_a_fresh_deployment(fake_api: Fake
     assert (result.exit_code, result.stdout.strip()) == (0, "Nothing is wrong.")
 
 
-def test_doctor_of_nothing_says_what_is_missing_and_sends_no_request(fake_api: FakeRunpodApi) -> None:
+def test_doctor_without_a_deployment_reports_what_is_missing_and_sends_no_request(fake_api: FakeRunpodApi) -> None:
     result = deploy(fake_api, "doctor", *RELEASE, "--json")
 
     assert result.exit_code == 1
@@ -98,7 +98,7 @@ def test_doctor_of_nothing_says_what_is_missing_and_sends_no_request(fake_api: F
 
 
 @pytest.mark.parametrize("words", [["plan", *RELEASE], ["apply", *RELEASE, "--yes"], ["destroy", "--yes"]])
-def test_failure_of_the_api_is_one_sentence_and_never_the_key(fake_api: FakeRunpodApi, words: list[str]) -> None:
+def test_api_failure_is_one_sentence_without_the_key(fake_api: FakeRunpodApi, words: list[str]) -> None:
     fake_api.faults = [Fault("listEndpoints", 403, times=9)]
 
     result = deploy(fake_api, *words)
@@ -116,7 +116,7 @@ def test_a_missing_key_is_reported_with_its_variable(fake_api: FakeRunpodApi, mo
     assert "Set RUNPOD_API_KEY" in deploy(fake_api, "plan", *RELEASE).stderr
 
 
-def test_tag_that_moves_is_refused(fake_api: FakeRunpodApi) -> None:
+def test_mutable_image_tag_is_refused(fake_api: FakeRunpodApi) -> None:
     assert "latest" in deploy(fake_api, "plan", "--registry", "ghcr.io/acme", "--tag", "latest").stderr
 
 

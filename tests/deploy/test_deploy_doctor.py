@@ -34,7 +34,7 @@ def test_sound_deployment_has_no_findings(api: Api, deployed: FakeRunpodApi, shi
     assert diagnose(api, shipped) == []
 
 
-def test_missing_endpoint(api: Api, deployed: FakeRunpodApi, shipped: list[DesiredEndpoint]) -> None:
+def test_missing_endpoint_is_a_finding(api: Api, deployed: FakeRunpodApi, shipped: list[DesiredEndpoint]) -> None:
     del deployed.endpoints[deployed.find_live("img-pod-selfie")["id"]]
 
     missing, dangling = (finding for finding in diagnose(api, shipped) if finding.level is Level.ERROR)
@@ -98,7 +98,9 @@ def test_an_execution_timeout_shorter_than_the_requests_is_a_finding(
     assert "ends jobs after 120 s, where its stages may need 300 s" in only(diagnose(api, shipped)).what
 
 
-def test_pool_without_an_endpoint(api: Api, deployed: FakeRunpodApi, shipped: list[DesiredEndpoint]) -> None:
+def test_pool_without_an_endpoint_is_a_finding(
+    api: Api, deployed: FakeRunpodApi, shipped: list[DesiredEndpoint]
+) -> None:
     deployed.find_live("img-pod-orchestrator")["env"]["ORCHESTRATOR_SHORTS_ENDPOINT_IDS"] = ""
 
     assert "pool shorts has no endpoint" in " ".join(finding.what for finding in diagnose(api, shipped))
@@ -121,7 +123,7 @@ def test_key_without_rights_is_a_finding(
     assert "key" in only(diagnose(api, shipped)).do.lower()
 
 
-def test_a_failing_api_is_an_error_and_no_finding(
+def test_api_failure_is_an_error_not_a_finding(
     api: Api, deployed: FakeRunpodApi, shipped: list[DesiredEndpoint]
 ) -> None:
     deployed.faults = [Fault("listEndpointWorkers", 500, times=9)]

@@ -46,17 +46,17 @@ def option(words: list[str], name: str) -> list[str]:
 POSTS = [(page, words) for page in PAGES for words in curls(page) if "-d" in words]
 
 
-def test_pages_have_requests_with_bodies() -> None:
+def test_documentation_has_requests_with_bodies() -> None:
     assert {"README.md", "docs/deploy.md"} <= {page for page, _ in POSTS}
 
 
 @pytest.mark.parametrize(("page", "words"), POSTS, ids=lambda value: value if isinstance(value, str) else "")
-def test_each_request_with_a_body_says_that_it_is_json(page: str, words: list[str]) -> None:
+def test_each_documented_request_with_a_body_declares_json(page: str, words: list[str]) -> None:
     assert "Content-Type: application/json" in option(words, "-H"), page
 
 
 @pytest.mark.parametrize(("page", "words"), POSTS, ids=lambda value: value if isinstance(value, str) else "")
-def test_each_request_body_is_accepted_by_the_service(page: str, words: list[str]) -> None:
+def test_each_documented_request_body_is_accepted_by_the_service(page: str, words: list[str]) -> None:
     [text] = option(words, "-d")
     body = json.loads(text)
     if "input" in body:

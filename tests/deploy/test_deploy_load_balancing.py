@@ -92,7 +92,7 @@ def test_queue_endpoint_of_that_name_blocks_the_plan(
         apply(api, desired, made, lambda _: None)
 
 
-def test_url_of_the_answer_is_used_and_else_the_documented_one(api: Api, http: dict[str, Any]) -> None:
+def test_load_balancer_url_is_that_of_the_answer_or_the_documented_one(api: Api, http: dict[str, Any]) -> None:
     [live] = [endpoint for endpoint in api.endpoints() if endpoint.load_balancer]
     assert live.http_url == f"https://{http['id']}.eu.api.runpod.invalid"
     assert live.model_copy(update={"request_urls": {}}).http_url == f"https://{http['id']}.api.runpod.ai"

@@ -41,7 +41,7 @@ def tried(platform: respx.MockRouter, *statuses: dict[str, Any], limit_s: float 
 
 
 @pytest.mark.usefixtures("selfie")
-def test_finished_picture_is_a_pass(platform: respx.MockRouter) -> None:
+def test_smoke_test_passes_with_a_finished_picture(platform: respx.MockRouter) -> None:
     one = tried(platform, {"status": "IN_PROGRESS"}, {"status": "COMPLETED", "output": PICTURE})
 
     assert (one.ok, one.said) == (True, "1024×1024 webp")
@@ -59,7 +59,7 @@ def test_finished_picture_is_a_pass(platform: respx.MockRouter) -> None:
         ({"status": "TIMED_OUT"}, "TIMED_OUT without a picture"),
     ],
 )
-def test_every_other_end_is_a_failure_with_its_reason(
+def test_smoke_test_fails_with_its_reason_on_any_other_outcome(
     platform: respx.MockRouter, status: dict[str, Any], said: str
 ) -> None:
     one = tried(platform, status)
@@ -68,7 +68,7 @@ def test_every_other_end_is_a_failure_with_its_reason(
 
 
 @pytest.mark.usefixtures("selfie")
-def test_job_that_no_worker_takes_is_cancelled(platform: respx.MockRouter) -> None:
+def test_smoke_job_that_no_worker_takes_is_cancelled(platform: respx.MockRouter) -> None:
     one = tried(platform, limit_s=0)
 
     assert "still IN_QUEUE" in one.said
@@ -84,7 +84,7 @@ def test_a_refused_request_is_reported_by_its_status(platform: respx.MockRouter)
     assert (one.ok, one.said) == (False, "HTTP 401")
 
 
-def test_requests_of_every_route_are_what_the_orchestrator_takes() -> None:
+def test_smoke_request_of_every_route_is_valid_for_the_orchestrator() -> None:
     for route, request in smoke.requests().items():
         assert read_request(request, REQUESTS).task == route
     assert set(smoke.requests()) == set(Route)

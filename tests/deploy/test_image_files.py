@@ -36,7 +36,7 @@ def copied(image: str) -> list[str]:
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_stages_are_the_same_in_the_same_order(image: str) -> None:
+def test_dockerfiles_have_the_same_stages_in_the_same_order(image: str) -> None:
     stages = [line.split()[1:] for line in instructions(image) if line.startswith("FROM ")]
 
     fetched = [] if image == "orchestrator" else [["dependencies", "AS", "fetched"]]
@@ -96,7 +96,7 @@ def test_layer_with_full_weights_depends_on_one_folder_of_core(image: str) -> No
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_everything_that_is_copied_exists_and_gets_past_the_ignore_file(image: str) -> None:
+def test_every_copied_path_exists_and_is_not_ignored(image: str) -> None:
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
 
     for source in copied(image):
@@ -104,14 +104,14 @@ def test_everything_that_is_copied_exists_and_gets_past_the_ignore_file(image: s
         assert any(source == name or fnmatch(source, f"{name}/*") for name in kept), source
 
 
-def test_ignore_file_excludes_everything_that_no_image_copies() -> None:
+def test_dockerignore_admits_only_paths_that_an_image_copies() -> None:
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     taken = {source for image in IMAGES for source in copied(image)} | {"tools/sbom.py"}
 
     assert [name for name in kept if not any(source.split("/")[0] == name or source == name for source in taken)] == []
 
 
-def test_dockerfiles_are_clean_to_hadolint() -> None:
+def test_hadolint_finds_nothing_in_the_dockerfiles() -> None:
     command = [str(SCRIPTS / "hadolint"), *(f"Dockerfile.{image}" for image in IMAGES)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -170,7 +170,7 @@ def test_compose_gives_each_worker_the_urls_of_its_own_endpoint(image: str) -> N
     assert "$$ID" in env["RUNPOD_WEBHOOK_GET_JOB"]
 
 
-def test_compose_wires_the_pools_as_endpoints_yaml_does() -> None:
+def test_compose_sets_the_pools_as_endpoints_yaml_does() -> None:
     env = compose()["orchestrator"]["environment"]
     endpoints = load_endpoints()
     pools = {pool for spec in endpoints.endpoints.values() for pool in spec.pools}
@@ -198,7 +198,7 @@ def test_release_builds_every_image() -> None:
     assert set(release["jobs"]["image"]["strategy"]["matrix"]["image"]) == set(IMAGES)
 
 
-def test_hub_s_files_are_current() -> None:
+def test_hub_files_are_current() -> None:
     assert hub.main(["--check"]) == 0
 
 

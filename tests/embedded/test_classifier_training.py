@@ -34,14 +34,14 @@ def test_every_language_has_all_four_kinds_of_words() -> None:
         assert all("{n}" in pattern for pattern in words["age"]), language
 
 
-def test_no_word_decides_two_labels() -> None:
+def test_no_word_of_the_training_texts_decides_two_labels() -> None:
     for language, words in lexicons().items():
         assert not set(words["minor"]) & set(words["adult"]), language
         assert not set(words["sexual"]) & {*words["minor"], *words["adult"]}, language
 
 
 @pytest.mark.parametrize("language", list(lexicons()))
-def test_age_in_figures_is_on_the_side_of_18_that_was_asked_for(language: str) -> None:
+def test_drawn_age_is_on_the_requested_side_of_18(language: str) -> None:
     rng = random.Random(1)
     for years in (3, 17, 18, 44):
         patterns = [pattern for pattern in lexicons()[language]["age"] if "{m}" not in pattern]
@@ -61,7 +61,7 @@ def test_same_seed_gives_the_same_texts_of_all_four_labels() -> None:
     assert len({(sexual, minor) for _, sexual, minor in texts()}) == 4
 
 
-def test_everyday_texts_have_no_label_and_look_alikes_are_among_them() -> None:
+def test_everyday_texts_include_near_misses_and_have_no_label() -> None:
     rng = random.Random("e")
     made = [everyday_text(rng, EVERYDAY) for _ in range(100)]
     assert not any(one.sexual or one.minor for one in made)
@@ -70,7 +70,7 @@ def test_everyday_texts_have_no_label_and_look_alikes_are_among_them() -> None:
     assert lookalike(rng)
 
 
-def test_disguise_changes_the_letters_and_tokens_of_mostly_undoes_it() -> None:
+def test_disguised_training_text_is_mostly_restored_by_normalization() -> None:
     rng = random.Random("d")
     made = [disguised("lighthouse keeper", rng) for _ in range(300)]
     assert len(set(made)) > 100

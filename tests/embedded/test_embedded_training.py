@@ -46,7 +46,7 @@ def test_captions_in_training_are_what_the_pipeline_reads(tokenizer_folder) -> N
     assert torch.allclose(told, read, atol=1e-5)
 
 
-def test_noise_levels_lean_to_the_noisy_side_as_the_samplers_do() -> None:
+def test_training_noise_levels_are_shifted_as_the_samplers() -> None:
     torch.manual_seed(0)
     levels = noise_levels(20_000)
     assert levels.min() > 0
@@ -54,7 +54,7 @@ def test_noise_levels_lean_to_the_noisy_side_as_the_samplers_do() -> None:
     assert 0.7 < levels.median() < 0.8
 
 
-def test_questions_that_are_answered_wrongly_are_asked_more_often() -> None:
+def test_questions_answered_wrongly_are_sampled_more_often() -> None:
     curriculum, asked = Curriculum(random.Random(0)), Counter[int]()
     for _ in range(400):
         chosen = curriculum.chosen(3)
@@ -65,14 +65,14 @@ def test_questions_that_are_answered_wrongly_are_asked_more_often() -> None:
     assert min(asked[place] for place in range(len(QUESTIONS))) > 20
 
 
-def test_a_mistake_where_the_face_is_counts_more_and_the_whole_is_of_the_usual_size() -> None:
+def test_loss_weights_are_larger_in_the_face_and_average_to_one() -> None:
     weights = _weights_of_places()
     assert weights.mean().item() == pytest.approx(1)
     assert weights[2, 8] == pytest.approx(4 * weights[0, 0])
     assert weights[8, 8] == pytest.approx(12 * weights[0, 0])
 
 
-def test_shipped_weights_do_not_say_where_they_were_made() -> None:
+def test_shipped_weights_contain_no_build_path() -> None:
     configs = [*WEIGHTS.rglob("*.json")]
     assert len(configs) > 8
     for config in configs:

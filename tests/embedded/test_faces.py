@@ -70,13 +70,13 @@ def test_covered_attributes_are_unknown() -> None:
     assert all(f.hair_color is HairColor.UNKNOWN for f in drawn if f.headwear is Headwear.SCARF)
 
 
-def test_minors_are_drawn_only_when_they_are_asked_for() -> None:
+def test_minors_are_drawn_only_on_request() -> None:
     assert all(random_features(random.Random(s)).age_band is not AgeBand.UNDER_18 for s in range(500))
     assert any(random_features(random.Random(s), minors=True).age_band is AgeBand.UNDER_18 for s in range(100))
     assert all(look_of(Features(), seed=s).features.age_band is not AgeBand.UNDER_18 for s in range(300))
 
 
-def test_unknown_features_are_drawn_as_something_definite() -> None:
+def test_unknown_features_are_drawn_with_a_definite_value() -> None:
     definite = look_of(Features(), seed=11).features
     assert [name for name in ATTRIBUTES if getattr(definite, name) == "unknown"] == []
 

@@ -25,7 +25,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Case, Ou
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_request_ends_once_within_its_deadline(case: Case, outcomes: dict[Case, Outcome]) -> None:
+def test_request_ends_exactly_once_within_its_deadline(case: Case, outcomes: dict[Case, Outcome]) -> None:
     outcome = outcomes[case]
     assert outcome.fired >= 1, "the fault met nothing, so this shows nothing"
     assert len(outcome.ends) == 1
@@ -49,7 +49,7 @@ def test_only_a_lost_submit_makes_a_stage_run_twice(case: Case, outcomes: dict[C
 
 
 @pytest.mark.parametrize("case", ONCE, ids=str)
-def test_passing_fault_costs_nothing_but_time(case: Case, outcomes: dict[Case, Outcome]) -> None:
+def test_transient_fault_only_delays_the_request(case: Case, outcomes: dict[Case, Outcome]) -> None:
     if case.shape in UNRECOVERABLE:
         pytest.skip("the result is gone for good: told as an error, or done without")
     result = outcomes[case].result
@@ -58,7 +58,7 @@ def test_passing_fault_costs_nothing_but_time(case: Case, outcomes: dict[Case, O
 
 
 @pytest.mark.parametrize("case", [case for case in RELEASABLE if case.stage in {"expand", "caption"}], ids=str)
-def test_stage_that_can_be_done_without_never_fails_its_request(case: Case, outcomes: dict[Case, Outcome]) -> None:
+def test_failed_optional_stage_does_not_fail_its_request(case: Case, outcomes: dict[Case, Outcome]) -> None:
     result = outcomes[case].result
     assert result is not None, outcomes[case].ends
     assert {one.stage for one in result.degraded} <= {case.stage}
@@ -68,7 +68,7 @@ MUST_SUCCEED = {"analyze", "generate", "moderate", "check"}
 
 
 @pytest.mark.parametrize("case", [case for case in RELEASABLE if case.stage in MUST_SUCCEED], ids=str)
-def test_error_says_which_stage_failed(case: Case, outcomes: dict[Case, Outcome]) -> None:
+def test_error_names_the_stage_that_failed(case: Case, outcomes: dict[Case, Outcome]) -> None:
     (end,) = outcomes[case].ends
     if isinstance(end, ImgPodError):
         assert end.stage == case.stage

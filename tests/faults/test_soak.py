@@ -9,7 +9,7 @@ from bench.soak import soak
 pytestmark = pytest.mark.timeout(240)
 
 
-async def test_chains_among_faults_all_end_and_nothing_grows() -> None:
+async def test_all_chains_end_under_faults_without_resource_growth() -> None:
     seen = await soak(chains=150, faults=0.2, in_flight=20)
     assert seen.lost == []
     # One chain may meet two faults, which is told as an error that may be tried again.

@@ -83,7 +83,7 @@ def chat(content: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("request_of", [moderated, chat])
-async def test_a_foreign_text_is_refused_where_nothing_judges_it(
+async def test_text_in_an_uncovered_language_is_refused_without_classifier_and_translation(
     request_of: Callable[[str], dict[str, Any]],
 ) -> None:
     model = Writes()
@@ -108,7 +108,7 @@ async def test_an_english_prompt_is_not_translated() -> None:
 
 
 @pytest.mark.parametrize("request_of", [moderated, chat])
-async def test_a_translation_is_judged_by_the_rules(request_of: Callable[[str], dict[str, Any]]) -> None:
+async def test_rules_are_applied_to_the_translation(request_of: Callable[[str], dict[str, Any]]) -> None:
     with worker(Writes("a naked child on the beach"), "translate") as answer, pytest.raises(PolicyBlocked):
         await answer(**request_of(FOREIGN))
 
@@ -127,7 +127,7 @@ async def test_a_text_that_the_model_does_not_translate_is_refused(translated: s
         await answer(**moderated(FOREIGN))
 
 
-async def test_a_foreign_text_too_long_to_be_translated_is_refused() -> None:
+async def test_text_too_long_to_be_translated_is_refused() -> None:
     model = Writes()
     words = f"{FOREIGN}. " * (MAX_TRANSLATED_CHARS // len(FOREIGN) + 1)
     messages = [{"role": "user", "content": words[:3000]}, {"role": "user", "content": words[:3000]}]
@@ -136,7 +136,7 @@ async def test_a_foreign_text_too_long_to_be_translated_is_refused() -> None:
     assert model.asked == []
 
 
-async def test_a_safe_foreign_text_passes_where_it_is_classified() -> None:
+async def test_text_in_an_uncovered_language_is_allowed_if_classified_safe() -> None:
     labels = Labels(Classified("safe"))
     with worker(Writes(), "classify", labels) as answer:
         result = await answer(**moderated(FOREIGN))
@@ -152,17 +152,17 @@ async def test_a_safe_foreign_text_passes_where_it_is_classified() -> None:
         Classified("controversial"),
     ],
 )
-async def test_a_foreign_text_that_is_not_plainly_safe_is_refused(label: Classified) -> None:
+async def test_text_in_an_uncovered_language_is_refused_unless_classified_safe(label: Classified) -> None:
     with worker(Writes(), "classify", Labels(label)) as answer, pytest.raises(LanguageNotSupported):
         await answer(**moderated(FOREIGN))
 
 
-async def test_without_a_classifier_nothing_is_classified() -> None:
+async def test_text_is_not_classified_without_a_classifier() -> None:
     with worker(Writes(), "classify") as answer, pytest.raises(LanguageNotSupported):
         await answer(**chat(FOREIGN))
 
 
-def test_a_translation_holds_every_word_of_a_long_text() -> None:
+def test_translation_covers_the_whole_of_a_long_text() -> None:
     class Echo(Writes):
         def generate(self, requests: Sequence[Completion], watch: BatchCallbacks) -> list[Outcome[str]]:
             assert all(request.max_tokens > len(request.turns[-1].content) for request in requests)

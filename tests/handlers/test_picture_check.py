@@ -109,7 +109,7 @@ FLAGGED = [(0.97, GenerateTask.CHAT_1TO1), (None, GenerateTask.CHAT_1TO1), *((0.
 
 
 @pytest.mark.parametrize(("score", "task"), FLAGGED)
-async def test_picture_that_needs_an_age_check_goes_inline_to_the_orchestrator_and_into_no_bucket(
+async def test_picture_that_needs_an_age_check_is_returned_inline_and_not_uploaded(
     score: float | None, task: GenerateTask
 ) -> None:
     store = Uploads()
@@ -176,14 +176,14 @@ async def test_ages_of_a_picture_are_returned_as_the_backend_read_them() -> None
 
 
 @pytest.mark.parametrize("picture", ["https://example.com/picture.png", "bm8gcGljdHVyZQ==", "%%%"])
-async def test_picture_to_check_is_base64_of_a_picture_and_no_address(picture: str) -> None:
+async def test_picture_to_check_must_be_base64_not_a_url(picture: str) -> None:
     reads = Reads()
     respond = selfie.handler(reads, selfie.reader(reads))
     with pytest.raises(BadPicture):
         await respond(CheckRequest(task="picture/check", picture=picture), a_job())
 
 
-async def test_selfies_and_age_readings_share_the_device_and_keep_apart() -> None:
+async def test_selfies_and_age_readings_share_the_device_in_separate_batches() -> None:
     reads = Reads()
     respond: Any = selfie.handler(reads, selfie.reader(reads, max_batch=4))
     analyzed = await respond(AnalyzeRequest(task="profile/analyze", selfie=encoded()), a_job())

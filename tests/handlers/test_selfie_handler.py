@@ -59,7 +59,7 @@ async def test_the_chosen_face_reaches_the_backend() -> None:
     assert backend.asked[0].face == 1
 
 
-async def test_a_whole_picture_is_degraded_in_nothing() -> None:
+async def test_whole_picture_has_no_degraded_entry() -> None:
     result = await analyzed(OneReader(), jpeg((320, 240)))
     assert result.degraded == ()
     assert result.face == FACE

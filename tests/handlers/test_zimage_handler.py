@@ -74,6 +74,6 @@ async def test_whole_prompt_is_not_degraded() -> None:
     assert (await run(Pictures())).degraded == ()
 
 
-async def test_picture_that_does_not_fit_is_the_jobs_own_error() -> None:
+async def test_picture_that_does_not_fit_in_memory_fails_its_own_job_only() -> None:
     with pytest.raises(TooLarge, match="smaller"):
         await run(Pictures(outcome=TooLarge("Ask for smaller sides.")))

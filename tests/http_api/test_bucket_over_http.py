@@ -83,7 +83,7 @@ async def test_picture_is_stored_and_deleted_by_its_id(bucket: Bucket, http: Any
     assert pictures_in(bucket) == []
 
 
-async def test_every_picture_of_a_request_has_an_id_of_its_own(bucket: Bucket, http: Any) -> None:
+async def test_every_picture_of_a_request_has_its_own_id(bucket: Bucket, http: Any) -> None:
     async with http() as client:
         result = (await client.post("/v1/imagegen", json={**IMAGE, "n": 3})).json()
         ids = [image["picture_id"] for image in result["images"]]
@@ -94,7 +94,7 @@ async def test_every_picture_of_a_request_has_an_id_of_its_own(bucket: Bucket, h
     assert len(pictures_in(bucket)) == 2
 
 
-async def test_only_its_caller_deletes_a_picture(bucket: Bucket, http: Any, tmp_path: Any) -> None:
+async def test_only_the_caller_of_a_picture_can_delete_it(bucket: Bucket, http: Any, tmp_path: Any) -> None:
     (one, first), (other, second) = new_key("one"), new_key("other")
     async with http(keys_file=keys_file(tmp_path, first, second)) as client:
         result = (await client.post("/v1/imagegen", json=IMAGE, headers={"X-API-Key": one})).json()
@@ -107,7 +107,7 @@ async def test_only_its_caller_deletes_a_picture(bucket: Bucket, http: Any, tmp_
     assert (deleted.status_code, pictures_in(bucket)) == (204, [])
 
 
-async def test_picture_that_expired_is_swept_by_any_process(bucket: Bucket, http: Any) -> None:
+async def test_expired_picture_is_deleted_by_any_process(bucket: Bucket, http: Any) -> None:
     async with http() as client:
         for after_s in (60, 3600):
             await client.post("/v1/imagegen", json={**IMAGE, "expires_after_s": after_s})
@@ -130,7 +130,7 @@ async def test_expiry_without_a_bucket_is_refused(http: Any, endpoints: InstantE
     assert not endpoints.calls
 
 
-async def test_accepting_an_image_redirects_to_where_it_is_stored(bucket: Bucket, http: Any) -> None:
+async def test_accept_image_redirects_to_the_stored_picture(bucket: Bucket, http: Any) -> None:
     async with http() as client:
         response = await client.post("/v1/imagegen", json=IMAGE, headers={"Accept": "image/*"})
 
@@ -152,7 +152,7 @@ async def test_job_is_read_from_a_process_that_did_not_run_it(
     assert await fetched(view["result"]["image_url"]) == PNG
 
 
-async def test_job_of_a_process_that_died_has_failed_as_retryable(
+async def test_job_of_a_crashed_process_is_a_retryable_failure(
     bucket: Bucket, http: Any, endpoints: InstantEndpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ORCHESTRATOR_LEDGER", "s3")

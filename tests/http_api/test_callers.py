@@ -45,7 +45,7 @@ async def test_request_without_a_valid_key_is_401(http: Any, two: tuple[Path, st
             assert response.headers["www-authenticate"] == "Bearer"
 
 
-async def test_key_is_taken_from_its_own_header_or_as_a_bearer(http: Any, two: tuple[Path, str, str]) -> None:
+async def test_key_is_read_from_its_header_or_as_a_bearer_token(http: Any, two: tuple[Path, str, str]) -> None:
     path, one, _ = two
     async with http(keys_file=path) as client:
         for headers in ({"X-API-Key": one}, {"Authorization": f"Bearer {one}"}):
@@ -59,7 +59,7 @@ async def test_metrics_need_a_key_and_health_does_not(http: Any, two: tuple[Path
         assert (await client.get("/healthz")).status_code == 200
 
 
-async def test_idempotent_answers_never_cross_callers(
+async def test_idempotency_keys_of_two_callers_are_separate(
     http: Any, two: tuple[Path, str, str], endpoints: InstantEndpoints
 ) -> None:
     path, one, other = two
@@ -82,7 +82,7 @@ async def test_job_of_another_caller_does_not_exist(http: Any, two: tuple[Path, 
         assert (await client.get(location, headers={"X-API-Key": one})).status_code == 200
 
 
-async def test_requests_beyond_the_limit_in_flight_are_429(
+async def test_requests_over_the_concurrency_limit_are_429(
     http: Any, tmp_path: Path, endpoints: InstantEndpoints
 ) -> None:
     key, line = new_key("shop")
@@ -99,7 +99,7 @@ async def test_requests_beyond_the_limit_in_flight_are_429(
     assert "retry-after" in second.headers
 
 
-async def test_malformed_request_gives_its_place_back(http: Any, tmp_path: Path) -> None:
+async def test_malformed_request_frees_its_capacity(http: Any, tmp_path: Path) -> None:
     key, line = new_key("shop")
     headers = {"X-API-Key": key}
     async with http(keys_file=keys_file(tmp_path, f"{line}    max_in_flight: 1\n")) as client:
@@ -163,20 +163,20 @@ def test_new_key_is_printed_once_and_its_entry_holds_no_key(capsys: pytest.Captu
 @pytest.mark.parametrize(
     "text", ["", "keys: []", "keys:\n  - name: a b\n    sha256: x", "keys:\n  - name: a\n    key: plain"]
 )
-def test_wrong_file_of_keys_is_named_with_its_field(tmp_path: Path, text: str) -> None:
+def test_invalid_key_file_error_names_the_field(tmp_path: Path, text: str) -> None:
     path = tmp_path / "keys.yaml"
     path.write_text(text)
     with pytest.raises(Misconfigured, match=r"keys\.yaml"):
         Callers.from_file(path)
 
 
-def test_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
+def test_duplicate_caller_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="twice"):
         Callers.from_file(keys_file(tmp_path, new_key("shop")[1], new_key("shop")[1]))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "example.com"])
-def test_listening_beyond_loopback_needs_keys_or_a_word(host: str, tmp_path: Path) -> None:
+def test_listening_beyond_loopback_needs_keys_or_an_explicit_setting(host: str, tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="HTTP_KEYS_FILE"):
         check_exposure(HttpSettings(host=host))
     check_exposure(HttpSettings(host=host, keys_file=tmp_path / "keys.yaml"))

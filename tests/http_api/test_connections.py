@@ -23,7 +23,9 @@ IMAGE = {"prompt": "a lighthouse at dusk"}
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
-async def test_caller_who_goes_away_cancels_the_stages(serve: Any, endpoints: InstantEndpoints, accept: str) -> None:
+async def test_disconnect_of_the_caller_cancels_the_stages(
+    serve: Any, endpoints: InstantEndpoints, accept: str
+) -> None:
     endpoints.hold.clear()
     async with serve() as served:
         async with httpx.AsyncClient(base_url=served.url) as client:
@@ -36,7 +38,7 @@ async def test_caller_who_goes_away_cancels_the_stages(serve: Any, endpoints: In
     assert (endpoints.cancelled, endpoints.waiting) == (1, 0)
 
 
-async def test_caller_who_asked_for_an_asynchronous_answer_may_go_away(serve: Any, endpoints: InstantEndpoints) -> None:
+async def test_disconnect_does_not_cancel_an_asynchronous_request(serve: Any, endpoints: InstantEndpoints) -> None:
     endpoints.hold.clear()
     headers = {"Accept": "text/event-stream", "Prefer": "respond-async"}
     async with serve() as served, httpx.AsyncClient(base_url=served.url) as client:
@@ -51,7 +53,7 @@ async def test_caller_who_asked_for_an_asynchronous_answer_may_go_away(serve: An
     assert endpoints.cancelled == 0
 
 
-async def test_two_hundred_disconnecting_callers_do_not_leak(serve: Any, endpoints: InstantEndpoints) -> None:
+async def test_two_hundred_disconnecting_callers_leak_nothing(serve: Any, endpoints: InstantEndpoints) -> None:
     endpoints.hold.clear()
     async with serve() as served:
         for capacity in served.starting.app.state.service.capacity.values():
@@ -90,7 +92,7 @@ async def test_body_that_stops_arriving_is_408(serve: Any) -> None:
     assert b"body_timeout" in answer
 
 
-async def test_declared_size_beyond_everything_is_413_before_the_body(serve: Any) -> None:
+async def test_declared_size_over_the_limit_is_413_before_the_body(serve: Any) -> None:
     head = b"POST /v1/imagegen HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     async with serve() as served:
         answer = await raw_answer(served.port, head, b"Content-Length: 99999999999\r\n\r\n")
@@ -98,7 +100,7 @@ async def test_declared_size_beyond_everything_is_413_before_the_body(serve: Any
     assert answer.startswith(b"HTTP/1.1 413")
 
 
-async def test_body_without_an_end_is_413(serve: Any) -> None:
+async def test_endless_body_is_413(serve: Any) -> None:
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield b" " * 1_000_000
@@ -112,7 +114,7 @@ async def test_body_without_an_end_is_413(serve: Any) -> None:
         assert response.status_code == 413
 
 
-async def test_selfie_never_touches_the_disk(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_selfie_is_never_written_to_disk(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[object] = []
     watching = threading.Event()
 
@@ -152,7 +154,7 @@ async def test_process_answers_204_until_it_is_loaded(
         assert (await client.get("/ping")).status_code == 200
 
 
-async def test_process_that_can_not_load_stops_with_its_reason(serve: Any) -> None:
+async def test_process_that_fails_to_load_exits_with_the_reason(serve: Any) -> None:
     def load() -> Service:
         raise Misconfigured("Set RUNPOD_API_KEY.")
 
@@ -162,7 +164,7 @@ async def test_process_that_can_not_load_stops_with_its_reason(serve: Any) -> No
     assert str(served.starting.error) == "Set RUNPOD_API_KEY."
 
 
-async def test_draining_process_finishes_what_runs_and_takes_nothing_new(
+async def test_draining_process_finishes_running_requests_and_refuses_new_ones(
     serve: Any, endpoints: InstantEndpoints
 ) -> None:
     endpoints.hold.clear()
@@ -182,7 +184,7 @@ async def test_draining_process_finishes_what_runs_and_takes_nothing_new(
 
 
 @pytest.mark.parametrize("path", ["/ping", "/healthz", "/metrics", "/v1/models", "/", "/docs"])
-async def test_head_is_get_without_a_body(serve: Any, path: str) -> None:
+async def test_head_returns_the_headers_of_get_without_a_body(serve: Any, path: str) -> None:
     async with serve() as served, httpx.AsyncClient(base_url=served.url) as client:
         head, get = await client.head(path), await client.get(path)
 

@@ -19,7 +19,7 @@ from tests.http_api.conftest import PNG
 COMMANDS = re.findall(r"```bash\n(.*?)```", (ROOT / "docs/http.md").read_text(), flags=re.DOTALL)
 
 
-def test_page_has_commands_for_every_way_to_ask() -> None:
+def test_http_documentation_has_a_command_for_every_kind_of_request() -> None:
     everything = "\n".join(COMMANDS)
 
     for part in ("-F selfie", "--data-binary", "text/event-stream", "image/png", "respond-async", "DELETE", '"n": 2'):
@@ -28,7 +28,7 @@ def test_page_has_commands_for_every_way_to_ask() -> None:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("command", COMMANDS, ids=range(len(COMMANDS)))
-async def test_command_of_the_page_succeeds(command: str, serve: Any, tmp_path: Path) -> None:
+async def test_documented_command_succeeds(command: str, serve: Any, tmp_path: Path) -> None:
     (tmp_path / "me.jpg").write_bytes(PNG)
     env = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     async with serve() as served:

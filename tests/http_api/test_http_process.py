@@ -84,7 +84,7 @@ def start() -> Iterator[Callable[[str], Process]]:
 @pytest.mark.parametrize(
     ("state", "status", "number"), [("loading", 204, signal.SIGTERM), ("ready", 200, signal.SIGINT)]
 )
-async def test_signal_ends_a_process_without_requests_at_once(
+async def test_idle_process_exits_at_once_on_a_signal(
     start: Callable[[str], Process], state: str, status: int, number: signal.Signals
 ) -> None:
     process = start(state)

@@ -33,7 +33,7 @@ async def test_official_client_lists_one_model(http: Any) -> None:
         assert [model.id async for model in await ai.models.list()] == ["z-image-turbo"]
 
 
-async def test_size_that_can_not_be_is_a_bad_request(http: Any) -> None:
+async def test_impossible_size_is_a_bad_request(http: Any) -> None:
     async with http() as client, client_of(client) as ai:
         for size in ("50x50", "large", "4096x4096"):
             with pytest.raises(openai.BadRequestError):
@@ -60,7 +60,7 @@ async def test_full_queue_is_a_rate_limit_error(http: Any, endpoints: InstantEnd
 @pytest.mark.parametrize(
     "more", [{"stream": True}, {"response_format": "url"}, {"background": "transparent"}, {"n": 9}]
 )
-async def test_what_is_not_there_is_refused(http: Any, more: dict[str, Any]) -> None:
+async def test_unsupported_openai_parameters_are_refused(http: Any, more: dict[str, Any]) -> None:
     async with http() as client:
         response = await client.post("/v1/images/generations", json={"prompt": "a lighthouse", **more})
 

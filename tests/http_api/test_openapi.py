@@ -32,12 +32,12 @@ from tools.docs import http_api as document
 DOCUMENT = json.loads(document.page())
 
 
-def test_document_is_valid_for_its_version() -> None:
+def test_openapi_document_is_valid() -> None:
     assert DOCUMENT["openapi"] == "3.1.0"
     validate(DOCUMENT)
 
 
-def test_document_in_docs_is_current() -> None:
+def test_openapi_document_in_docs_is_current() -> None:
     assert json.loads((ROOT / "docs/openapi.json").read_text()) == DOCUMENT
 
 
@@ -47,7 +47,7 @@ def operations() -> dict[str, dict[str, Any]]:
     }
 
 
-def test_every_operation_has_an_id_of_its_own_and_a_summary() -> None:
+def test_every_operation_has_a_unique_id_and_a_summary() -> None:
     ids = [operation["operationId"] for operation in operations().values()]
 
     assert len(set(ids)) == len(ids)
@@ -80,14 +80,14 @@ def app(settings: Settings, make_service: Callable[[Settings], Service]) -> Any:
     return create_app(make_service(settings), settings)
 
 
-async def test_served_document_is_the_one_in_docs(http: Any) -> None:
+async def test_served_openapi_document_is_the_one_in_docs(http: Any) -> None:
     async with http() as client:
         served = (await client.get("/openapi.json")).json()
 
     assert served == {name: value for name, value in DOCUMENT.items() if name != "x-generated-by"}
 
 
-async def test_interactive_documentation_needs_no_other_host(http: Any) -> None:
+async def test_interactive_documentation_loads_from_its_own_host_only(http: Any) -> None:
     async with http() as client:
         page = await client.get("/docs")
         assert "http://" not in page.text

@@ -14,7 +14,7 @@ from tests.http_api.conftest import InstantEndpoints
 IMAGE = {"prompt": "canary-words at dusk", "n": 2, "caption": True}
 
 
-async def test_health_names_version_and_every_pool(http: Any) -> None:
+async def test_health_has_the_version_and_every_pool(http: Any) -> None:
     async with http() as client:
         health = (await client.get("/healthz")).json()
 
@@ -22,13 +22,13 @@ async def test_health_names_version_and_every_pool(http: Any) -> None:
     assert health["pools"].keys() == set(Pool)
 
 
-async def test_health_is_degraded_where_a_pool_has_no_endpoint_left(http: Any, endpoints: InstantEndpoints) -> None:
+async def test_health_is_degraded_if_a_pool_has_no_available_endpoint(http: Any, endpoints: InstantEndpoints) -> None:
     async with http() as client:
         endpoints.open_circuits = 1
         assert (await client.get("/healthz")).json()["status"] == "degraded"
 
 
-async def test_metrics_count_requests_stages_and_pictures_without_words(http: Any) -> None:
+async def test_metrics_count_requests_stages_and_pictures_without_texts(http: Any) -> None:
     async with http() as client:
         await client.post("/v1/imagegen", json=IMAGE)
         await client.post("/v1/imagegen", json={})
@@ -43,7 +43,7 @@ async def test_metrics_count_requests_stages_and_pictures_without_words(http: An
     assert "canary" not in text
 
 
-async def test_made_up_methods_and_paths_make_no_new_series(http: Any) -> None:
+async def test_unknown_methods_and_paths_add_no_metric_series(http: Any) -> None:
     async with http() as client:
         for number in range(5):
             await client.request(f"METHOD{number}", f"/nothing/{number}")

@@ -23,14 +23,14 @@ from http_api.preferences import Preferences
         ("IMAGE/PNG", "image", "png"),
     ],
 )
-def test_form_is_the_best_one_that_is_accepted(accept: str, form: str, image_format: str | None) -> None:
+def test_response_type_is_the_best_one_accepted(accept: str, form: str, image_format: str | None) -> None:
     wanted = Preferences.of({"accept": accept})
 
     assert (wanted.form, wanted.image_format) == (form, image_format)
 
 
 @pytest.mark.parametrize("accept", ["video/mp4", "text/html", "application/json;q=0", ",", "image/gif"])
-def test_form_that_is_not_offered_is_not_acceptable(accept: str) -> None:
+def test_type_that_is_not_offered_is_not_acceptable(accept: str) -> None:
     with pytest.raises(NotAcceptable):
         Preferences.of({"accept": accept})
 
@@ -46,7 +46,7 @@ def test_form_that_is_not_offered_is_not_acceptable(accept: str) -> None:
         ("wait=-1, wait=many", False, None, ""),
     ],
 )
-def test_preferences_that_are_known_are_applied(
+def test_known_preferences_are_applied(
     prefer: str,
     respond_async: bool,  # noqa: FBT001 - a parameter of the test
     wait_s: int | None,
@@ -58,5 +58,5 @@ def test_preferences_that_are_known_are_applied(
     assert wanted.detached == bool(applied)
 
 
-def test_header_of_a_million_characters_is_read_in_part() -> None:
+def test_header_of_a_million_characters_is_parsed_in_part() -> None:
     assert Preferences.of({"accept": "application/json," * 100_000, "prefer": "x," * 500_000}).form == "json"

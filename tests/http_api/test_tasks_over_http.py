@@ -39,7 +39,7 @@ async def test_example_of_every_task_is_answered_with_its_result(http: Any, rout
     assert result["seed"] == 7
 
 
-async def test_form_with_a_selfie_file_is_a_profile(http: Any, endpoints: InstantEndpoints) -> None:
+async def test_form_with_a_selfie_file_creates_a_profile(http: Any, endpoints: InstantEndpoints) -> None:
     async with http() as client:
         response = await client.post(
             "/v1/profile/create", files={"selfie": ("me.png", PNG)}, data={"style": "42", "seed": "7", "n": "2"}
@@ -50,7 +50,7 @@ async def test_form_with_a_selfie_file_is_a_profile(http: Any, endpoints: Instan
     assert [image["seed"] for image in response.json()["images"]] == [7, 8]
 
 
-async def test_image_as_the_body_is_a_profile(http: Any, endpoints: InstantEndpoints) -> None:
+async def test_image_body_creates_a_profile(http: Any, endpoints: InstantEndpoints) -> None:
     async with http() as client:
         response = await client.post("/v1/profile/create", content=PNG, headers={"Content-Type": "image/png"})
 
@@ -58,7 +58,7 @@ async def test_image_as_the_body_is_a_profile(http: Any, endpoints: InstantEndpo
     assert base64.b64decode(endpoints.calls[0].payload["selfie"]) == PNG
 
 
-async def test_accepting_an_image_is_answered_with_the_picture(http: Any) -> None:
+async def test_accept_image_returns_the_picture_as_the_body(http: Any) -> None:
     async with http() as client:
         body = {**IMAGE, "caption": True, "request_id": "mine"}
         response = await client.post("/v1/imagegen", json=body, headers={"Accept": "image/png"})
@@ -115,7 +115,9 @@ async def test_events_are_replayed_after_the_last_one_seen(http: Any) -> None:
     assert rest == everything[1:]
 
 
-async def test_wait_is_over_before_the_picture(http: Any, endpoints: InstantEndpoints) -> None:
+async def test_asynchronous_answer_is_sent_when_the_wait_ends_before_the_picture(
+    http: Any, endpoints: InstantEndpoints
+) -> None:
     endpoints.hold.clear()
     async with http() as client:
         response = await client.post("/v1/imagegen", json=IMAGE, headers={"Prefer": "wait=1"})
@@ -137,7 +139,9 @@ async def test_plain_wait_ends_with_504_and_cancels(http: Any, endpoints: Instan
     assert endpoints.cancelled == 1
 
 
-async def test_stream_ends_with_an_error_before_the_platform_cuts_it(http: Any, endpoints: InstantEndpoints) -> None:
+async def test_stream_ends_with_an_error_before_the_platforms_time_limit(
+    http: Any, endpoints: InstantEndpoints
+) -> None:
     endpoints.hold.clear()
     async with http(wait_s=1) as client:
         response = await client.post("/v1/imagegen", json=IMAGE, headers={"Accept": "text/event-stream"})
@@ -147,7 +151,7 @@ async def test_stream_ends_with_an_error_before_the_platform_cuts_it(http: Any, 
     assert endpoints.cancelled == 1
 
 
-async def test_page_of_another_site_may_not_call_a_server_without_keys(http: Any, endpoints: InstantEndpoints) -> None:
+async def test_cross_origin_call_to_a_server_without_keys_is_refused(http: Any, endpoints: InstantEndpoints) -> None:
     async with http() as client:
         response = await client.post("/v1/profile/create", content=PNG, headers={
             "Content-Type": "image/png", "Sec-Fetch-Site": "cross-site",
@@ -190,7 +194,7 @@ async def test_request_that_was_not_admitted_posts_no_webhook(http: Any, endpoin
     assert hooks.posted == ["completed"]
 
 
-async def test_cancelled_request_posts_its_end(http: Any, endpoints: InstantEndpoints) -> None:
+async def test_cancelled_request_posts_its_webhook(http: Any, endpoints: InstantEndpoints) -> None:
     endpoints.hold.clear()
     async with http() as client:
         hooks = client.service.webhooks = RecordedWebhooks()
@@ -201,7 +205,7 @@ async def test_cancelled_request_posts_its_end(http: Any, endpoints: InstantEndp
     assert hooks.posted == ["cancelled"]
 
 
-async def test_picture_within_the_wait_is_answered_at_once(http: Any) -> None:
+async def test_picture_ready_within_the_wait_is_returned_directly(http: Any) -> None:
     async with http() as client:
         response = await client.post("/v1/imagegen", json=IMAGE, headers={"Prefer": "respond-async, wait=60"})
 
@@ -242,7 +246,7 @@ async def test_several_pictures_have_consecutive_seeds_and_one_caption(http: Any
     assert len({call.payload["context"]["replay_key"] for call in endpoints.calls}) == 4
 
 
-async def test_headers_mean_what_the_fields_mean(http: Any, endpoints: InstantEndpoints) -> None:
+async def test_headers_have_the_meaning_of_their_fields(http: Any, endpoints: InstantEndpoints) -> None:
     headers = {"Idempotency-Key": '"order-1"', "X-Request-Id": "mine"}
     async with http() as client:
         first = await client.post("/v1/imagegen", json={"prompt": "a lighthouse"}, headers=headers)
@@ -290,7 +294,7 @@ async def test_body_of_another_type_is_415(http: Any) -> None:
     await refused(http, 415, "unsupported_media_type", content=b"prompt=x", headers={"Content-Type": "text/plain"})
 
 
-async def test_form_is_for_profiles_only(http: Any) -> None:
+async def test_form_is_accepted_for_profiles_only(http: Any) -> None:
     await refused(http, 415, "unsupported_media_type", files={"selfie": b"x"})
 
 
@@ -298,7 +302,7 @@ async def test_unknown_accept_is_406(http: Any) -> None:
     await refused(http, 406, "not_acceptable", json=IMAGE, headers={"Accept": "video/mp4"})
 
 
-async def test_image_of_several_pictures_is_406(http: Any) -> None:
+async def test_accept_image_for_several_pictures_is_406(http: Any) -> None:
     await refused(http, 406, "not_acceptable", json={**IMAGE, "n": 2}, headers={"Accept": "image/*"})
 
 
@@ -317,7 +321,7 @@ async def test_unknown_path_is_404_and_wrong_method_405(http: Any) -> None:
 
 
 @pytest.mark.parametrize("error", [QueueFull("full", retry_after_ms=1_800), EndpointUnavailable("down")])
-async def test_busy_answers_say_when_to_try_again(http: Any, endpoints: InstantEndpoints, error: Any) -> None:
+async def test_busy_answers_have_retry_after(http: Any, endpoints: InstantEndpoints, error: Any) -> None:
     endpoints.failures["generate"] = error
     response = await refused(http, error.http_status, error.code, json=IMAGE)
 
@@ -326,7 +330,7 @@ async def test_busy_answers_say_when_to_try_again(http: Any, endpoints: InstantE
     assert response.json()["trace_id"]
 
 
-async def test_error_type_is_an_address_that_explains_the_code(http: Any) -> None:
+async def test_problem_type_is_a_url_that_explains_the_code(http: Any) -> None:
     async with http() as client:
         response = await client.post("/v1/imagegen", json={})
         explanation = await client.get(response.json()["type"])
@@ -335,7 +339,7 @@ async def test_error_type_is_an_address_that_explains_the_code(http: Any) -> Non
     assert "mend the request" in explanation.text or "names the field" in explanation.text
 
 
-async def test_unforeseen_error_is_500_without_its_words(http: Any, endpoints: InstantEndpoints) -> None:
+async def test_unexpected_error_is_500_without_its_message(http: Any, endpoints: InstantEndpoints) -> None:
     endpoints.failures["generate"] = RuntimeError("a secret prompt")
     response = await refused(http, 500, "internal", json=IMAGE)
 

@@ -57,7 +57,7 @@ async def test_results_without_the_worker_key_are_refused(attached, operation):
     assert (await http.post(f"/e/{operation}/unknown/{job_id}", json={"output": 1})).status_code == 401
 
 
-async def test_the_worker_key_of_one_start_takes_jobs_with_and_without_bearer(attached):
+async def test_worker_key_is_accepted_with_and_without_bearer(attached):
     pod, http = attached
     http.headers["Authorization"] = "any"
     for prefix in ("", "Bearer "):

@@ -49,7 +49,7 @@ async def test_a_wait_outside_of_its_bounds_is_refused(http, wait):
 @pytest.mark.parametrize(
     "content", [b"", b"hello", b"[]", b"{}", b'{"input": null}', b'{"input": NaN}', b"\xff", b"[" * 100_000]
 )
-async def test_a_body_that_is_no_envelope_is_refused_and_the_next_job_is_taken(http, worker, content):
+async def test_invalid_envelope_is_refused_and_the_next_job_is_accepted(http, worker, content):
     refused = await http.post("/e/run", content=content)
     assert refused.status_code == 400
     assert "error" in refused.json()
@@ -85,13 +85,13 @@ async def test_an_operation_with_the_wrong_method_is_405(http):
     assert (await http.get("/e/cancel/x")).status_code == 405
 
 
-async def test_no_key_is_401_and_any_key_passes_when_none_is_configured(pod, http):
+async def test_missing_key_is_401_and_any_key_is_accepted_if_none_is_configured(pod, http):
     async with httpx.AsyncClient(base_url=pod.base_url) as bare:
         assert (await bare.get("/e/health")).status_code == 401
         assert (await bare.get("/e/health", headers={"Authorization": "raw"})).status_code == 200
 
 
-async def test_only_the_configured_key_passes_bearer_or_raw():
+async def test_only_the_configured_key_is_accepted_bearer_or_raw():
     async with (
         Localpod({"e": manual(0)}, Options(key="right")) as pod,
         httpx.AsyncClient(base_url=pod.base_url) as http,

@@ -22,11 +22,11 @@ def run_as_printed(pod, asked=_ASKED):
     return names
 
 
-def test_it_has_the_result_of_a_job_that_completed(stock_pod):
+def test_run_prints_the_result_of_a_completed_job(stock_pod):
     assert run_as_printed(stock_pod)["result"]["echo"] == json.loads(_ASKED)
 
 
-def test_it_has_the_error_of_a_job_that_failed(stock_pod):
+def test_run_reports_the_error_of_a_failed_job(stock_pod):
     wire = BadUrl("The URL must begin with https://.").to_wire()
 
     names = run_as_printed(stock_pod, json.dumps({"fail": wire}))

@@ -280,7 +280,7 @@ def test_timers_of_ended_jobs_are_removed(endpoint, clock):
         ({"input": 1, "s3Config": "s3"}, "s3Config"),
     ],
 )
-def test_a_bad_envelope_is_refused_with_the_fields_name(body, says):
+def test_invalid_envelope_is_refused_with_the_field_name(body, says):
     with pytest.raises(BadEnvelope, match=says):
         Envelope.read(body)
 

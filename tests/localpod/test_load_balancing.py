@@ -66,7 +66,7 @@ async def test_the_platform_key_is_required_and_not_passed_to_the_worker(start):
     assert "Authorization" not in (await http.get("/lb/web/x", headers=KEY)).json()["headers"]
 
 
-async def test_paths_outside_of_the_platform_reach_the_http_api_without_a_key(start):
+async def test_paths_outside_the_platform_api_reach_the_http_api_without_a_key(start):
     _, http = await start()
 
     for path in ("/v1/profile/create", "/healthz", "/"):
@@ -299,7 +299,7 @@ def test_a_load_balancer_cant_be_attached():
         Localpod({"web": endpoint}, Options(attach=("web",)))
 
 
-def test_http_endpoint_of_the_shipped_file_listens_on_loopback_here():
+def test_http_endpoint_of_the_shipped_file_listens_on_loopback():
     local = LocalEndpoint.from_spec(load_endpoints(ROOT / "endpoints-http.yaml").endpoints["http"])
     platform = Platform("http://127.0.0.1:1/v2", "key", "worker-key", {}, "mark", 10)
 

@@ -101,7 +101,7 @@ def test_run_sets_the_environment_and_passes_the_exit_code_through(endpoints):
     assert json.loads(done.stdout) == [{"a": 1}, "echo"]
 
 
-def test_run_without_a_command_says_how_to_write_one(endpoints):
+def test_run_without_a_command_explains_its_usage(endpoints):
     done = localpod("run", "--endpoints", endpoints)
     assert done.returncode == 2
     assert "after `--`" in done.stderr
@@ -113,7 +113,7 @@ def test_run_with_an_unknown_command_reports_it(endpoints):
     assert "no-such-program can't be run" in done.stderr
 
 
-def test_up_prints_its_urls_and_ends_with_ctrl_c_and_so_do_its_workers(up):
+def test_up_prints_its_urls_and_ctrl_c_ends_it_with_its_workers(up):
     process, port = up
     pid = _workers(port)[0]
     assert len(group_of(pid)) == 2
@@ -126,7 +126,7 @@ def test_up_prints_its_urls_and_ends_with_ctrl_c_and_so_do_its_workers(up):
     assert group_of(pid) == []
 
 
-def test_workers_and_their_heartbeats_die_when_localpod_is_killed_with_9(up):
+def test_workers_and_heartbeats_end_when_localpod_gets_sigkill(up):
     process, port = up
     pid = _workers(port)[0]
     assert len(group_of(pid)) == 2
@@ -135,7 +135,7 @@ def test_workers_and_their_heartbeats_die_when_localpod_is_killed_with_9(up):
     wait(lambda: not group_of(pid))
 
 
-def test_a_second_one_on_the_same_port_says_that_it_is_in_use(up, endpoints):
+def test_second_localpod_on_the_same_port_reports_that_it_is_in_use(up, endpoints):
     _, port = up
     done = localpod("up", "--endpoints", endpoints, "--port", port)
     assert done.returncode == 2
@@ -143,7 +143,7 @@ def test_a_second_one_on_the_same_port_says_that_it_is_in_use(up, endpoints):
     assert "Traceback" not in done.stderr
 
 
-def test_faults_and_state_from_the_command_line(up):
+def test_fault_and_state_commands_reach_a_running_localpod(up):
     _, port = up
     at = ("--url", f"http://127.0.0.1:{port}")
     added = localpod("fault", "throttle", "--endpoint", "echo", "--operation", "run", "--times", 0, "--json", *at)
@@ -156,19 +156,19 @@ def test_faults_and_state_from_the_command_line(up):
     assert localpod("fault", "--clear", *at).stdout.strip() == "no faults"
 
 
-def test_without_a_running_one_fault_says_how_to_start_one():
+def test_fault_without_a_running_localpod_explains_how_to_start_it():
     done = localpod("fault", "--list", "--url", f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 2
     assert "python -m localpod up" in done.stderr
 
 
-def test_only_an_endpoint_that_exists_can_be_chosen(endpoints):
+def test_unknown_endpoint_cannot_be_chosen(endpoints):
     done = localpod("up", "--endpoints", endpoints, "--only", "echo,nix")
     assert done.returncode == 2
     assert "no endpoint nix; it has echo, other" in done.stderr
 
 
-def test_a_broken_endpoints_file_is_one_sentence(tmp_path):
+def test_invalid_endpoints_file_is_reported_in_one_sentence(tmp_path):
     path = tmp_path / "broken.yaml"
     path.write_text("endpoints: {a: {handler: x}}", encoding="utf-8")
     done = localpod("up", "--endpoints", path)
@@ -177,7 +177,7 @@ def test_a_broken_endpoints_file_is_one_sentence(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_the_workers_own_output_is_shown_when_asked_for(endpoints):
+def test_output_of_workers_is_shown_on_request(endpoints):
     command = "import os, httpx; httpx.post(os.environ['RUNPOD_ENDPOINT_BASE_URL'] + '/echo/runsync',"
     command += " json={'input': {}}, headers={'Authorization': 'x'}, timeout=30)"
     done = localpod("run", "--logs", "--endpoints", endpoints, "--", sys.executable, "-c", command)
@@ -185,14 +185,14 @@ def test_the_workers_own_output_is_shown_when_asked_for(endpoints):
     assert any(line.split()[:1] == ["echo"] and "Started." in line for line in done.stderr.splitlines())
 
 
-def test_importing_localpod_costs_no_sdk():
+def test_importing_localpod_does_not_import_the_sdk():
     code = "import sys, localpod; print([name for name in ('runpod', 'torch', 'boto3') if name in sys.modules])"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_up_adds_the_http_api_beside_a_queue_orchestrator():
+def test_up_adds_the_http_api_to_a_queue_orchestrator():
     shipped = load_endpoints().endpoints
 
     added = _with_http(shipped)["http"]

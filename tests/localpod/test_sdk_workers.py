@@ -149,7 +149,7 @@ def test_a_wide_worker_takes_batches(http):
     assert max(one["delayTime"] for one in ended) < 3500
 
 
-def test_a_workers_environment_is_the_platforms_and_not_the_callers(stock_pod, http):
+def test_worker_environment_is_the_platforms_not_the_callers(stock_pod, http):
     os.environ["RUNPOD_WEBHOOK_PING_OTHER"] = os.environ["BUCKET_SECRET_ACCESS_KEY"] = "the caller's"
     try:
         worker = stock_pod.workers("echo")[0]
@@ -172,7 +172,7 @@ def test_a_workers_environment_is_the_platforms_and_not_the_callers(stock_pod, h
     }
 
 
-def test_the_heartbeat_reaches_the_platform_and_dies_with_its_worker(stock_pod, http):
+def test_heartbeat_reaches_the_platform_and_ends_with_its_worker(stock_pod, http):
     ask(http, "echo", say="hello")
     worker = stock_pod.workers("echo")[0]
     slot = stock_pod.pod.served["echo"].endpoint.slots[worker["id"]]

@@ -79,7 +79,7 @@ async def test_warm_keeps_one_worker_without_any_job(start):
     assert worker.slot.closing
 
 
-async def test_waiting_for_workers_ends_with_the_reason_of_those_that_never_come(start):
+async def test_waiting_for_workers_fails_with_the_reason_if_none_starts(start):
     pod, _ = await start(stock("crash"), warm=True)
     assert "exited with code 1" in (await pod.wait_ready())["e"]
 

@@ -61,7 +61,7 @@ async def test_a_result_that_is_not_json_fails_the_job_with_a_reason(http, worke
     assert "not JSON" in seen["error"]
 
 
-async def test_an_error_object_is_dropped_and_an_error_string_is_reported(http, worker):
+async def test_error_object_is_dropped_and_error_string_reported(http, worker):
     failed, lost = await submit(http), await submit(http)
     await worker.take_batch(2)
     await worker.done(failed, {"error": "bad", "output": {"partial": 1}})
@@ -109,7 +109,7 @@ async def test_a_job_for_a_connection_that_was_closed_goes_to_the_next_worker(po
     assert job["id"] == job_id
 
 
-async def test_a_killed_workers_job_is_requeued_once_and_then_fails_with_where_its_log_is(pod, http, worker):
+async def test_job_of_a_killed_worker_is_requeued_once_then_fails_and_names_the_log(pod, http, worker):
     job_id = await submit(http)
     await worker.take()
     os.kill(pod.workers("e")[0]["pid"], signal.SIGKILL)

@@ -33,7 +33,7 @@ def request(messages: list[dict[str, Any]]) -> ChatRequest:
     ],
     ids=["older", "beginning", "tool", "part", "developer"],
 )
-async def test_a_hard_text_that_no_model_receives_refuses_the_request(messages: list[dict[str, Any]]) -> None:
+async def test_hard_text_in_a_field_that_no_model_receives_is_refused(messages: list[dict[str, Any]]) -> None:
     # Nothing but the treatment is read from the chain before the chat is judged: no stage can have run.
     chain = cast("Chain", SimpleNamespace(treated_as="moderated"))
     with pytest.raises(PolicyBlocked):

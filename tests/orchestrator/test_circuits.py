@@ -24,7 +24,7 @@ def opened(clock: Clock) -> Circuit:
     return circuit
 
 
-def test_circuit_opens_after_failures_in_a_row_only() -> None:
+def test_circuit_opens_after_consecutive_failures_only() -> None:
     circuit = Circuit(failures=3, open_s=20, clock=Clock())
     for _ in range(5):
         assert not circuit.failed()
@@ -34,7 +34,7 @@ def test_circuit_opens_after_failures_in_a_row_only() -> None:
     assert circuit.retry_in_s() == 20
 
 
-def test_calls_under_way_when_it_opened_do_not_open_it_anew() -> None:
+def test_failures_of_earlier_calls_do_not_reopen_the_circuit() -> None:
     clock = Clock()
     circuit = opened(clock)
     clock.now = 15
@@ -53,7 +53,7 @@ def test_open_circuit_lets_one_probe_through() -> None:
     assert circuit.retry_in_s() == 20
 
 
-def test_answered_probe_closes_it() -> None:
+def test_answered_probe_closes_the_circuit() -> None:
     clock = Clock()
     circuit = opened(clock)
     clock.now = 20

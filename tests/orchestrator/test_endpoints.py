@@ -52,7 +52,7 @@ async def test_short_stage_is_answered_by_its_submit(connect: Connect, platform:
     assert [asked.operation for asked in platform.asked] == ["runsync"]
 
 
-async def test_short_stage_that_takes_long_is_polled(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_short_stage_without_an_immediate_result_is_polled(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.says("runsync", Said({"status": "IN_PROGRESS"}))
     answered = await connect().call(short_call(), soon())
     assert [asked.operation for asked in platform.asked] == ["runsync", "status"]
@@ -67,7 +67,7 @@ async def test_long_stage_is_polled_and_its_progress_passed_on(connect: Connect,
     assert [(report.step, report.percent) for report in seen] == [(3, 37)]
 
 
-async def test_platforms_limits_are_ours_rounded_up_to_its_floors(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_job_limits_are_rounded_up_to_the_platforms_minimum(connect: Connect, platform: ScriptedPlatform) -> None:
     await connect().call(long_call(limit_s=1.5), soon(3))
     assert platform.asked[0].body["policy"] == {"executionTimeout": 5_000, "ttl": 10_000}
     await connect(queue_allowance_s=100).call(long_call(limit_s=60), soon(1000))
@@ -82,20 +82,20 @@ async def test_callers_storage_travels_with_the_job(connect: Connect, platform: 
 # ── pools and circuits ──
 
 
-async def test_endpoints_of_a_pool_take_turns(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_endpoints_of_a_pool_are_used_in_turn(connect: Connect, platform: ScriptedPlatform) -> None:
     endpoints = connect("a", "b", "c")
     for _ in range(6):
         await endpoints.call(short_call(), soon())
     assert Counter(asked.endpoint for asked in platform.asked) == {"a": 2, "b": 2, "c": 2}
 
 
-async def test_other_endpoint_is_tried_first_and_at_once(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_retry_uses_another_endpoint_at_once(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.always("runsync", Said({}, status=503, headers={"Retry-After": "60"}), endpoint="a")
     answered = await connect("a", "b").call(short_call(), soon())
     assert (answered.endpoint_id, answered.attempts) == ("b", 2)
 
 
-async def test_endpoint_that_does_not_answer_is_left_alone(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_endpoint_that_does_not_answer_gets_no_more_calls(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.always("runsync", Said({}, status=503), endpoint="a")
     endpoints = connect("a", "b", circuit_failures=2, circuit_open_s=60)
     for _ in range(10):
@@ -127,7 +127,9 @@ async def test_half_open_circuit_lets_one_call_through_at_a_time(connect: Connec
     await endpoints.call(short_call(), soon())  # the probe closed it
 
 
-async def test_jobs_that_fail_say_nothing_about_their_endpoint(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_failed_job_does_not_open_the_circuit_of_its_endpoint(
+    connect: Connect, platform: ScriptedPlatform
+) -> None:
     # A caller's own unreachable bucket must not take the pool away from all others.
     for _ in range(10):
         platform.says("runsync", failed(EndpointUnavailable("no bucket", stage="storage").to_wire()))
@@ -149,7 +151,7 @@ async def test_throttled_submit_waits_for_retry_after(connect: Connect, platform
     assert (answered.attempts, answered.lost) == (2, 0)
 
 
-async def test_throttling_is_no_retry_and_outlives_the_budget(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_throttled_submit_does_not_spend_the_retry_budget(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.says("runsync", *[Said({}, status=429, headers={"Retry-After": "0"})] * 4)
     assert (await connect(retry_budget=0).call(short_call(), soon(20))).attempts == 5
 
@@ -163,9 +165,7 @@ async def test_throttling_beyond_the_deadline_fails_at_once(connect: Connect, pl
     assert refused.value.retry_after_ms == 60_000
 
 
-async def test_lost_submit_is_sent_once_more_with_the_same_payload(
-    connect: Connect, platform: ScriptedPlatform
-) -> None:
+async def test_lost_submit_is_repeated_with_the_same_payload(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.says("run", Said(drop=True))
     endpoints = connect()
     answered = await endpoints.call(long_call(), soon())
@@ -175,14 +175,14 @@ async def test_lost_submit_is_sent_once_more_with_the_same_payload(
 
 
 @pytest.mark.parametrize("lost", [Said(drop=True), Said("<html>"), Said({}, status=502), Said({"id": None})])
-async def test_submit_is_lost_twice_at_most(connect: Connect, platform: ScriptedPlatform, lost: Said) -> None:
+async def test_second_lost_submit_is_not_repeated(connect: Connect, platform: ScriptedPlatform, lost: Said) -> None:
     platform.always("run", lost)
     with pytest.raises(EndpointUnavailable):
         await connect().call(long_call(), soon())
     assert len(platform.asked_for("run")) == 2
 
 
-async def test_retries_stop_where_the_budget_ends(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_retries_stop_at_the_end_of_the_budget(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.always("runsync", failed(WorkerStopping("left").to_wire()))
     endpoints = connect(retry_budget=0.25)
     calls = [endpoints.call(short_call(), soon(30)) for _ in range(8)]
@@ -192,7 +192,7 @@ async def test_retries_stop_where_the_budget_ends(connect: Connect, platform: Sc
     assert len(platform.asked) == 8 + 10 + 2
 
 
-async def test_passing_failure_of_a_worker_is_tried_again(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_transient_failure_of_a_worker_is_retried(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.says("runsync", failed(BlackPicture("black").to_wire()), failed(WorkerStopping("left").to_wire()))
     assert (await connect().call(short_call(), soon())).attempts == 3
 
@@ -209,7 +209,7 @@ async def test_passing_failure_of_a_worker_is_tried_again(connect: Connect, plat
         (Said({}, status=413), TooLarge),
     ],
 )
-async def test_failures_that_would_repeat_are_not_retried(
+async def test_permanent_failures_are_not_retried(
     connect: Connect, platform: ScriptedPlatform, answer: Said, raised: type[Exception]
 ) -> None:
     platform.always("runsync", answer)
@@ -219,7 +219,7 @@ async def test_failures_that_would_repeat_are_not_retried(
     assert len(platform.asked_for("runsync")) == 1
 
 
-async def test_foreign_traceback_is_not_passed_on(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_traceback_of_a_worker_is_not_passed_on(connect: Connect, platform: ScriptedPlatform) -> None:
     trace = json.dumps({"error_type": "ValueError", "error_traceback": "/secret/path.py", "error_message": "my prompt"})
     platform.always("runsync", failed(trace))
     with pytest.raises(StageFailed) as error:
@@ -228,14 +228,14 @@ async def test_foreign_traceback_is_not_passed_on(connect: Connect, platform: Sc
     assert "prompt" not in error.value.to_wire()
 
 
-async def test_error_that_is_an_object_is_a_failure_all_the_same(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_error_object_is_a_failure(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.always("runsync", failed({"code": "policy_blocked", "message": "words"}))
     with pytest.raises(StageFailed) as error:
         await connect(retry_budget=0).call(short_call(), soon())
     assert "words" not in error.value.message
 
 
-async def test_unreadable_status_is_asked_again(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_unreadable_status_is_requested_again(connect: Connect, platform: ScriptedPlatform) -> None:
     throttled = Said({}, status=429, headers={"Retry-After": "0.1"})
     platform.says("status", Said(drop=True), Said("<html>"), Said({}, status=500), throttled)
     answered = await connect(retry_budget=0).call(long_call(), soon())
@@ -243,7 +243,7 @@ async def test_unreadable_status_is_asked_again(connect: Connect, platform: Scri
     assert len(platform.asked_for("run")) == 1
 
 
-async def test_job_that_vanished_is_not_run_again(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_job_unknown_to_the_platform_is_not_run_again(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.always("status", Said({}, status=404))
     with pytest.raises(StageFailed):
         await connect().call(long_call(), soon())
@@ -274,19 +274,23 @@ async def test_job_is_cancelled_at_the_deadline(connect: Connect, platform: Scri
     assert platform.asked_for("cancel")[0].job_id == platform.asked_for("status")[0].job_id
 
 
-async def test_job_that_ends_at_the_last_moment_counts(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_job_that_completes_just_before_the_deadline_returns_its_result(
+    connect: Connect, platform: ScriptedPlatform
+) -> None:
     platform.says("status", Said({"status": "IN_PROGRESS"}), Said(after_s=0.32))
     assert (await connect().call(long_call(), soon(0.3))).output == OUTPUT
 
 
-async def test_stage_that_outruns_its_own_limit_is_ended(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_stage_is_cancelled_at_its_own_time_limit(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.always("status", Said({"status": "IN_PROGRESS"}))
     with pytest.raises(DeadlineExceeded, match=r"limit of 0\.3 s"):
         await connect().call(long_call(limit_s=0.3), soon(30))
     await until_asked(platform, "cancel")
 
 
-async def test_queue_without_worker_ends_with_the_pools_allowance(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_job_without_a_worker_fails_after_the_pools_queue_limit(
+    connect: Connect, platform: ScriptedPlatform
+) -> None:
     platform.always("status", Said({"status": "IN_QUEUE"}))
     with pytest.raises(EndpointUnavailable, match="text2img has workers"):
         await connect(queue_allowance_s=0.1).call(long_call(limit_s=0.1), soon(30))
@@ -294,7 +298,9 @@ async def test_queue_without_worker_ends_with_the_pools_allowance(connect: Conne
     assert len(platform.asked_for("run")) == 1
 
 
-async def test_cancel_before_the_id_is_known_follows_it(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_cancel_before_the_job_id_is_known_is_sent_when_it_arrives(
+    connect: Connect, platform: ScriptedPlatform
+) -> None:
     platform.says("runsync", Said({"id": "late", "status": "IN_PROGRESS"}, after_s=0.3))
     calling = asyncio.create_task(connect().call(short_call(), soon()))
     await until_asked(platform, "runsync")
@@ -317,7 +323,7 @@ async def test_job_that_ended_before_its_cancel_is_not_cancelled(connect: Connec
     assert not platform.asked_for("cancel")
 
 
-async def test_cancel_is_sent_until_it_is_taken(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_cancel_is_repeated_until_it_is_accepted(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.always("status", Said({"status": "IN_PROGRESS"}))
     throttled = Said({}, status=429, headers={"Retry-After": "0.05"})
     platform.says("cancel", Said(drop=True), Said({}, status=503), throttled)
@@ -326,7 +332,9 @@ async def test_cancel_is_sent_until_it_is_taken(connect: Connect, platform: Scri
     await until_asked(platform, "cancel", times=4)
 
 
-async def test_a_job_that_cannot_end_in_time_is_not_submitted(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_job_that_cannot_end_before_the_deadline_is_not_submitted(
+    connect: Connect, platform: ScriptedPlatform
+) -> None:
     platform.says("runsync", Said(done(executionTime=4_000)))
     endpoints = connect()
     await endpoints.call(short_call(size=7), soon())
@@ -336,7 +344,7 @@ async def test_a_job_that_cannot_end_in_time_is_not_submitted(connect: Connect, 
     await endpoints.call(short_call(size=3), soon(1))  # a smaller picture may well fit
 
 
-async def test_platforms_wrong_clock_harms_nothing(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_wrong_clock_of_the_platform_has_no_effect(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.always("runsync", Said(done(executionTime=-90_000, delayTime=float(10**9))))
     platform.says("status", Said({"status": "IN_PROGRESS", "delayTime": 10**9}))
     endpoints = connect()
@@ -347,7 +355,7 @@ async def test_platforms_wrong_clock_harms_nothing(connect: Connect, platform: S
 # ── waking ──
 
 
-async def test_pool_without_workers_is_woken_once_and_the_job_taken_back(
+async def test_wake_job_is_submitted_once_to_a_pool_without_workers_and_cancelled(
     connect: Connect, platform: ScriptedPlatform
 ) -> None:
     endpoints = connect()
@@ -362,7 +370,7 @@ async def test_pool_without_workers_is_woken_once_and_the_job_taken_back(
     assert len(platform.asked_for("run")) == 2
 
 
-async def test_pool_with_workers_is_left_asleep(connect: Connect, platform: ScriptedPlatform) -> None:
+async def test_pool_with_workers_gets_no_wake_job(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.always("health", Said({"workers": {"idle": 1, "running": 0}}))
     endpoints = connect()
     endpoints.wake(Pool.TEXT2IMG)

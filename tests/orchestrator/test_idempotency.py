@@ -45,7 +45,7 @@ def gives(answer: Result, asked: list[int] | None = None) -> Callable[[], Awaita
 # ── capacity ──
 
 
-def test_full_route_refuses_and_a_free_place_is_taken() -> None:
+def test_full_route_refuses_until_a_request_ends() -> None:
     capacity = Capacity(2, retry_after_cap_ms=30_000)
     with capacity.slots():
         with capacity.slots(), pytest.raises(QueueFull), capacity.slots():
@@ -54,7 +54,7 @@ def test_full_route_refuses_and_a_free_place_is_taken() -> None:
             pass
 
 
-def test_retry_after_is_the_time_between_two_ends() -> None:
+def test_retry_after_is_the_mean_time_between_completions() -> None:
     clock = Clock()
     capacity = Capacity(9, retry_after_cap_ms=30_000, clock=clock)
     assert capacity.retry_after_ms() == 2_000
@@ -64,7 +64,7 @@ def test_retry_after_is_the_time_between_two_ends() -> None:
     assert capacity.retry_after_ms() == 3_000
 
 
-def test_retry_after_forgets_what_was_a_minute_ago_and_keeps_its_bounds() -> None:
+def test_retry_after_uses_the_last_minute_and_stays_within_its_bounds() -> None:
     clock = Clock()
     capacity = Capacity(999, retry_after_cap_ms=5_000, clock=clock)
     with ExitStack() as places:
@@ -80,7 +80,7 @@ def test_retry_after_forgets_what_was_a_minute_ago_and_keeps_its_bounds() -> Non
     assert capacity.retry_after_ms() == 5_000
 
 
-def test_place_of_a_failed_request_is_free_again() -> None:
+def test_failed_request_frees_its_capacity() -> None:
     capacity = Capacity(1, retry_after_cap_ms=30_000)
     with pytest.raises(StageFailed), capacity.slots():
         raise StageFailed("no")
@@ -99,28 +99,28 @@ def test_retry_budget_is_a_share_of_first_attempts_after_the_initial_allowance()
     assert [budget.another() for _ in range(3)] == [True, True, False]
 
 
-def test_long_calm_does_not_save_up_a_storm() -> None:
+def test_unused_retry_budget_is_bounded() -> None:
     budget = RetryBudget(1.0, reserve=1)
     for _ in range(10_000):
         budget.first()
     assert sum(budget.another() for _ in range(10_000)) == 10
 
 
-def test_budget_of_nothing_allows_nothing() -> None:
+def test_budget_of_zero_allows_no_retry() -> None:
     assert not RetryBudget(0).another()
 
 
 # ── idempotency ──
 
 
-async def test_same_key_runs_once_and_is_answered_alike() -> None:
+async def test_requests_with_the_same_key_run_once_and_get_the_same_answer() -> None:
     answers, asked = InMemoryIdempotency(keep_s=60), []
     first = await answers.run_once("k", request(), gives(result(), asked))
     assert await answers.run_once("k", request(request_id="another-name"), gives(result(2), asked)) is first
     assert len(asked) == 1
 
 
-async def test_key_of_another_request_is_refused_while_it_runs_and_after() -> None:
+async def test_key_of_a_different_request_is_refused_during_and_after_its_run() -> None:
     answers, go = InMemoryIdempotency(keep_s=60), asyncio.Event()
 
     async def slow() -> Result:
@@ -139,7 +139,7 @@ async def test_key_of_another_request_is_refused_while_it_runs_and_after() -> No
         await answers.run_once("k", request("else"), gives(result()))
 
 
-async def test_of_many_at_once_one_runs() -> None:
+async def test_concurrent_requests_with_one_key_run_once() -> None:
     answers, asked = InMemoryIdempotency(keep_s=60), []
 
     async def slow() -> Result:
@@ -164,7 +164,7 @@ async def test_failed_or_cancelled_request_frees_its_key(error: BaseException) -
     assert await answers.run_once("k", request("else"), gives(result())) == result()
 
 
-async def test_kept_answer_expires() -> None:
+async def test_stored_answer_expires() -> None:
     clock, asked = Clock(), []
     answers = InMemoryIdempotency(keep_s=60, clock=clock)
     await answers.run_once("k", request(), gives(result(), asked))
@@ -173,7 +173,7 @@ async def test_kept_answer_expires() -> None:
     assert len(asked) == 2
 
 
-async def test_kept_bytes_are_bounded_and_the_oldest_go_first() -> None:
+async def test_stored_bytes_are_bounded_and_the_oldest_answer_is_evicted_first() -> None:
     answers, asked = InMemoryIdempotency(keep_s=60, max_bytes=30_000), []
     for key in "abc":
         await answers.run_once(key, request(), gives(result(image="x" * 8_000), asked))
@@ -183,7 +183,7 @@ async def test_kept_bytes_are_bounded_and_the_oldest_go_first() -> None:
     assert len(asked) == 4
 
 
-async def test_answer_larger_than_all_room_pushes_nothing_out() -> None:
+async def test_answer_larger_than_the_store_evicts_nothing() -> None:
     answers, asked = InMemoryIdempotency(keep_s=60, max_bytes=30_000), []
     await answers.run_once("small", request(), gives(result(), asked))
     await answers.run_once("huge", request(), gives(result(image="x" * 40_000), asked))
@@ -194,7 +194,7 @@ async def test_answer_larger_than_all_room_pushes_nothing_out() -> None:
 # ── GPU seconds ──
 
 
-def test_gpu_seconds_are_each_jobs_own_part_and_counted_by_route() -> None:
+def test_gpu_seconds_are_each_jobs_share_and_counted_by_route() -> None:
     seconds = GpuSeconds()
 
     def record(share_ms: int | None) -> StageRecord:

@@ -76,7 +76,7 @@ async def test_another_orchestrator_gives_the_same_answer(two: Two) -> None:
     assert len(asked) == 1
 
 
-async def test_of_all_that_race_one_runs(two: Two) -> None:
+async def test_concurrent_orchestrators_run_a_key_once(two: Two) -> None:
     asked: list[int] = []
 
     async def slow() -> Result:
@@ -104,7 +104,7 @@ async def test_failed_request_frees_its_key(two: Two) -> None:
     assert await two[1].run_once("k", request("else"), gives(result(3))) == result(3)
 
 
-async def test_orchestrator_that_died_is_relieved_when_its_lease_is_over(two: Two, clock: Clock) -> None:
+async def test_lease_of_a_crashed_orchestrator_is_taken_over_after_it_expires(two: Two, clock: Clock) -> None:
     dying = asyncio.create_task(two[0].run_once("k", request(), lambda: asyncio.sleep(60, result(1))))
     await asyncio.sleep(0.02)
     with pytest.raises(AlreadyRunning):
@@ -117,7 +117,7 @@ async def test_orchestrator_that_died_is_relieved_when_its_lease_is_over(two: Tw
     assert await two[0].run_once("k", request(), gives(result(9))) == result(2)
 
 
-async def test_kept_answer_expires(two: Two, clock: Clock) -> None:
+async def test_stored_answer_expires(two: Two, clock: Clock) -> None:
     await two[0].run_once("k", request(), gives(result(1)))
     clock.now += 61
     assert await two[1].run_once("k", request("else"), gives(result(2))) == result(2)
@@ -134,7 +134,7 @@ async def test_nothing_runs_if_the_bucket_cannot_be_reached(two: Two, s3: FakeS3
     assert not asked
 
 
-async def test_result_that_cannot_be_kept_is_given_all_the_same(two: Two, s3: FakeS3) -> None:
+async def test_result_is_returned_even_if_it_cannot_be_stored(two: Two, s3: FakeS3) -> None:
     async def run() -> Result:
         s3.status = 503
         return result(5)
@@ -142,7 +142,7 @@ async def test_result_that_cannot_be_kept_is_given_all_the_same(two: Two, s3: Fa
     assert await two[0].run_once("k", request(), run) == result(5)
 
 
-async def test_spoiled_entry_counts_as_none(two: Two, s3: FakeS3) -> None:
+async def test_corrupt_entry_is_treated_as_missing(two: Two, s3: FakeS3) -> None:
     await two[0].run_once("k", request(), gives(result(1)))
     (name,) = s3.objects
     assert "k.json" not in name

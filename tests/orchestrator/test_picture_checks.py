@@ -34,7 +34,7 @@ async def checked(*errors: ImgPodError | None, pictures: Pictures | None = None)
     return await check_all(pictures or Pictures(tuple(picture(seed) for seed in range(len(errors)))), check)
 
 
-async def test_every_picture_is_checked_and_keeps_its_place() -> None:
+async def test_every_picture_is_checked_and_order_is_kept() -> None:
     done = await checked(None, None, None)
     assert [outcome.seed for outcome in done.outcomes] == [0, 1, 2]
     assert {outcome.result.prompt_used for outcome in done.outcomes if outcome.result} == {"checked"}
@@ -52,7 +52,7 @@ async def test_only_the_picture_with_a_failed_check_is_withheld() -> None:
     assert done.outcomes[1].result is None
 
 
-async def test_first_error_is_raised_where_no_picture_is_left() -> None:
+async def test_first_error_is_raised_if_no_picture_passes() -> None:
     failed = PictureOutcome(1, error=StageFailed("broken", stage="generate"))
     with pytest.raises(EndpointUnavailable):
         await checked(DOWN, None, pictures=Pictures((picture(0), failed)))

@@ -34,7 +34,7 @@ async def generated(seeds: list[int | None], fails: set[int]) -> Pictures:
     return await generate_all(seeds, generate)
 
 
-def test_single_picture_keeps_an_unset_seed_for_the_worker_to_draw() -> None:
+def test_unset_seed_of_a_single_picture_is_drawn_by_the_worker() -> None:
     assert consecutive_seeds(None, 1) == [None]
 
 
@@ -44,7 +44,7 @@ def test_seeds_of_several_pictures_are_consecutive() -> None:
     assert [seed - drawn[0] for seed in drawn] == [0, 1, 2, 3]
 
 
-def test_seeds_stay_in_their_bounds() -> None:
+def test_consecutive_seeds_stay_within_the_seed_range() -> None:
     assert consecutive_seeds(2**53 - 1, 2) == [2**53 - 1, 0]
 
 
@@ -58,12 +58,12 @@ async def test_one_failed_picture_keeps_the_other_pictures() -> None:
     assert [(item.seed, item.error) for item in painted] == [(8, None), (9, None)]
 
 
-async def test_request_fails_with_the_first_error_where_every_picture_failed() -> None:
+async def test_request_fails_with_the_first_error_if_every_picture_failed() -> None:
     with pytest.raises(ImgPodError, match="picture 0"):
         await generated([7, 8], fails={0, 1})
 
 
-async def test_single_picture_is_not_listed_a_second_time() -> None:
+async def test_single_picture_is_not_repeated_in_the_list_of_pictures() -> None:
     assert (await generated([7], fails=set())).items() == ()
 
 

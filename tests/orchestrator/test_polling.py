@@ -15,13 +15,13 @@ def history(*took_s: float) -> StageDurations:
     return made
 
 
-def test_unknown_stage_is_asked_after_ever_more_rarely() -> None:
+def test_poll_interval_grows_for_a_stage_of_unknown_duration() -> None:
     waits = [wait_s(StageDurations(), elapsed) for elapsed in (0.0, 1.0, 3.0, 60.0)]
     assert waits == sorted(waits)
     assert (waits[0], waits[-1]) == (0.005, 0.5)
 
 
-def test_known_stage_is_hardly_asked_before_its_end_and_often_at_it() -> None:
+def test_stage_of_known_duration_is_polled_mostly_around_its_predicted_end() -> None:
     known = history(*[1.3] * 10)
     asked, elapsed = [], 0.0
     while elapsed < 1.3:
@@ -31,18 +31,18 @@ def test_known_stage_is_hardly_asked_before_its_end_and_often_at_it() -> None:
     assert elapsed - 1.3 < 0.016
 
 
-def test_stage_that_spreads_is_asked_earlier() -> None:
+def test_stage_with_varying_durations_is_polled_earlier() -> None:
     assert history(1, 2, 1, 2, 1, 2).earliest_s < history(*[1.5] * 6).earliest_s - 0.2
 
 
-def test_one_lucky_run_does_not_count_for_ever() -> None:
+def test_one_short_run_does_not_lower_the_prediction_for_ever() -> None:
     known = history(0.1, *[10.0] * 300)
     assert known.shortest_s is not None
     assert known.shortest_s > 9
 
 
 @given(st.lists(st.floats(-1e6, 1e6), max_size=30), st.floats(0, 1e6))
-def test_wait_is_always_within_its_bounds(took: list[float], elapsed: float) -> None:
+def test_poll_interval_stays_within_its_bounds(took: list[float], elapsed: float) -> None:
     assert 0.005 <= wait_s(history(*took), elapsed) <= 0.5
 
 
@@ -59,14 +59,14 @@ def test_quota_holds_in_every_window(pauses: list[float], per_s: int, burst: int
     assert turns == sorted(turns)
 
 
-def test_unused_quota_costs_no_wait() -> None:
+def test_requests_under_the_quota_do_not_wait() -> None:
     now = 0.0
     quota = PollRateLimiter(10, 5, clock=lambda: now)
     assert [quota.reserve_s() for _ in range(5)] == [0.0] * 5
     assert quota.reserve_s() > 0
 
 
-def test_the_answer_is_held_where_jobs_have_mostly_ended_within_what_the_platform_waits() -> None:
+def test_synchronous_submit_is_used_if_most_jobs_end_within_its_wait() -> None:
     assert StageDurations().runsync_wait_ms is None
     assert history(*[0.4] * 5).runsync_wait_ms == MIN_RUNSYNC_WAIT_MS
     assert history(*[0.95] * 5).runsync_wait_ms is None

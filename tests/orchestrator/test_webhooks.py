@@ -101,7 +101,7 @@ async def test_failure_is_posted_with_its_error(receiver: Receiver) -> None:
     assert message["data"]["error"]["code"] == "policy_blocked"
 
 
-async def test_failed_delivery_is_tried_again_with_pauses_under_the_same_id(receiver: Receiver) -> None:
+async def test_failed_delivery_is_retried_with_backoff_under_the_same_id(receiver: Receiver) -> None:
     pauses: list[float] = []
     receiver.statuses = [500, 302, 429]
     hooks = webhooks(receiver, pauses)
@@ -113,7 +113,7 @@ async def test_failed_delivery_is_tried_again_with_pauses_under_the_same_id(rece
     assert len(receiver.got) == 4
 
 
-async def test_delivery_is_given_up_in_the_log_and_names_no_address(receiver: Receiver) -> None:
+async def test_abandoned_delivery_is_logged_without_its_address(receiver: Receiver) -> None:
     receiver.statuses = [500] * 9
     hooks = webhooks(receiver)
     with structlog.testing.capture_logs() as logs:
@@ -134,7 +134,7 @@ async def test_webhook_to_a_removed_receiver_is_not_retried(receiver: Receiver) 
     assert len(receiver.got) == 1
 
 
-async def test_address_inside_the_network_is_never_connected_to(receiver: Receiver) -> None:
+async def test_private_webhook_address_is_never_connected_to(receiver: Receiver) -> None:
     hooks = webhooks(receiver, network=CheckedBackend(ports=None))
     with structlog.testing.capture_logs() as logs:
         hooks.completed(request(receiver), "job_1", RESULT)
@@ -144,21 +144,21 @@ async def test_address_inside_the_network_is_never_connected_to(receiver: Receiv
     assert logs[-1]["reason"] == "address not public"
 
 
-def test_webhook_without_a_secret_is_refused_before_anything_runs() -> None:
+def test_webhook_without_a_secret_is_refused_before_the_request_runs() -> None:
     asked = ImageGen(task=Route.GENERAL, prompt="x", webhook_url="https://example.com/hook")
     with pytest.raises(InvalidRequest, match="ORCHESTRATOR_WEBHOOK_SECRET"):
         Webhooks(None).check(asked)
 
 
 @pytest.mark.parametrize("url", ["https://user:password@example.com", "https://:443/x", "https://[::1/x"])
-def test_address_that_can_not_be_one_is_refused(url: str) -> None:
+def test_malformed_webhook_address_is_refused(url: str) -> None:
     asked = ImageGen(task=Route.GENERAL, prompt="x", webhook_url=url)
     with pytest.raises(BadUrl):
         Webhooks(SecretStr(SECRET)).check(asked)
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_short", "not base64!"])
-def test_secret_that_signs_nothing_is_misconfigured(secret: str) -> None:
+def test_unusable_webhook_secret_is_misconfigured(secret: str) -> None:
     with pytest.raises(Misconfigured, match="webhook-secret"):
         Webhooks(SecretStr(secret))
 

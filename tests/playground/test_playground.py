@@ -22,7 +22,7 @@ def make_avatar(page: Any, selfie: Path) -> None:
     page.wait_for_selector("#outcome figure img")
 
 
-def test_selfie_becomes_an_avatar_and_its_person_is_kept_in_a_chat(
+def test_avatar_of_a_selfie_keeps_its_person_in_a_chat(
     watched: Watched, selfie: Path, endpoints: PictureEndpoints
 ) -> None:
     page = watched.page
@@ -60,7 +60,7 @@ def test_selfie_is_made_smaller_and_never_stored(watched: Watched, selfie: Path,
     assert '"selfie"' not in stored
 
 
-def test_cancel_stops_the_request_all_the_way(watched: Watched, endpoints: PictureEndpoints) -> None:
+def test_cancel_stops_the_request_and_its_jobs(watched: Watched, endpoints: PictureEndpoints) -> None:
     page = watched.page
     endpoints.hold.clear()
     page.click("#tab-prompt")
@@ -94,7 +94,7 @@ def test_several_pictures_of_one_request_are_shown_and_kept(watched: Watched) ->
     assert watched.problems == []
 
 
-def test_download_keeps_the_marks_and_a_dropped_file_gives_its_recipe_back(watched: Watched, tmp_path: Path) -> None:
+def test_download_keeps_the_marks_and_a_dropped_file_restores_its_recipe(watched: Watched, tmp_path: Path) -> None:
     page = watched.page
     page.click("#tab-prompt")
     page.fill("#prompt", "a lighthouse at dusk")
@@ -202,7 +202,7 @@ def test_request_is_copied_as_curl_and_as_python(watched: Watched) -> None:
     assert "client.imagegen(" in python
 
 
-def test_bounds_come_from_the_description(watched: Watched, address: str) -> None:
+def test_bounds_of_inputs_come_from_the_api_description(watched: Watched, address: str) -> None:
     n = httpx.get(f"{address}/openapi.json").json()["components"]["schemas"]["ImageGen"]["properties"]["n"]
 
     shown = watched.page.locator("#act-prompt [name=n]")
@@ -210,7 +210,7 @@ def test_bounds_come_from_the_description(watched: Watched, address: str) -> Non
     assert (shown.get_attribute("min"), shown.get_attribute("max")) == (str(n["minimum"]), str(n["maximum"]))
 
 
-def test_page_works_by_keyboard(watched: Watched) -> None:
+def test_page_is_usable_with_the_keyboard(watched: Watched) -> None:
     page = watched.page
     page.focus("#tab-person")
     page.keyboard.press("ArrowRight")
@@ -255,6 +255,6 @@ def test_page_is_small_and_allows_no_foreign_script(address: str) -> None:
     assert "unsafe" not in policy
 
 
-def test_no_path_leads_out_of_the_playgrounds_files(address: str) -> None:
+def test_path_traversal_out_of_the_playground_files_is_refused(address: str) -> None:
     for path in ("/playground/..%2fapp.py", "/playground/offered/..%2f..%2fx", "/playground/none.js"):
         assert httpx.get(f"{address}{path}").status_code == 404

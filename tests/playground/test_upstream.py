@@ -28,7 +28,7 @@ def answering(seen: list[httpx.Request], **answer: Any) -> Handler:
     return handle
 
 
-async def test_request_is_forwarded_with_the_key_and_without_the_pages_own() -> None:
+async def test_request_is_forwarded_with_the_server_key_instead_of_the_pages() -> None:
     seen: list[httpx.Request] = []
     async with client(answering(seen)) as page:
         answer = await page.post(
@@ -72,7 +72,7 @@ async def test_stream_is_passed_on_as_it_arrives() -> None:
     ("host", "headers"),
     [("evil.example:8000", {}), (HOST, {"Origin": "https://evil.example"}), (HOST, {"Origin": "null"})],
 )
-async def test_other_pages_cannot_spend_the_accounts_money(host: str, headers: dict[str, str]) -> None:
+async def test_cross_origin_request_is_refused(host: str, headers: dict[str, str]) -> None:
     seen: list[httpx.Request] = []
     async with client(answering(seen), host) as page:
         answer = await page.post("/v1/imagegen", json={"prompt": "a"}, headers=headers)

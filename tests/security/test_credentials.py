@@ -114,7 +114,7 @@ def picture() -> Image.Image:
 
 
 @pytest.mark.parametrize("image_format", ["webp", "png", "jpeg"])
-def test_a_signed_picture_says_who_made_it_and_keeps_its_mark(
+def test_signed_picture_names_its_issuer_and_keeps_its_mark(
     signer: ContentCredentials, image_format: ImageFormat
 ) -> None:
     data = encode(picture(), image_format=image_format, recipe=RECIPE, signer=signer)
@@ -143,7 +143,7 @@ def test_a_changed_byte_breaks_the_signature(signer: ContentCredentials) -> None
         assert reader.get_validation_state() == "Invalid"
 
 
-def test_threads_share_a_signer(signer: ContentCredentials) -> None:
+def test_signer_is_thread_safe(signer: ContentCredentials) -> None:
     with ThreadPoolExecutor(4) as threads:
         signed = list(
             threads.map(lambda _: encode(picture(), image_format="jpeg", recipe=RECIPE, signer=signer), range(8))
@@ -151,7 +151,7 @@ def test_threads_share_a_signer(signer: ContentCredentials) -> None:
     assert all(inspect(data)["content_credentials"] for data in signed)
 
 
-def test_without_settings_nothing_is_signed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_picture_is_unsigned_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("C2PA_CERTIFICATES", raising=False)
     monkeypatch.delenv("C2PA_PRIVATE_KEY", raising=False)
     assert ContentCredentials.from_settings(SigningSettings()) is None
@@ -180,14 +180,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_an_unusable_signer_is_found_at_start_up(ours: Chain, name: str) -> None:
+def test_unusable_signer_is_reported_at_start(ours: Chain, name: str) -> None:
     values = {"certificates": ours.certificates, "private_key": ours.private_key, **WRONG[name]}
     with pytest.raises(Misconfigured, match="C2PA_CERTIFICATES") as caught:
         ContentCredentials.from_settings(SigningSettings(**values))  # type: ignore[arg-type]  # pydantic checks them
     assert "BEGIN" not in caught.value.to_wire()
 
 
-def test_a_missing_package_says_what_to_install(ours: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_for_a_missing_package_says_what_to_install(ours: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     real_import = builtins.__import__
 
     def without(name: str, *rest: object, **more: object) -> object:

@@ -89,14 +89,12 @@ def body(data: bytes) -> bytes:
     return OK + b"Content-Length: %d\r\n\r\n%b" % (len(data), data)
 
 
-async def test_a_url_gives_its_bytes(site: Site, fetch: HttpsFetch) -> None:
+async def test_fetch_returns_the_bytes_of_a_url(site: Site, fetch: HttpsFetch) -> None:
     site.answers["/me.jpg?size=large&x=%2F"] = body(b"picture")
     assert await fetch(site.url("/me.jpg?size=large&x=%2F#face"), LIMITS) == b"picture"
 
 
-async def test_the_name_is_in_tls_and_in_the_request_though_an_address_is_dialled(
-    site: Site, fetch: HttpsFetch
-) -> None:
+async def test_host_name_is_used_in_tls_and_host_header(site: Site, fetch: HttpsFetch) -> None:
     site.answers["/"] = body(b"picture")
     await fetch(site.url(""), LIMITS)
     assert site.server_names == ["pictures.example"]
@@ -184,7 +182,7 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize("url", FORBIDDEN)
-async def test_a_url_to_a_private_place_is_refused(url: str) -> None:
+async def test_url_with_a_private_address_is_refused(url: str) -> None:
     with pytest.raises(BadUrl) as caught:
         await open_selfie(url)
     # The answer must not tell what was resolved, nor give the URL back.
@@ -247,16 +245,14 @@ async def test_a_fourth_redirect_is_refused(site: Site, fetch: HttpsFetch) -> No
         "",
     ],
 )
-async def test_a_redirect_to_a_private_place_is_refused(site: Site, fetch: HttpsFetch, where: str) -> None:
+async def test_redirect_to_a_private_address_is_refused(site: Site, fetch: HttpsFetch, where: str) -> None:
     site.answers["/a"] = redirect(where) if where else b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"
     with pytest.raises(BadUrl):
         await fetch(site.url("/a"), LIMITS)
     assert len(site.requests) == 1
 
 
-async def test_a_name_that_changes_its_address_after_the_check_changes_nothing(
-    site: Site, authority: trustme.CA
-) -> None:
+async def test_dns_change_after_the_check_has_no_effect(site: Site, authority: trustme.CA) -> None:
     answers = [[LOOPBACK], [ip_address("10.0.0.1")]]
 
     async def rebinding(host: str, port: int) -> list[Address]:
@@ -308,13 +304,13 @@ async def flood_of_headers(site: Site, writer: asyncio.StreamWriter) -> None:
 
 
 @pytest.mark.parametrize("answer", [drip, drip_headers, silence])
-async def test_a_host_that_keeps_us_waiting_is_left(site: Site, fetch: HttpsFetch, answer: Answer) -> None:
+async def test_slow_host_is_aborted_at_the_time_limit(site: Site, fetch: HttpsFetch, answer: Answer) -> None:
     site.answers["/"] = answer
     with pytest.raises(BadUrl, match=r"longer than 0\.4 s"):
         await fetch(site.url("/"), IntakeLimits(url_timeout_s=0.4))
 
 
-async def test_a_body_that_never_ends_is_left_at_the_limit(site: Site, fetch: HttpsFetch) -> None:
+async def test_endless_body_is_aborted_at_the_size_limit(site: Site, fetch: HttpsFetch) -> None:
     site.answers["/"] = flood
     with pytest.raises(TooLarge):
         await fetch(site.url("/"), LIMITS)
@@ -326,7 +322,7 @@ async def test_a_length_over_the_limit_is_refused_before_the_body(site: Site, fe
         await fetch(site.url("/"), LIMITS)
 
 
-async def test_the_limit_itself_is_allowed_and_one_byte_more_is_not(site: Site, fetch: HttpsFetch) -> None:
+async def test_body_of_exactly_the_limit_is_accepted_and_one_byte_more_refused(site: Site, fetch: HttpsFetch) -> None:
     site.answers["/"] = OK + b"Connection: close\r\n\r\n" + b"x" * LIMITS.max_bytes
     assert len(await fetch(site.url("/"), LIMITS)) == LIMITS.max_bytes
     site.answers["/"] = OK + b"Connection: close\r\n\r\n" + b"x" * (LIMITS.max_bytes + 1)
@@ -349,13 +345,13 @@ BROKEN: dict[str, bytes | Answer] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_a_host_that_gives_no_picture_is_a_bad_url(site: Site, fetch: HttpsFetch, name: str) -> None:
+async def test_response_without_a_picture_is_a_bad_url(site: Site, fetch: HttpsFetch, name: str) -> None:
     site.answers["/"] = BROKEN[name]
     with pytest.raises(BadUrl):
         await fetch(site.url("/"), LIMITS)
 
 
-async def test_a_compressed_body_is_not_unpacked(site: Site, fetch: HttpsFetch) -> None:
+async def test_compressed_body_is_not_decompressed(site: Site, fetch: HttpsFetch) -> None:
     site.answers["/"] = OK + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00"
     with pytest.raises(BadPicture):
         await open_selfie(site.url("/"), fetch=fetch, limits=LIMITS)

@@ -59,7 +59,7 @@ FILES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_file_is_whole_before_it_is_broken(name: str) -> None:
+def test_every_sample_file_is_valid_before_it_is_changed(name: str) -> None:
     image = open_picture(FILES[name]).image
     # EXIF's 6 turns it, but for our own file, which carries no EXIF.
     assert image.size == ((72, 48) if name == "ours" else (48, 72))
@@ -105,7 +105,7 @@ def check(look: Callable[[], object]) -> object:
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=broken())
-def test_a_broken_file_opens_or_is_refused(data: bytes) -> None:
+def test_damaged_file_opens_or_is_refused(data: bytes) -> None:
     image = check(lambda: open_picture(data, LIMITS).image)
     if image is not None:
         assert isinstance(image, Image.Image)
@@ -116,12 +116,12 @@ def test_a_broken_file_opens_or_is_refused(data: bytes) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(head=st.sampled_from([data[:n] for data in FILES.values() for n in (4, 12, 40)]), tail=st.binary(max_size=400))
-def test_a_head_with_anything_behind_it_opens_or_is_refused(head: bytes, tail: bytes) -> None:
+def test_header_with_random_data_opens_or_is_refused(head: bytes, tail: bytes) -> None:
     check(lambda: open_picture(head + tail, LIMITS))
     check(lambda: inspect(head + tail))
 
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.binary(max_size=2_000))
-def test_counting_passes_ends_whatever_the_bytes(data: bytes) -> None:
+def test_counting_scans_ends_for_any_bytes(data: bytes) -> None:
     assert 0 <= count_scans(b"\xff\xd8" + data) <= len(data)

@@ -208,7 +208,7 @@ async def test_a_picture_is_stored_and_its_url_gives_it_back(s3: int) -> None:
     assert answer.headers["content-type"] == "image/png"
 
 
-async def test_the_url_expires_when_the_settings_say(s3: int) -> None:
+async def test_url_expires_after_the_configured_time(s3: int) -> None:
     url = await store(s3, url_expiry_s=900).put(PICTURE, key="a.png", content_type="image/png")
     asked = parse_qs(urlsplit(url).query)
     assert asked["X-Amz-Expires"] == ["900"]
@@ -271,7 +271,7 @@ async def test_wrong_credentials_say_which_settings_to_check(guarded: Guarded) -
         assert secret not in caught.value.to_wire()
 
 
-async def test_a_bucket_that_is_not_there_is_named_as_the_fault(s3: int) -> None:
+async def test_missing_bucket_is_named_in_the_error(s3: int) -> None:
     with pytest.raises(Misconfigured, match="no such bucket"):
         await store(s3, name="elsewhere").put(PICTURE, key="a.png", content_type="image/png")
 
@@ -280,27 +280,27 @@ async def test_a_bucket_that_is_not_there_is_named_as_the_fault(s3: int) -> None
 
 
 @pytest.mark.parametrize("fault", [answering(500), answering(503), answering(429), reset])
-async def test_an_upload_is_tried_again(front: Front, fault: Fault) -> None:
+async def test_failed_upload_is_retried(front: Front, fault: Fault) -> None:
     front.faults = [fault, fault]
     url = await store(front.port).put(PICTURE, key=object_key("png"), content_type="image/png")
     assert front.connections == 3
     assert (await fetched(url)).content == PICTURE
 
 
-async def test_a_slow_attempt_is_given_up_and_tried_again(front: Front) -> None:
+async def test_slow_attempt_is_aborted_and_retried(front: Front) -> None:
     front.faults = [silence]
     made = store(front.port, timeout_s=0.5)
     assert (await fetched(await made.put(PICTURE, key="s.png", content_type="image/png"))).content == PICTURE
 
 
-async def test_a_storage_that_is_always_slow_meets_its_deadline(front: Front) -> None:
+async def test_always_slow_storage_fails_at_the_deadline(front: Front) -> None:
     front.faults = [silence] * 9
     with pytest.raises(DeadlineExceeded, match=r"0\.2 s"):
         await store(front.port, timeout_s=0.2, attempts=2).put(PICTURE, key="s.png", content_type="image/png")
     assert front.connections == 2
 
 
-async def test_a_storage_in_trouble_is_unavailable_after_the_last_attempt(front: Front) -> None:
+async def test_storage_with_server_errors_is_unavailable_after_the_last_attempt(front: Front) -> None:
     front.faults = [answering(503)] * 9
     with pytest.raises(EndpointUnavailable) as caught:
         await store(front.port, attempts=3).put(PICTURE, key="s.png", content_type="image/png")
@@ -313,7 +313,7 @@ async def test_a_server_that_is_down_is_unavailable(unused_tcp_port: int) -> Non
         await store(unused_tcp_port).put(PICTURE, key="s.png", content_type="image/png")
 
 
-async def test_a_storage_whose_name_is_unknown_is_a_wrong_setting() -> None:
+async def test_storage_host_that_does_not_resolve_is_a_configuration_error() -> None:
     made = store(1, endpoint_url="https://no-such-host.invalid")
     with pytest.raises(Misconfigured, match="no address"):
         await made.put(PICTURE, key="s.png", content_type="image/png")
@@ -330,7 +330,7 @@ async def test_a_storage_whose_name_is_unknown_is_a_wrong_setting() -> None:
         (400, b"SomethingNew", "settings"),
     ],
 )
-async def test_a_refusal_is_not_repeated_and_says_what_to_do(
+async def test_refused_upload_is_not_retried_and_says_what_to_do(
     front: Front, status: int, code: bytes, advice: str
 ) -> None:
     front.faults = [answering(status, b"<Error><Code>" + code + b"</Code><Message>canary</Message></Error>")]
@@ -340,7 +340,7 @@ async def test_a_refusal_is_not_repeated_and_says_what_to_do(
     assert "canary" not in caught.value.to_wire()
 
 
-async def test_a_refusal_that_never_ends_is_cut_off(front: Front) -> None:
+async def test_endless_error_body_is_cut(front: Front) -> None:
     async def endless(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 403 No\r\nConnection: close\r\n\r\n")
         while True:
@@ -362,12 +362,12 @@ async def test_a_cancelled_upload_ends_at_once(front: Front) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "../a.png/../..\n", "a b.png", "/a.png", "a?x=1", "émile.png", "a" * 600, "-a"])
-async def test_a_key_made_of_other_peoples_text_is_no_key(key: str) -> None:
+async def test_object_key_with_unsafe_text_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match="object_key"):
         await store(1).put(PICTURE, key=key, content_type="image/png")
 
 
-def test_keys_cannot_be_guessed() -> None:
+def test_object_keys_are_unguessable() -> None:
     keys = {object_key("webp") for _ in range(1_000)}
     assert len(keys) == 1_000
     assert all(len(key.removesuffix(".webp")) * 4 >= 128 for key in keys)
@@ -390,7 +390,7 @@ async def to_loopback(host: str, port: int) -> list[Address]:
     return [ip_address("127.0.0.1")]
 
 
-async def test_a_job_brings_its_own_bucket_here_named_in_the_host(s3: int) -> None:
+async def test_job_can_name_its_own_bucket_in_the_host(s3: int) -> None:
     authority = trustme.CA()
     front = Front(s3)
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -411,7 +411,7 @@ async def test_a_job_brings_its_own_bucket_here_named_in_the_host(s3: int) -> No
     assert client(s3).get_object(Bucket="pictures", Key="job.png")["Body"].read() == PICTURE
 
 
-async def test_a_job_takes_nothing_of_the_deployments_bucket(s3: int) -> None:
+async def test_bucket_of_a_job_uses_no_setting_of_the_deployment(s3: int) -> None:
     ours = settings(s3, prefix="ours", public_url="https://cdn.example.com", region="eu-west-9", allow_private=True)
     made = Store.from_job(job(endpointUrl=f"http://127.0.0.1:{s3}", accessId="AKIATHEIRS"), ours)
     url = await made.put(PICTURE, key="theirs.png", content_type="image/png")
@@ -488,13 +488,13 @@ async def test_a_jobs_bucket_on_a_private_network_is_refused(endpoint: str) -> N
         )
 
 
-async def test_a_jobs_bucket_whose_name_leads_inside_is_refused() -> None:
+async def test_jobs_bucket_that_resolves_to_a_private_address_is_refused() -> None:
     made = Store.from_job(job(), StorageSettings(), resolve=to_loopback)
     with pytest.raises(InvalidRequest, match="public internet"):
         await made.put(PICTURE, key="a.png", content_type="image/png")
 
 
-async def test_a_jobs_wrong_credentials_are_the_jobs_fault(guarded: Guarded) -> None:
+async def test_wrong_credentials_of_a_job_are_an_invalid_request(guarded: Guarded) -> None:
     config = job(endpointUrl=f"http://127.0.0.1:{guarded.port}")
     made = Store.from_job(config, StorageSettings(allow_private=True))
     with pytest.raises(InvalidRequest, match="s3Config") as caught:
@@ -506,12 +506,12 @@ async def test_a_jobs_wrong_credentials_are_the_jobs_fault(guarded: Guarded) -> 
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_without_settings_nothing_is_stored() -> None:
+def test_picture_is_not_stored_without_settings() -> None:
     assert Store.from_settings(StorageSettings()) is None
 
 
 @pytest.mark.parametrize("missing", ["endpoint_url", "access_key_id", "secret_access_key"])
-def test_half_a_bucket_is_a_wrong_setting(missing: str) -> None:
+def test_incomplete_bucket_settings_are_a_configuration_error(missing: str) -> None:
     with pytest.raises(Misconfigured, match=f"also needs BUCKET_{missing.upper()}:"):
         Store.from_settings(settings(1, **{missing: None}))
 
@@ -563,7 +563,7 @@ def test_settings_have_bounds(wrong: dict[str, object]) -> None:
         ("http://[::1]:9000/pics", None, "http://[::1]:9000/pics", "us-east-1"),
     ],
 )
-def test_an_endpoint_is_understood_with_its_bucket_in_the_host_in_the_path_or_apart(
+def test_bucket_is_read_from_host_path_or_its_own_setting(
     endpoint: str, bucket: str | None, base: str, region: str
 ) -> None:
     assert read_endpoint(endpoint, bucket, schemes=("https", "http")) == (base, region)
@@ -575,7 +575,7 @@ def test_an_endpoint_without_a_bucket_is_refused(endpoint: str) -> None:
         Store.from_settings(settings(1, endpoint_url=endpoint, name=None))
 
 
-def test_every_refusal_is_typed() -> None:
+def test_every_hostile_input_gets_a_typed_error() -> None:
     for endpoint in ("", "x", "https://", "ftp://a", "https://a b", "https://\u00e9", "https://a:1:2", "https://a/b#c"):
         with pytest.raises(ImgPodError):
             Store.from_settings(settings(1, endpoint_url=endpoint))

@@ -46,13 +46,13 @@ def test_the_documents_of_the_repository_are_current() -> None:
     assert stale() == []
 
 
-def test_every_public_field_says_what_it_is_in_a_sentence() -> None:
+def test_every_public_field_has_a_description_of_one_sentence() -> None:
     assert len(fields()) > 150, "the fields are not found any more"
     assert [name for name, description in fields() if not description or not description.endswith(".")] == []
 
 
 @pytest.mark.parametrize("model", [*REQUESTS.values(), *STAGE_REQUESTS.values(), Result], ids=lambda m: m.__name__)
-def test_every_message_says_what_it_is(model: type[BaseModel]) -> None:
+def test_every_message_has_a_description(model: type[BaseModel]) -> None:
     assert model.__doc__ != core.contracts.Message.__doc__, "the docstring is inherited"
     assert model.__doc__
 
@@ -70,7 +70,7 @@ def test_the_example_of_a_worker_task_is_a_valid_request(task: str) -> None:
     assert read_request(api.request_example(task, worker=True), STAGE_REQUESTS).task == task
 
 
-def test_no_example_is_of_a_task_that_does_not_exist() -> None:
+def test_every_example_is_of_an_existing_task() -> None:
     assert {name.removesuffix("#worker") for name in examples.REQUESTS} == REQUESTS.keys() | STAGE_REQUESTS.keys()
 
 
@@ -93,14 +93,14 @@ def test_every_route_is_shown_with_its_stages() -> None:
     assert api.STAGES.keys() == FLOWS.keys()
 
 
-def test_every_code_says_when_it_happens_and_what_to_do() -> None:
+def test_every_error_code_documents_its_cause_and_remedy() -> None:
     for code, cls in BY_CODE.items():
         assert all(errors.said(cls)), code
         assert f"| `{code}` | {cls.http_status} |" in errors.page()
 
 
 @pytest.mark.parametrize("path", sorted(path for path in documents() if path.suffix == ".md"), ids=str)
-def test_no_link_inside_a_document_leads_nowhere(path: Path) -> None:
+def test_every_internal_link_of_a_document_resolves(path: Path) -> None:
     text = documents()[path]
     headings = {re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in headings_of(text)}
 

@@ -23,12 +23,12 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_pages_are_found() -> None:
+def test_documentation_pages_are_found() -> None:
     assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "api.md"} <= {page.name for page in PAGES}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Path) -> None:
+def test_every_link_target_and_heading_exists(page: Path) -> None:
     for file, heading in _LINK.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))):
         target = page.parent / file if file else page
         assert target.exists(), f"{file} is linked and does not exist"
@@ -36,7 +36,7 @@ def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Path) -> None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_module_and_file_that_is_named_exists(page: Path) -> None:
+def test_every_named_module_and_file_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
 
     assert [module for module in _MODULE.findall(text) if find_spec(module) is None] == []

@@ -27,7 +27,7 @@ def install(asked: Path, name: str, *, exit_status: int = 0, says: str = "") -> 
     program.chmod(0o755)
 
 
-def test_the_first_builder_that_answers_is_taken(asked: Path) -> None:
+def test_first_available_builder_is_used(asked: Path) -> None:
     install(asked, "docker", exit_status=1)
     install(asked, "podman")
 
@@ -55,7 +55,7 @@ def test_docker_builds_tries_measures_and_removes(asked: Path, capsys: pytest.Ca
     assert "img-pod-llm:local: 449 MB" in capsys.readouterr().out
 
 
-def test_buildah_s_container_is_removed_also_where_the_test_input_fails(
+def test_buildah_container_is_removed_even_if_the_test_input_fails(
     asked: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install(asked, "buildah", says='if [ "$1" = run ]; then echo broken >&2; exit 3; fi')
@@ -68,14 +68,16 @@ def test_buildah_s_container_is_removed_also_where_the_test_input_fails(
     assert "broken" in capsys.readouterr().err
 
 
-def test_orchestrator_that_does_not_say_what_it_needs_fails(asked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_orchestrator_image_test_fails_without_the_expected_message(
+    asked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     install(asked, "docker", says='if [ "$1" = run ]; then echo "Traceback: localpod"; exit 1; fi')
 
     assert main(["--builder", "docker", "--only", "orchestrator"]) == 1
     assert "doesn't say what it needs" in capsys.readouterr().err
 
 
-def test_builder_that_fails_ends_it(asked: Path) -> None:
+def test_failed_build_stops_the_command(asked: Path) -> None:
     install(asked, "docker", says='if [ "$1" = build ]; then exit 7; fi')
 
     with pytest.raises(BuildFailed, match="exit status 7"):

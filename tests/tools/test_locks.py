@@ -40,7 +40,7 @@ def test_an_extra_that_names_another_takes_its_requirements() -> None:
     assert PROJECT.inputs("dev") == ("httpx>=0.28", "numpy>=1.26,<2", "pytest")
 
 
-def test_correct_lock_has_no_complaints() -> None:
+def test_correct_lock_has_no_problems() -> None:
     assert list(complaints("llm", lock_of("httpx==0.28.1", "numpy==1.26.4", inputs=LLM), PROJECT, DEV)) == []
 
 
@@ -70,7 +70,7 @@ def test_missing_lock_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("image", ["selfie", "zimage", "llm"])
-def test_gpu_images_hold_numpy_1_26_sentencepiece_and_the_cuda_12_8_torch(image: str) -> None:
+def test_gpu_images_contain_numpy_1_26_sentencepiece_and_the_cuda_12_8_torch(image: str) -> None:
     locked = pins((ROOT / "requirements" / f"{image}.txt").read_text())
 
     assert locked["numpy"].startswith("1.26.")
@@ -85,7 +85,7 @@ def test_only_the_headless_opencv_is_ever_installed() -> None:
         assert not {"opencv-python", "opencv-contrib-python", "ultralytics"} & set(locked), lock
 
 
-def test_the_orchestrator_holds_nothing_that_runs_a_model() -> None:
+def test_orchestrator_lock_has_no_model_library() -> None:
     locked = pins((ROOT / "requirements" / "orchestrator.txt").read_text())
     assert not {"torch", "transformers", "diffusers", "onnxruntime", "numpy"} & set(locked)
 

@@ -18,7 +18,7 @@ def test_every_package_of_the_source_folders_is_in_the_map() -> None:
     assert existing <= listed
 
 
-def test_every_entry_says_what_it_contains_in_one_sentence() -> None:
+def test_every_entry_has_a_description_of_one_sentence() -> None:
     assert [name for name, contents, _ in packages.entries(ROOT) if not contents.endswith(".")] == []
 
 
@@ -31,7 +31,7 @@ def test_contents_and_imports_come_from_the_docstring(tmp_path: Path) -> None:
     assert list(packages.entries(tmp_path)) == [("core/", "Shared code.", "pydantic, httpx")]
 
 
-def test_page_without_the_comments_is_refused() -> None:
+def test_page_without_the_marker_comments_is_refused() -> None:
     with pytest.raises(ValueError, match="comments"):
         packages.with_map("# Contributing", ROOT)
 

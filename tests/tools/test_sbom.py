@@ -29,11 +29,11 @@ def installed(folder: Path, *lines: str, name: str = "Some_Thing") -> Distributi
         ([], "unknown"),
     ],
 )
-def test_the_most_exact_statement_of_a_licence_is_taken(tmp_path: Path, lines: list[str], licence: str) -> None:
+def test_most_specific_licence_statement_is_used(tmp_path: Path, lines: list[str], licence: str) -> None:
     assert sbom.Package.of(installed(tmp_path, *lines)).licence == licence
 
 
-def test_an_expression_and_a_name_stand_where_cyclonedx_has_them(tmp_path: Path) -> None:
+def test_licence_expression_and_name_are_in_their_cyclonedx_fields(tmp_path: Path) -> None:
     expression = sbom.Package.of(installed(tmp_path, "License-Expression: MIT", name="a"))
     name = sbom.Package.of(installed(tmp_path, "License: ISC", name="b"))
 
@@ -41,7 +41,7 @@ def test_an_expression_and_a_name_stand_where_cyclonedx_has_them(tmp_path: Path)
     assert name.component()["licenses"] == [{"license": {"name": "ISC"}}]
 
 
-def test_names_are_normalised_and_a_package_met_twice_is_listed_once(tmp_path: Path) -> None:
+def test_package_names_are_normalised_and_duplicates_listed_once(tmp_path: Path) -> None:
     found = installed(tmp_path)
 
     [package] = sbom.packages([found, found])
@@ -49,7 +49,7 @@ def test_names_are_normalised_and_a_package_met_twice_is_listed_once(tmp_path: P
     assert package.purl == "pkg:pypi/some-thing@1.0"
 
 
-def test_the_command_writes_the_same_bytes_twice_and_lists_what_runs_here(tmp_path: Path) -> None:
+def test_sbom_is_reproducible_and_lists_the_installed_packages(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         assert sbom.main(["--name", "img-pod-llm", "--to", str(tmp_path / folder)]) == 0
 

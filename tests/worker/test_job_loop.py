@@ -168,7 +168,7 @@ async def test_a_failed_job_that_is_delivered_again_runs_again(error):
         bench.end("a")
 
 
-async def test_a_job_that_is_tried_again_while_its_error_is_still_being_posted_runs_and_its_own_reply_counts():
+async def test_redelivered_job_runs_while_its_earlier_error_is_still_being_posted():
     async with Bench() as bench:
         answered = asyncio.Event()
 
@@ -192,7 +192,7 @@ async def test_a_job_that_is_tried_again_while_its_error_is_still_being_posted_r
 # ── stopped ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_stopped_job_has_no_reply_and_makes_room():
+async def test_stopped_job_has_no_reply_and_frees_its_slot():
     async with Bench() as bench:
         bench.platform.deliver("a")
         bench.platform.deliver("b")
@@ -216,7 +216,7 @@ async def test_jobs_stopped_one_after_another_all_stop_at_once():
         await until(lambda: sorted(bench.cancelled) == ["a", "b", "c"], timeout_s=0.5)
 
 
-async def test_a_stop_that_comes_while_the_reply_is_posted_changes_nothing():
+async def test_stop_while_the_reply_is_posted_has_no_effect():
     async with Bench() as bench:
         bench.platform.refusals = [503]
         bench.platform.deliver("a")
@@ -240,7 +240,7 @@ async def test_a_stopped_job_may_be_delivered_again_at_once():
         await until(lambda: not bench.heartbeat.ids)
 
 
-async def test_a_stop_for_a_job_that_is_not_here_is_ignored():
+async def test_stop_for_an_unknown_job_is_ignored():
     async with Bench() as bench:
         bench.platform.stop_ids.put_nowait("elsewhere")
         bench.platform.deliver("a")
@@ -252,7 +252,7 @@ async def test_a_stop_for_a_job_that_is_not_here_is_ignored():
 # ── a platform that misbehaves ───────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_failed_take_is_tried_again(monkeypatch):
+async def test_failed_take_request_is_repeated(monkeypatch):
     monkeypatch.setattr("core.worker.loop._UNREACHABLE_PAUSE_S", 0.01)
     monkeypatch.setattr("core.worker.loop._THROTTLED_PAUSE_S", 0.01)
     async with Bench() as bench:

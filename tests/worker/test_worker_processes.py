@@ -29,13 +29,13 @@ def test_values_without_a_json_form_are_delivered_by_both_loops(client, name, ou
 
 
 @pytest.mark.parametrize("name", ["timed", "stock"])
-def test_a_refusal_is_a_typed_error_under_either_loop(client, name):
+def test_refusal_is_a_typed_error_under_both_loops(client, name):
     state = client.sync(name, outcome="refuse")
     assert state["status"] == "FAILED"
     assert error_of(state)["code"] == "invalid_request"
 
 
-def test_crash_is_internal_reveals_nothing_and_the_worker_survives(client, pod):
+def test_handler_crash_is_an_internal_error_and_the_worker_continues(client, pod):
     before = client.sync("timed")["output"]["pid"]
     state = client.sync("timed", outcome="crash")
     assert error_of(state)["code"] == "internal"
@@ -46,7 +46,7 @@ def test_crash_is_internal_reveals_nothing_and_the_worker_survives(client, pod):
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("out_of_memory", "out_of_device_memory"), ("lost", "device_lost")])
-def test_a_device_error_is_retryable_and_a_new_worker_comes(client, outcome, code):
+def test_device_error_is_retryable_and_the_worker_is_replaced(client, outcome, code):
     before = client.sync("timed")["output"]["pid"]
     state = client.sync("timed", outcome=outcome)
     assert (error_of(state)["code"], error_of(state)["retryable"]) == (code, True)
@@ -66,7 +66,7 @@ LOSSES = [FaultKind.SERVER_ERROR, FaultKind.THROTTLE, FaultKind.RESET_BEFORE, Fa
 
 
 @pytest.mark.parametrize("kind", LOSSES)
-def test_a_reply_survives_a_platform_that_fails_to_take_it(client, pod, kind):
+def test_reply_is_posted_again_after_the_platform_fails(client, pod, kind):
     fault = pod.inject(Fault(kind=kind, endpoint="timed", operation="job-done", times=4))
     state = client.sync("timed")
     assert state["status"] == "COMPLETED"
@@ -74,7 +74,7 @@ def test_a_reply_survives_a_platform_that_fails_to_take_it(client, pod, kind):
     assert pod.fired(fault) >= 1
 
 
-def test_a_reply_waits_for_a_platform_that_is_down(client, pod):
+def test_reply_is_delivered_once_the_platform_is_back(client, pod):
     pod.inject(Fault(kind=FaultKind.SERVER_ERROR, endpoint="timed", operation="job-done", times=None))
     job = client.start("timed")
     time.sleep(6)  # the stock SDK gives up after five
@@ -86,7 +86,7 @@ def test_a_reply_waits_for_a_platform_that_is_down(client, pod):
 @pytest.mark.parametrize(
     "kind", [FaultKind.SERVER_ERROR, FaultKind.THROTTLE, FaultKind.RESET_BEFORE, FaultKind.NOT_JSON]
 )
-def test_jobs_are_taken_again_after_the_platform_fails_to_give_them(client, pod, kind):
+def test_take_requests_continue_after_failures_of_the_platform(client, pod, kind):
     client.sync("timed")
     pod.inject(Fault(kind=kind, endpoint="timed", operation="job-take", times=1))
     states = [client.sync("timed") for _ in range(2)]
@@ -156,7 +156,7 @@ def test_crash_of_one_member_does_not_affect_the_others(client):
 # ── progress ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_progress_is_seen_while_a_job_runs_and_never_after(client, pod):
+def test_progress_is_reported_only_while_the_job_runs(client, pod):
     late = pod.counters("timed").get("late_progress", 0)
     job = client.start("timed", seconds=1.5)
     seen = []

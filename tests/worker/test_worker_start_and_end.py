@@ -126,7 +126,7 @@ def test_a_worker_that_cannot_load_reports_one_sentence_and_exits_with_1(plane, 
     assert not plane.asked_for_jobs()
 
 
-def test_a_wrong_setting_is_one_line_and_1(plane, start):
+def test_wrong_setting_prints_one_line_and_exits_with_1(plane, start):
     worker = start(env=plane.environment(WORKER_GRACE_S="-1"))
     out, err = worker.communicate(timeout=30)
     assert (worker.returncode, out, len(err.splitlines())) == (1, "", 1)
@@ -142,7 +142,7 @@ main(worker)
 """
 
 
-def test_an_unknown_sdk_is_refused_in_a_sentence(plane, start):
+def test_unknown_sdk_release_is_refused_in_one_sentence(plane, start):
     worker = start(env=plane.environment(), command=("-c", ANOTHER_SDK))
     out, err = worker.communicate(timeout=30)
     assert (worker.returncode, out, len(err.splitlines())) == (1, "", 1)
@@ -150,7 +150,7 @@ def test_an_unknown_sdk_is_refused_in_a_sentence(plane, start):
     assert "WORKER_LOOP=stock" in err
 
 
-def test_the_stock_loop_runs_under_an_sdk_that_the_own_loop_refuses(plane, start):
+def test_stock_loop_runs_with_an_sdk_release_that_our_loop_refuses(plane, start):
     start(env=plane.environment(WORKER_LOOP="stock"), command=("-c", ANOTHER_SDK))
     until(plane.asked_for_jobs)
 
@@ -186,7 +186,7 @@ def test_pending_data_is_sent_before_a_worker_exits(plane, start, tmp_path):
     assert left.read_text() == "left"
 
 
-def test_a_heartbeat_does_not_outlive_its_worker(plane, start):
+def test_heartbeat_process_ends_with_its_worker(plane, start):
     worker = start(env=plane.environment(**LOADING))
     until(lambda: plane.pings)
     (heartbeat,) = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()

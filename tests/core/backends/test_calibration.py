@@ -72,7 +72,7 @@ def test_calibration_error_of_certain_and_right_answers_is_zero() -> None:
     assert calibration_error([[1.0, 0.0]] * 10, [0, 1] * 5) == pytest.approx(0.5)
 
 
-def test_file_survives_writing_and_reading(tmp_path: Path) -> None:
+def test_calibration_file_round_trips(tmp_path: Path) -> None:
     calibration = Calibration(("given",), {"age_band": 1.7})
     (tmp_path / FILE).write_text(calibration.to_json())
 

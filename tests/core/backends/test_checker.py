@@ -39,12 +39,12 @@ PICTURES: dict[str, tuple[Image.Image, float]] = {
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_gets_the_packages_own_score(checker: OpenNsfw, name: str) -> None:
+def test_picture_gets_the_same_score_as_from_the_package(checker: OpenNsfw, name: str) -> None:
     picture, score = PICTURES[name]
     assert checker.score(picture) == pytest.approx(score, rel=0.02)
 
 
-def test_the_input_is_blue_first_and_centred() -> None:
+def test_input_of_the_checker_is_bgr_and_centred() -> None:
     picture = Image.new("RGB", (512, 512), (200, 100, 50))
     seen = preprocess(picture)
     assert (seen.shape, seen.dtype) == ((224, 224, 3), np.float32)
@@ -52,7 +52,7 @@ def test_the_input_is_blue_first_and_centred() -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
-def test_any_mode_is_looked_at(checker: OpenNsfw, mode: str) -> None:
+def test_picture_of_any_mode_is_checked(checker: OpenNsfw, mode: str) -> None:
     assert 0 <= checker.score(waves().convert(mode)) <= 1
 
 
@@ -62,7 +62,7 @@ def test_the_input_picture_is_not_changed(checker: OpenNsfw) -> None:
     assert picture.tobytes() == waves().tobytes()
 
 
-def test_threads_that_ask_at_once_get_the_scores_of_their_own_pictures(checker: OpenNsfw) -> None:
+def test_concurrent_checks_return_the_scores_of_their_own_pictures(checker: OpenNsfw) -> None:
     seen: dict[str, float] = {}
 
     def look(name: str) -> None:
@@ -90,17 +90,17 @@ class _Session:
 
 
 @pytest.mark.parametrize("answer", [float("nan"), float("inf"), -0.5, 1.5])
-def test_a_network_that_gives_no_probability_is_an_error_and_no_pass(answer: float) -> None:
+def test_output_that_is_no_probability_is_an_error(answer: float) -> None:
     with pytest.raises(ValueError, match="no probability"):
         OpenNsfw(_Session(answer)).score(waves())
 
 
-def test_missing_weights_say_what_to_do(tmp_path: Path) -> None:
+def test_error_for_missing_weights_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="Fetch the weights"):
         load_checker(tmp_path)
 
 
-def test_broken_weights_say_what_to_do(tmp_path: Path) -> None:
+def test_error_for_damaged_weights_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / MODEL_FILE).write_bytes(b"no model")
     with pytest.raises(Misconfigured, match="no model that onnxruntime opens"):
         load_checker(tmp_path)

@@ -37,13 +37,13 @@ def test_lost_context_is_a_lost_device(error: RuntimeError) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes don't match"), ValueError("no"), KeyError("x")])
-def test_other_errors_pass_through(error: Exception) -> None:
+def test_other_errors_are_reraised_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)) as raised, device_errors("generating"):
         raise error
     assert raised.value is error
 
 
-def test_torchs_own_message_is_not_repeated() -> None:
+def test_torch_error_message_is_not_repeated() -> None:
     with pytest.raises(DeviceLost) as raised, device_errors("generating"):
         raise torch.AcceleratorError("CUDA error: an illegal memory access at /home/someone/secret.py")
     assert "secret" not in raised.value.message
@@ -60,13 +60,13 @@ def failing() -> None:
     raise torch.OutOfMemoryError("CUDA out of memory.")
 
 
-def test_failed_allocation_on_a_device_with_room_is_the_requests_fault() -> None:
+def test_failed_allocation_with_free_memory_fails_the_request() -> None:
     memory = DeviceMemory(torch.device("cpu"), needed_bytes=2**30)
     with pytest.raises(TooLarge, match="send a shorter text"), device_errors("reading", memory, "send a shorter text"):
         failing()
 
 
-def test_failed_allocation_on_a_full_device_replaces_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_allocation_with_full_memory_replaces_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = DeviceMemory(torch.device("cpu"), needed_bytes=2**30)
     monkeypatch.setattr(memory, "free_bytes", lambda: 2**20)
     with pytest.raises(OutOfDeviceMemory), device_errors("reading", memory):
@@ -83,6 +83,6 @@ def test_device_that_is_lost_while_memory_is_released_is_a_lost_device(monkeypat
         failing()
 
 
-def test_old_driver_at_start_is_no_lost_device() -> None:
+def test_old_driver_at_start_is_not_a_lost_device() -> None:
     with pytest.raises(RuntimeError, match="insufficient"), device_errors("loading"):
         raise RuntimeError("CUDA driver version is insufficient for CUDA runtime version")

@@ -57,7 +57,7 @@ def test_any_of_several_faces_can_be_chosen(backend: LoadedVision) -> None:
     assert other.face.box == other.face.boxes[3] != main.face.box
 
 
-def test_a_face_that_is_not_there_is_an_error_that_says_how_many_are(backend: LoadedVision) -> None:
+def test_face_index_out_of_range_error_has_the_number_of_faces(backend: LoadedVision) -> None:
     picture = nine_equal_faces()
     missing, none = backend.generate(
         [SelfieRequest(picture, 9), SelfieRequest(Image.new("RGB", (300, 300)), 1)], NoCallbacks()
@@ -69,7 +69,7 @@ def test_a_face_that_is_not_there_is_an_error_that_says_how_many_are(backend: Lo
     assert "no face was found" in none.message
 
 
-def test_face_zero_of_a_picture_without_a_face_is_the_whole_picture(backend: LoadedVision) -> None:
+def test_face_0_without_a_detected_face_is_the_whole_picture(backend: LoadedVision) -> None:
     (reading,) = backend.generate([SelfieRequest(Image.new("RGB", (300, 300)), 0)], NoCallbacks())
     assert isinstance(reading, SelfieAnalysis)
     assert (reading.face.detected, reading.face.index, reading.face.boxes) == (False, None, ())
@@ -78,12 +78,12 @@ def test_face_zero_of_a_picture_without_a_face_is_the_whole_picture(backend: Loa
 # ── order and merging ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_of_equal_faces_the_central_one_is_the_main_one() -> None:
+def test_central_one_of_equal_faces_is_the_main_face() -> None:
     corner, centre = square(0, 0, 200), square(400, 400, 200)
     assert prominence(centre, SIZE) > prominence(corner, SIZE) > 0
 
 
-def test_a_much_larger_face_is_the_main_one_wherever_it_is() -> None:
+def test_much_larger_face_is_the_main_face_at_any_position() -> None:
     assert prominence(square(0, 0, 400), SIZE) > prominence(square(400, 400, 200), SIZE)
 
 
@@ -92,12 +92,12 @@ def test_boxes_of_one_face_are_merged_into_the_most_certain() -> None:
     assert merged([shifted, inside, sure]) == [sure]
 
 
-def test_faces_beside_each_other_are_kept() -> None:
+def test_adjacent_faces_are_kept_apart() -> None:
     row = [square(100 * number, 0, 105, 0.5 + number / 20) for number in range(5)]
     assert sorted(merged(row), key=lambda box: box.left) == row
 
 
-def test_a_face_that_fills_the_picture_is_looked_for_no_further() -> None:
+def test_search_stops_at_a_face_that_fills_the_picture() -> None:
     class OneFace(FaceDetector):
         def __init__(self) -> None:
             self.side, self.device, self.fixed, self.looks = 320, torch.device("cpu"), None, 0
@@ -173,7 +173,7 @@ def test_tiles_cover_the_picture_and_overlap() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"), [("max 100000", None), ("150000 100000", 1), ("50000 100000", 1), ("", None)]
 )
-def test_threads_follow_the_containers_quota(tmp_path: Path, text: str, expected: int | None) -> None:
+def test_thread_count_follows_the_cpu_quota_of_the_container(tmp_path: Path, text: str, expected: int | None) -> None:
     (tmp_path / "cpu.max").write_text(text)
 
     assert cpu_quota(tmp_path / "cpu.max") == (expected or os.cpu_count())

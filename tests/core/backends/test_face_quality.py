@@ -102,7 +102,7 @@ def test_light_from_one_side_is_not_uniform() -> None:
     assert illumination_uniformity(split) == 0.81
 
 
-def test_sharpness_tells_an_edge_from_its_blur() -> None:
+def test_sharpness_of_an_edge_is_higher_than_of_its_blur() -> None:
     from PIL import Image, ImageFilter
 
     stripes = np.zeros((128, 128, 3), dtype=np.uint8)
@@ -124,14 +124,14 @@ def test_without_a_face_the_pixels_are_measured_and_the_score_is_halved() -> Non
     assert overall(quality, detected=False) == pytest.approx(overall(quality, detected=True) / 2, abs=1e-4)
 
 
-def test_one_failing_measure_is_not_averaged_away() -> None:
+def test_one_failing_measure_lowers_the_score() -> None:
     good = dict.fromkeys(FaceQuality.model_fields, 1.0)
     assert overall(FaceQuality(**good), detected=True) == 1.0
     # Weight 2 of 8.5 at the floor of 0.01: 0.01 ** (2 / 8.5)
     assert overall(FaceQuality(**{**good, "sharpness": 0.0}), detected=True) == pytest.approx(0.3384, abs=1e-4)
 
 
-def test_nothing_measured_scores_nothing() -> None:
+def test_score_without_measures_is_zero() -> None:
     assert overall(FaceQuality(), detected=False) == 0.0
 
 

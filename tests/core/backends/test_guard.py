@@ -49,7 +49,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Located:
     return Located(folder, "tiny-guard", "0", "embedded", Facts())
 
 
-def test_a_model_of_the_class_loads_and_its_noise_is_no_classification(weights: Located) -> None:
+def test_random_model_loads_and_its_output_is_no_classification(weights: Located) -> None:
     guard = load_classifier(weights, device="cpu")
     outcomes = guard.classify(["a woman at a window", "another"], NoCallbacks())
     assert guard.info.name == "tiny-guard"
@@ -69,7 +69,7 @@ class Answering:
         return self.answers
 
 
-def test_each_text_is_one_question_and_keeps_its_place() -> None:
+def test_each_text_is_one_prompt_and_order_is_kept() -> None:
     cancelled = Cancelled("The job was cancelled.")
     model = Answering(["Safety: Safe\nCategories: None\n", cancelled, "no", "Safety: Unsafe\nCategories: Violent, PII"])
     outcomes = GuardClassifier(model).classify(["a", "b", "c", "d"], NoCallbacks())
@@ -98,7 +98,7 @@ CARD_CATEGORIES = (
 
 @pytest.mark.parametrize("label", ["Safe", "Controversial", "Unsafe"])
 @pytest.mark.parametrize("category", CARD_CATEGORIES)
-def test_every_label_and_category_of_the_card_is_read(label: str, category: str) -> None:
+def test_every_label_and_category_of_the_model_card_is_parsed(label: str, category: str) -> None:
     read = parse_classification(f"Safety: {label}\nCategories: {category}")
     assert read == Classified(label.lower(), (category,))  # type: ignore[arg-type]  # the card's labels
 
@@ -118,11 +118,11 @@ def test_every_label_and_category_of_the_card_is_read(label: str, category: str)
         ("Safety: Safe\nSafety: Unsafe\nCategories: PII", Classified("unsafe", ("PII",))),
     ],
 )
-def test_every_form_of_the_card_is_read(answer: str, read: Classified) -> None:
+def test_every_answer_format_of_the_model_card_is_parsed(answer: str, read: Classified) -> None:
     assert parse_classification(answer) == read
 
 
-def test_longest_answer_of_the_card_fits_into_the_tokens_that_are_asked_for() -> None:
+def test_longest_answer_of_the_model_card_fits_the_token_limit() -> None:
     answer = f"Safety: Controversial\nCategories: {', '.join(CARD_CATEGORIES)}\nRefusal: Yes"
     assert len(re.findall(r"\w+|[^\w\s]|\n", answer)) * 1.5 < MAX_TOKENS, "more tokens than a BPE makes of English"
 
@@ -131,7 +131,7 @@ def test_longest_answer_of_the_card_fits_into_the_tokens_that_are_asked_for() ->
     "answer",
     ["", "Safe", "Safety: Maybe\nCategories: None", "Safety: Safe", "Categories: None", "xSafety: Safe\nCategories: "],
 )
-def test_an_answer_in_another_form_is_no_classification(answer: str) -> None:
+def test_answer_in_another_format_is_no_classification(answer: str) -> None:
     assert isinstance(parse_classification(answer), BadAnswer)
 
 
@@ -153,7 +153,7 @@ def settings(weights: Located, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return load_settings()
 
 
-async def test_the_worker_loads_it_beside_its_model_and_refuses_where_its_answer_cannot_be_read(
+async def test_worker_loads_the_classifier_and_refuses_if_its_answer_cannot_be_parsed(
     settings: Settings,
 ) -> None:
     respond = load(settings)
@@ -170,14 +170,14 @@ async def test_the_worker_loads_it_beside_its_model_and_refuses_where_its_answer
     assert "pier" in str(getattr(await ask(ExpandTask.CHAT_1TO1), "prompt", "")), "the adult route goes by the rules"
 
 
-def test_a_worker_that_is_to_have_it_does_not_start_without_its_weights(settings: Settings, tmp_path: Path) -> None:
+def test_worker_with_a_classifier_does_not_start_without_its_weights(settings: Settings, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "full" / "guard")
     with pytest.raises(Misconfigured, match="fetch --profile full --only guard"):
         load(settings)
 
 
 @pytest.mark.parametrize("config", [None, "no json", "[]", "{}"])
-def test_weights_that_do_not_name_their_kind_are_refused_at_the_start(tmp_path: Path, config: str | None) -> None:
+def test_classifier_weights_without_a_model_type_are_refused_at_start(tmp_path: Path, config: str | None) -> None:
     if config is not None:
         (tmp_path / "config.json").write_text(config)
     with pytest.raises(Misconfigured, match="model_type"):

@@ -57,7 +57,7 @@ def test_another_seed_or_prompt_gives_another_picture(backend: LoadedImage) -> N
     assert generate(backend, picture(5, "An old man in a dark forest.")).image.tobytes() != first
 
 
-def test_a_picture_is_the_same_in_a_batch_but_for_numerical_noise(backend: LoadedImage) -> None:
+def test_picture_in_a_batch_equals_a_single_one_within_numerical_noise(backend: LoadedImage) -> None:
     requests = [picture(seed, f"A person with {colour} hair.") for seed, colour in enumerate(("red", "black", "gray"))]
     together = backend.generate(requests, NoCallbacks())
     for request, outcome in zip(requests, together, strict=True):
@@ -66,7 +66,7 @@ def test_a_picture_is_the_same_in_a_batch_but_for_numerical_noise(backend: Loade
         assert psnr(outcome.image, generate(backend, request).image) >= 40
 
 
-def test_one_call_may_mix_sizes_and_caption_lengths(backend: LoadedImage) -> None:
+def test_one_batch_may_mix_sizes_and_prompt_lengths(backend: LoadedImage) -> None:
     requests = [picture(1), picture(2, side=64), picture(3, "word " * 60), picture(4, side=64)]
     for request, outcome in zip(requests, backend.generate(requests, NoCallbacks()), strict=True):
         assert isinstance(outcome, GeneratedImage)
@@ -80,7 +80,7 @@ def test_scheduler_keeps_no_state_between_calls(backend: LoadedImage) -> None:
     assert generate(backend, picture(5)).image.tobytes() == before
 
 
-def test_embeddings_are_those_of_the_pipelines_own_encoder(backend: LoadedImage, weights: Located) -> None:
+def test_embeddings_equal_those_of_the_pipeline(backend: LoadedImage, weights: Located) -> None:
     from diffusers import ZImagePipeline
 
     whole = ZImagePipeline.from_pretrained(weights.path, dtype=torch.float32)
@@ -92,7 +92,7 @@ def test_embeddings_are_those_of_the_pipelines_own_encoder(backend: LoadedImage,
     assert torch.allclose(ours, own, atol=1e-5)
 
 
-def test_a_picture_from_our_embeddings_is_the_pipelines_own(backend: LoadedImage, weights: Located) -> None:
+def test_picture_from_our_embeddings_equals_the_pipelines(backend: LoadedImage, weights: Located) -> None:
     from diffusers import ZImagePipeline
 
     whole = ZImagePipeline.from_pretrained(weights.path, dtype=torch.float32)
@@ -109,13 +109,13 @@ def test_a_picture_from_our_embeddings_is_the_pipelines_own(backend: LoadedImage
     assert psnr(own, generate(backend, request).image) >= 40
 
 
-def test_no_more_than_64_embeddings_are_kept(backend: LoadedImage) -> None:
+def test_at_most_64_embeddings_are_cached(backend: LoadedImage) -> None:
     for number in range(70):
         backend.prompts.embed(f"prompt {number}")
     assert len(backend.prompts.embeddings) == 64
 
 
-def test_captions_padded_to_the_same_length_share_a_bucket(backend: LoadedImage) -> None:
+def test_prompts_padded_to_the_same_length_share_a_bucket(backend: LoadedImage) -> None:
     assert backend.bucket(picture(1, "a")) == backend.bucket(picture(2, "a b c"))
     assert backend.bucket(picture(1, "a")) != backend.bucket(picture(1, "word " * CAPTION_BUCKET_TOKENS))
     assert backend.bucket(picture(1)) != backend.bucket(picture(1, side=64))
@@ -137,7 +137,7 @@ def test_picture_of_a_long_prompt_reports_the_cut(backend: LoadedImage) -> None:
     assert not generate(backend, picture(1)).prompt_truncated
 
 
-def test_eight_steps_are_eight_forwards_of_the_distilled_schedule(backend: LoadedImage) -> None:
+def test_eight_steps_are_eight_forward_passes_of_the_distilled_schedule(backend: LoadedImage) -> None:
     """Other releases of diffusers run one forward more or less for the same argument."""
     seen: list[float] = []
     hook = backend.pipeline.transformer.register_forward_pre_hook(lambda _, args: seen.append(1 - float(args[1][0])))
@@ -209,7 +209,7 @@ def last_layer_gives(backend: LoadedImage, value: float) -> Iterator[None]:
 
 @pytest.mark.parametrize("value", [-5.0, float("nan")])
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
-def test_a_black_picture_is_an_outcome_of_its_own(backend: LoadedImage, value: float) -> None:
+def test_black_picture_is_a_separate_outcome(backend: LoadedImage, value: float) -> None:
     with last_layer_gives(backend, value):
         (outcome,) = backend.generate([picture(1)], NoCallbacks())
     assert isinstance(outcome, BlackPicture)
@@ -231,7 +231,7 @@ def test_exact_decode_runs_in_fp32_and_restores_the_vae(backend: LoadedImage) ->
         assert psnr(exact, backend.decoder.picture(latent)) >= 60
 
 
-def test_a_dark_picture_with_something_in_it_is_not_black() -> None:
+def test_dark_picture_with_content_is_not_black() -> None:
     dark = Image.new("RGB", (64, 64), (2, 2, 2))
     assert is_black(dark)
     assert is_black(Image.new("RGB", (64, 64), (128, 128, 128)))

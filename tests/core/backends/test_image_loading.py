@@ -13,7 +13,7 @@ from core.errors import Misconfigured
 from core.weights import Model, fetch
 
 
-def test_size_read_from_the_headers_is_that_of_the_loaded_weights() -> None:
+def test_size_from_the_file_headers_equals_that_of_the_loaded_weights() -> None:
     (weights,) = fetch("embedded", [Model.IMAGE])
     backend = load_image(weights, device="cpu")
     models = (backend.pipeline.transformer, backend.pipeline.text_encoder, backend.pipeline.vae)
@@ -45,5 +45,5 @@ def test_device_too_small_is_refused_before_anything_is_loaded(
         check_fit(20 * 2**30, torch.device("cuda"))
 
 
-def test_a_cpu_is_not_checked() -> None:
+def test_memory_check_is_skipped_on_cpu() -> None:
     check_fit(2**60, torch.device("cpu"))

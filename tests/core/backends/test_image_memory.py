@@ -55,7 +55,7 @@ def psnr(a: Any, b: Any) -> float:
     return float("inf") if error == 0 else 10 * np.log10(255**2 / error)
 
 
-def test_request_that_does_not_fit_gets_an_error_of_its_own(backend: LoadedImage) -> None:
+def test_request_that_does_not_fit_fails_alone(backend: LoadedImage) -> None:
     with out_of_memory_above(backend.pipeline.transformer, latents_of(128)):
         too_large, fits = backend.generate([request(256), request(128)], NoCallbacks())
     assert isinstance(too_large, TooLarge)
@@ -112,7 +112,7 @@ def test_tensors_of_the_failed_call_are_released_before_memory_is_measured(backe
     assert measured == [True]
 
 
-def test_decode_that_does_not_fit_is_done_again_in_smaller_tiles(backend: LoadedImage) -> None:
+def test_decode_that_does_not_fit_is_repeated_in_smaller_tiles(backend: LoadedImage) -> None:
     backend.decoder.tiles_px = (128, 96, 64)
     whole = backend.generate([request(256)], NoCallbacks())[0]
     with out_of_memory_above(backend.pipeline.vae.decoder, latents_of(96)) as tried:
@@ -123,7 +123,7 @@ def test_decode_that_does_not_fit_is_done_again_in_smaller_tiles(backend: Loaded
     assert psnr(whole.image, tiled.image) > 30
 
 
-def test_decode_that_fits_in_no_tile_is_the_requests_error(backend: LoadedImage) -> None:
+def test_decode_that_fits_in_no_tile_fails_the_request(backend: LoadedImage) -> None:
     with out_of_memory_above(backend.pipeline.vae.decoder, 0):
         (outcome,) = backend.generate([request(128)], NoCallbacks())
     assert isinstance(outcome, TooLarge)

@@ -56,7 +56,7 @@ def lines(name: str) -> list[str]:
         ("", []),
     ],
 )
-def test_text_is_read_as_words_numbers_and_undisguised_words(text: str, tokens: list[str]) -> None:
+def test_text_features_are_words_numbers_and_restored_words(text: str, tokens: list[str]) -> None:
     assert tokens_of(text) == tokens
 
 
@@ -92,7 +92,7 @@ def test_everyday_texts_and_texts_about_adults_are_not_refused(classifier: Ngram
     assert refused == []
 
 
-def test_finding_is_named_and_refused_on_every_route_and_cannot_soften_the_rules(classifier: NgramClassifier) -> None:
+def test_finding_is_refused_on_every_route_and_never_relaxes_the_rules(classifier: NgramClassifier) -> None:
     (found,) = classifier.classify(["nude 14 year old girl"], NoCallbacks())
     assert found == Classified("unsafe", (CATEGORY,))
     for route in Route:
@@ -102,7 +102,7 @@ def test_finding_is_named_and_refused_on_every_route_and_cannot_soften_the_rules
         assert apply_classifier(hard, [Classified("safe")], route).action is Action.REFUSE
 
 
-def test_length_of_a_text_dilutes_nothing(classifier: NgramClassifier) -> None:
+def test_long_text_does_not_dilute_a_finding(classifier: NgramClassifier) -> None:
     filler = "The harbour lies quiet and the boats come home before the rain. " * 100
     assert classifier.score(f"{filler} nude 14 year old girl {filler}") >= classifier.threshold
     assert classifier.score(filler) < classifier.threshold
@@ -117,7 +117,7 @@ def test_cancelled_text_is_not_classified_and_the_next_is(classifier: NgramClass
 # ── loading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_it_loads_and_runs_without_torch() -> None:
+def test_ngram_classifier_runs_without_torch() -> None:
     code = (
         "import sys; from core.backends import NoCallbacks; from core.backends.guard import load_classifier\n"
         "from core.weights import Model, locate\n"
@@ -133,7 +133,7 @@ def copied(tmp_path: Path) -> Located:
     return Located(tmp_path, "copied", "0", "embedded", Facts())
 
 
-def test_threshold_is_the_one_of_the_weights(copied: Located) -> None:
+def test_threshold_is_read_from_the_weights(copied: Located) -> None:
     config = json.loads((copied.path / "config.json").read_text())
     (copied.path / "config.json").write_text(json.dumps({**config, "threshold": 0.0}))
     (found,) = load_classifier(copied).classify(["a pier"], NoCallbacks())
@@ -141,7 +141,7 @@ def test_threshold_is_the_one_of_the_weights(copied: Located) -> None:
 
 
 @pytest.mark.parametrize("change", ["missing", "renamed", "smaller"])
-def test_weights_of_another_shape_are_refused_at_the_start(copied: Located, change: str) -> None:
+def test_weights_of_another_shape_are_refused_at_start(copied: Located, change: str) -> None:
     tensors = load_file(copied.path / WEIGHTS_FILE)
     if change == "smaller":
         tensors["table"] = np.ascontiguousarray(tensors["table"][:100])

@@ -54,7 +54,7 @@ def test_weights_keep_their_names_and_memory() -> None:
     assert {name: value.data_ptr() for name, value in model.state_dict().items()} == weights
 
 
-def test_norms_that_compute_something_else_are_kept() -> None:
+def test_norms_with_another_formula_are_not_replaced() -> None:
     model = torch.nn.Sequential(
         GemmaRMSNorm(8), RMSNorm(8, 1e-5, bias=True), RMSNorm(8, 1e-5, elementwise_affine=False)
     )

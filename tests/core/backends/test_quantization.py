@@ -63,7 +63,7 @@ def test_dynamic_layer_is_near_to_bf16(form: Format, rows: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
-def test_quantised_rows_keep_their_largest_value_and_zeros(dtype: torch.dtype) -> None:
+def test_quantized_rows_keep_their_largest_value_and_zeros(dtype: torch.dtype) -> None:
     x = torch.tensor([[0.0, 0.5, -2.0], [0.0, 0.0, 0.0]])
     quantized, scale = quantize_rows(x, dtype)
     back = quantized.float() * scale

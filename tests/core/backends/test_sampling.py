@@ -31,7 +31,7 @@ def by_whole_row(scores: torch.Tensor, row: Drawn) -> int:
 
 @pytest.mark.parametrize("spread", [0.0, 0.5, 3.0, 8.0], ids=lambda spread: f"spread {spread}")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_draws_equal_those_of_the_whole_row(spread: float, dtype: torch.dtype) -> None:
+def test_draws_from_candidates_equal_draws_from_the_whole_row(spread: float, dtype: torch.dtype) -> None:
     """A spread of 0 and bf16 make ties; a small one makes the nucleus larger than the candidates."""
     torch.manual_seed(1)
     logits = (spread * torch.randn(24, 5_000)).to(dtype)
@@ -43,7 +43,7 @@ def test_draws_equal_those_of_the_whole_row(spread: float, dtype: torch.dtype) -
 
 @given(st.lists(st.integers(-6, 6), min_size=2, max_size=40), st.floats(0, 1, exclude_max=True))
 @settings(deadline=None)
-def test_a_draw_is_from_the_fewest_tokens_that_hold_top_p(scores: list[int], point: float) -> None:
+def test_draw_is_from_the_smallest_set_of_tokens_that_reaches_top_p(scores: list[int], point: float) -> None:
     values = torch.tensor(scores, dtype=torch.float32)
     token = draw_from_all(values, values.logsumexp(-1), point)
     shares = values.double().softmax(-1)
@@ -51,12 +51,12 @@ def test_a_draw_is_from_the_fewest_tokens_that_hold_top_p(scores: list[int], poi
     assert likelier < TOP_P
 
 
-def test_candidates_that_do_not_hold_the_nucleus_draw_nothing() -> None:
+def test_no_token_is_drawn_if_the_candidates_miss_part_of_the_nucleus() -> None:
     values = torch.zeros(4)
     assert draw_from(values, torch.arange(4), torch.tensor(100.0).log(), 0.5, complete=False) is None
 
 
-def test_a_tie_at_the_edge_of_the_candidates_draws_nothing() -> None:
+def test_no_token_is_drawn_on_a_tie_at_the_last_candidate() -> None:
     values = torch.tensor([9.0, 1.0, 1.0])
     total = torch.cat([values, torch.ones(4_000)]).logsumexp(-1)
     assert draw_from(values, torch.arange(3), total, 0.99, complete=False) is None
@@ -71,12 +71,12 @@ def test_drawn_shares_follow_the_probabilities() -> None:
     assert torch.allclose(counted[:3], wanted, atol=0.03)
 
 
-def test_greedy_rows_take_the_likeliest_token_beside_sampled_ones() -> None:
+def test_greedy_rows_take_the_likeliest_token_in_a_mixed_batch() -> None:
     logits = torch.tensor([[0.0, 3.0, 1.0]] * 3)
     assert choose_tokens(logits, [Drawn(0), Drawn(5.0, 3), Drawn(0)], 1.0)[::2] == [1, 1]
 
 
-def test_the_penalty_is_that_of_transformers() -> None:
+def test_repetition_penalty_equals_that_of_transformers() -> None:
     from transformers import RepetitionPenaltyLogitsProcessor
 
     torch.manual_seed(0)

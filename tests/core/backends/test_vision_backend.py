@@ -59,7 +59,7 @@ def whole_prompt(backend: LoadedVision, attribute: str, image: Image.Image) -> A
     return reader.processor(text=[text], images=[image], return_tensors="pt")
 
 
-def test_questions_on_a_shared_cache_answer_as_separate_calls_do(backend: LoadedVision, noise: Image.Image) -> None:
+def test_answers_on_a_shared_cache_equal_those_of_separate_calls(backend: LoadedVision, noise: Image.Image) -> None:
     together = backend.reader.logits(noise)
     for row, attribute in enumerate(QUESTIONS):
         with torch.inference_mode():
@@ -82,7 +82,7 @@ def test_positions_of_a_question_are_those_of_the_whole_prompt(backend: LoadedVi
         assert torch.equal(positions[:, 0, -len(tail) :], ours.expand(3, -1))
 
 
-def test_shares_of_each_question_sum_to_one(backend: LoadedVision, noise: Image.Image) -> None:
+def test_probabilities_of_each_question_sum_to_one(backend: LoadedVision, noise: Image.Image) -> None:
     shares = backend.reader.shares(noise)
     assert set(shares) == set(ATTRIBUTES)
     assert all(sum(row) == pytest.approx(1, abs=1e-5) for row in shares.values())
@@ -97,7 +97,7 @@ def certain(**values: str) -> dict[str, list[float]]:
     }
 
 
-def test_a_certain_letter_is_the_feature_and_its_share_the_confidence() -> None:
+def test_most_probable_letter_is_the_feature_and_its_probability_the_confidence() -> None:
     features = read(certain(hair_color="red", age_band="25_34"))
     assert features.hair_color is HairColor.RED
     assert features.age_band is AgeBand.FROM_25_TO_34
@@ -105,7 +105,7 @@ def test_a_certain_letter_is_the_feature_and_its_share_the_confidence() -> None:
     assert features.glasses == "unknown"
 
 
-def test_an_uncertain_answer_is_unknown_with_the_share_of_unknown() -> None:
+def test_uncertain_answer_is_unknown_with_the_probability_of_unknown() -> None:
     shares = certain()
     shares["glasses"] = [0.39, 0.31, 0.2, 0.1]
     features = read(shares)
@@ -113,7 +113,7 @@ def test_an_uncertain_answer_is_unknown_with_the_share_of_unknown() -> None:
     assert features.confidence["glasses"] == 0.1
 
 
-def test_under_18_wins_from_three_in_ten_on() -> None:
+def test_under_18_is_read_from_a_probability_of_0_3() -> None:
     shares = certain()
     shares["age_band"] = [0.3, 0.6, 0.1, 0, 0, 0, 0, 0]
     assert read(shares).age_band is AgeBand.UNDER_18
@@ -131,13 +131,13 @@ def test_the_face_of_a_photograph_is_found(backend: LoadedVision, photograph: Im
     assert face.components.single_face == 1.0
 
 
-def test_of_two_faces_the_larger_and_surer_comes_first(backend: LoadedVision) -> None:
+def test_larger_and_more_certain_of_two_faces_is_first(backend: LoadedVision) -> None:
     street = Image.open(PHOTOGRAPH.with_name("bus.jpg")).convert("RGB")
     first, second = backend.detector.find(street)
     assert first.area * first.confidence > second.area * second.confidence
 
 
-def test_no_face_is_a_result_with_a_penalty(backend: LoadedVision, noise: Image.Image) -> None:
+def test_picture_without_a_face_has_a_result_with_a_lower_score(backend: LoadedVision, noise: Image.Image) -> None:
     (reading,) = backend.generate([SelfieRequest(noise)], NoCallbacks())
     assert isinstance(reading, SelfieAnalysis)
     assert (reading.face.detected, reading.face.box, reading.face.faces_in_picture) == (False, None, 0)
@@ -146,7 +146,7 @@ def test_no_face_is_a_result_with_a_penalty(backend: LoadedVision, noise: Image.
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 900), (2000, 20)])
-def test_pictures_of_any_shape_are_read(backend: LoadedVision, size: tuple[int, int]) -> None:
+def test_pictures_of_any_shape_are_analysed(backend: LoadedVision, size: tuple[int, int]) -> None:
     (reading,) = backend.generate([SelfieRequest(Image.new("RGB", size, (200, 100, 50)))], NoCallbacks())
     assert isinstance(reading, SelfieAnalysis)
 
@@ -158,13 +158,13 @@ def test_the_crop_is_a_square_with_the_margin_cut_at_the_edges() -> None:
     assert face_crop(picture, None) is picture
 
 
-def test_the_same_picture_is_read_the_same_again(backend: LoadedVision, photograph: Image.Image) -> None:
+def test_analysis_of_the_same_picture_is_deterministic(backend: LoadedVision, photograph: Image.Image) -> None:
     assert backend.generate([SelfieRequest(photograph)], NoCallbacks()) == backend.generate(
         [SelfieRequest(photograph)], NoCallbacks()
     )
 
 
-def test_a_cancelled_picture_is_not_read_and_the_next_is(backend: LoadedVision, noise: Image.Image) -> None:
+def test_cancelled_picture_is_skipped_and_the_next_is_analysed(backend: LoadedVision, noise: Image.Image) -> None:
     watch = Watching(cancel={0: 1})
     cancelled, reading = backend.generate([SelfieRequest(noise), SelfieRequest(noise)], watch)
     assert isinstance(cancelled, Cancelled)
@@ -199,7 +199,7 @@ def test_age_of_a_picture_without_people_is_unknown(backend: LoadedVision, noise
     assert (ages.faces, ages.whole.age_band, ages.faces_not_read) == ((), AgeBand.UNKNOWN, 0)
 
 
-def test_every_face_is_read_up_to_the_limit_and_the_others_are_counted(
+def test_ages_are_read_up_to_the_face_limit_and_other_faces_counted(
     backend: LoadedVision, monkeypatch: pytest.MonkeyPatch, noise: Image.Image
 ) -> None:
     boxes = [Box(at, 10, at + 20, 30, 0.9) for at in range(0, 2 * MAX_FACES + 4, 2)]
@@ -225,7 +225,7 @@ def test_probability_of_under_18_is_kept_whichever_band_is_read() -> None:
     assert read_age([0.31, 0.6, 0.09, 0, 0, 0, 0, 0]).age_band is AgeBand.UNDER_18
 
 
-def test_visual_tokens_can_be_bounded(backend: LoadedVision) -> None:
+def test_number_of_visual_tokens_can_be_bounded(backend: LoadedVision) -> None:
     from transformers import Qwen2VLProcessor
 
     (weights,) = fetch("embedded", [Model.VISION])
@@ -248,6 +248,6 @@ def test_face_classes_are_found_in_either_layout(names: dict[int, str], classes:
     assert _face_classes(names) == classes
 
 
-def test_a_detector_of_other_things_is_refused_at_the_start() -> None:
+def test_detector_without_a_face_class_is_refused_at_start() -> None:
     with pytest.raises(Misconfigured, match="no class of faces"):
         _face_classes({0: "car", 1: "dog"})

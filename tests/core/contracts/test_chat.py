@@ -123,14 +123,14 @@ def test_a_message_without_text_is_left_out(content: object) -> None:
     assert left_out(request)["empty"] == 1
 
 
-def test_of_many_messages_the_newest_40_are_used() -> None:
+def test_newest_40_of_many_messages_are_used() -> None:
     request = read([{"role": "user", "content": f"message {number}"} for number in range(100)])
     assert [message.content for message in request.messages] == [f"message {number}" for number in range(60, 100)]
     assert left_out(request) == {"older": 60}
     assert request.report().messages == 100
 
 
-def test_of_a_long_message_the_end_is_used() -> None:
+def test_end_of_a_long_message_is_used() -> None:
     text = " ".join(f"word{number}" for number in range(2_000))
     request = read([{"role": "user", "content": text}])
     [message] = request.messages
@@ -143,7 +143,7 @@ def test_of_a_long_message_the_end_is_used() -> None:
 # ── the policy's part ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_everything_that_was_received_is_kept_for_the_policy() -> None:
+def test_every_received_text_is_available_to_the_policy() -> None:
     request = read([{"role": "user", "content": f"message {number}"} for number in range(100)] + OPENAI + ANTHROPIC)
     texts = [message.content for message in request.received]
     for said in ("message 0", "Be friendly.", "It rains.", "I need the tool.", "Let me see."):
@@ -179,17 +179,17 @@ def test_a_long_text_is_kept_in_parts_that_overlap_and_end_with_what_is_used(wor
         ([], "messages"),
     ],
 )
-def test_what_can_not_be_read_is_named_by_its_place(messages: object, place: str) -> None:
+def test_unreadable_message_is_reported_by_its_position(messages: object, place: str) -> None:
     with pytest.raises(InvalidRequest, match=rf"^`{place}`: "):
         read(messages)
 
 
-def test_more_text_than_the_policy_judges_is_refused() -> None:
+def test_text_over_the_policy_limit_is_refused() -> None:
     with pytest.raises(TooLarge, match="newest messages"):
         read([{"role": "user", "content": "word " * 1_000}] * 41)
 
 
-def test_messages_given_as_models_are_read_like_those_of_a_client() -> None:
+def test_message_models_are_parsed_like_client_messages() -> None:
     request = read([TURN])
     again = type(request)(task=request.task, messages=request.messages)
     assert again.messages == request.messages

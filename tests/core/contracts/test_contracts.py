@@ -61,7 +61,7 @@ def refusal(payload: object, *, stage: bool = False) -> ImgPodError:
 
 
 @pytest.mark.parametrize("payload", [None, [], "imagegen", 7, math.nan, [imagegen()]])
-def test_an_input_that_is_no_object_is_refused(payload: object) -> None:
+def test_input_that_is_not_an_object_is_refused(payload: object) -> None:
     assert type(refusal(payload)) is InvalidRequest
 
 
@@ -74,11 +74,11 @@ def test_an_unknown_task_error_lists_the_known_tasks(task: object) -> None:
     assert SECRET not in error.message
 
 
-def test_a_worker_does_not_know_the_orchestrator_s_tasks() -> None:
+def test_worker_refuses_the_orchestrators_tasks() -> None:
     assert type(refusal(imagegen(), stage=True)) is UnknownTask
 
 
-def test_every_task_is_read_as_the_class_that_names_it() -> None:
+def test_every_task_is_parsed_as_its_request_class() -> None:
     for tasks in (REQUESTS, STAGE_REQUESTS):
         for task, model in tasks.items():
             annotation = model.model_fields["task"].annotation
@@ -86,7 +86,7 @@ def test_every_task_is_read_as_the_class_that_names_it() -> None:
             assert task in named
 
 
-def test_every_route_has_a_request_and_every_worker_task_but_three_a_route() -> None:
+def test_every_route_has_a_request_and_all_but_three_worker_tasks_a_route() -> None:
     assert set(REQUESTS) == set(Route)
     assert set(STAGE_REQUESTS) == {ANALYZE_TASK, CAPTION_TASK, CHECK_TASK, MODERATE_TASK, *ExpandTask, *GenerateTask}
     assert set(STAGE_REQUESTS) - set(ROUTE_OF_TASK) == {CAPTION_TASK, CHECK_TASK, MODERATE_TASK}
@@ -192,7 +192,7 @@ def test_values_at_their_bounds_are_accepted(payload: dict[str, Any]) -> None:
     assert read_request(payload, REQUESTS).task == payload["task"]
 
 
-def test_a_name_that_is_really_a_text_is_not_repeated() -> None:
+def test_long_field_name_is_not_repeated_in_the_error() -> None:
     error = refusal(imagegen(**{f"{SECRET} is a secret": 1, SECRET * 100: 2}))
 
     assert error.message.startswith("`…`: there is no such field")
@@ -224,7 +224,7 @@ def nested(depth: int) -> list[Any]:
     ],
     ids=["wide", "features", "messages", "many lists", "deep"],
 )
-def test_a_flood_of_values_is_refused_before_it_is_read(payload: dict[str, Any]) -> None:
+def test_too_many_values_are_refused_before_validation(payload: dict[str, Any]) -> None:
     error = refusal(payload)
 
     assert type(error) is TooLarge
@@ -236,11 +236,11 @@ def test_a_wrong_type_for_an_object_is_explained_plainly() -> None:
     assert "`features`: must be an object" in refusal(chat(features="red hair")).message
 
 
-def test_a_list_whose_items_are_wrong_is_not_called_empty() -> None:
+def test_error_for_wrong_list_items_does_not_say_empty() -> None:
     assert "at least 1" not in refusal(chat(messages=[{"role": "nobody", "content": "x"}])).message
 
 
-def test_json_s_own_nan_reaches_no_field() -> None:
+def test_nan_of_json_is_refused_in_every_field() -> None:
     payload = json.loads('{"task": "imagegen", "prompt": "x", "timeout_s": NaN, "seed": Infinity}')
 
     assert "`timeout_s`" in refusal(payload).message
@@ -289,14 +289,14 @@ def test_a_message_can_not_be_changed() -> None:
         request.seed = 7  # type: ignore[misc]  # that it can't be done is the point
 
 
-def test_every_attribute_can_be_unknown_and_is_unless_it_is_said() -> None:
+def test_every_attribute_defaults_to_unknown() -> None:
     assert len(ATTRIBUTES) == 13
     for name, values in ATTRIBUTES.items():
         assert issubclass(values, StrEnum)
         assert list(values)[-1] == "unknown" == getattr(Features(), name)
 
 
-def test_nothing_is_asked_or_taken_about_race_religion_orientation_or_health() -> None:
+def test_features_exclude_race_religion_orientation_and_health() -> None:
     for name in ("race", "ethnicity", "religion", "orientation", "health", "nationality"):
         assert name not in Features.model_fields
         assert f"`features.{name}`" in refusal(imagegen(features={name: "x"})).message
@@ -309,7 +309,7 @@ def test_features_round_trip_unchanged() -> None:
 
 
 @pytest.mark.parametrize("progress", [{"step": -1}, {"of": 0}, {"percent": 101}])
-def test_progress_keeps_to_its_bounds(progress: dict[str, int]) -> None:
+def test_progress_outside_its_bounds_is_refused(progress: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
         StageProgress.model_validate({"stage": "generate", "step": 1, "of": 8, "percent": 12} | progress)
 
@@ -334,14 +334,14 @@ def test_a_result_round_trips_and_an_older_release_may_ignore_new_fields() -> No
         GenerateResult.model_validate(wire | {"newer": 1})
 
 
-def test_the_validation_error_itself_holds_no_value_either() -> None:
+def test_validation_error_contains_no_value() -> None:
     with pytest.raises(ValidationError) as caught:
         ImageGen.model_validate(imagegen(prompt=[SECRET], seed=SECRET))
 
     assert SECRET not in str(caught.value)
 
 
-def test_both_ends_of_a_stage_speak_of_the_same_picture() -> None:
+def test_stage_request_and_result_share_the_picture_fields() -> None:
     assert set(GenerateRequest.model_fields) - set(StageRequest.model_fields) <= set(ImageGen.model_fields)
     assert {"image_base64", "caption", "prompt_used", "seed", "policy", "timeline", "degraded"} <= set(
         Result.model_fields
@@ -351,7 +351,7 @@ def test_both_ends_of_a_stage_speak_of_the_same_picture() -> None:
 @pytest.mark.parametrize(
     ("tag", "language"), [("pt", "pt"), ("pt-BR", "pt"), ("ZH_hant", "zh"), ("en-US", "en"), ("he", "he")]
 )
-def test_a_language_tag_is_read_by_its_first_part(tag: str, language: str) -> None:
+def test_language_tag_is_reduced_to_its_primary_subtag(tag: str, language: str) -> None:
     request = read_request({"task": "chat/1to1/caption", "prompt": "A boat.", "language": tag}, STAGE_REQUESTS)
     assert isinstance(request, CaptionRequest)
     assert request.language == language

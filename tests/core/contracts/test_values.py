@@ -39,7 +39,7 @@ def adjusted(request: PictureRequest) -> dict[str, str]:
         ("output_format", ".JPEG", "jpeg"),
     ],
 )
-def test_a_value_of_one_meaning_is_taken(field: str, given: object, value: object) -> None:
+def test_value_with_one_meaning_is_converted(field: str, given: object, value: object) -> None:
     request = read(**{field: given})
     assert getattr(request, field) == value
     assert type(getattr(request, field)) is type(value)
@@ -47,7 +47,7 @@ def test_a_value_of_one_meaning_is_taken(field: str, given: object, value: objec
 
 
 @pytest.mark.parametrize("seed", [-1, "-1", -1.0])
-def test_minus_one_is_a_seed_that_is_drawn(seed: object) -> None:
+def test_seed_minus_one_is_drawn(seed: object) -> None:
     request = read(seed=seed)
     assert request.seed is None
     assert adjusted(request) == {"seed": "drawn"}
@@ -67,7 +67,7 @@ def test_a_seed_out_of_range_is_answered_with_the_range(seed: object) -> None:
 
 
 @pytest.mark.parametrize("seed", [True, 7.5, "7.5", "seven", "", "0x7", "٧", [7]])
-def test_a_seed_that_is_no_whole_number_is_refused(seed: object) -> None:
+def test_seed_that_is_not_an_integer_is_refused(seed: object) -> None:
     with pytest.raises(InvalidRequest, match="`seed`"):
         read(seed=seed)
 
@@ -93,7 +93,7 @@ def test_a_side_above_1536_px_is_answered_by_its_bound() -> None:
 
 
 @pytest.mark.parametrize("size", ["1024x768", "1024X768", "1024×768", "1024*768", " 1024x768 "])
-def test_a_size_is_both_sides(size: str) -> None:
+def test_size_sets_both_sides(size: str) -> None:
     request = read(size=size)
     assert (request.width, request.height) == (1024, 768)
     assert request.report() is None
@@ -115,7 +115,7 @@ def test_a_size_that_contradicts_a_side_is_refused() -> None:
         read(size="1024x768", width=512)
 
 
-def test_a_request_with_a_size_can_be_sent_on_as_it_was_read() -> None:
+def test_parsed_request_with_a_size_validates_again() -> None:
     request = read(size="1000x777", seed=2**60 + 3)
     again = read_request(request.model_dump(mode="json"), REQUESTS)
     assert again.model_dump() == request.model_dump()

@@ -62,14 +62,14 @@ SPELLINGS: dict[str, Callable[[bytes], str]] = {
 
 @pytest.mark.parametrize("name", SPELLINGS)
 @pytest.mark.parametrize("length", [4_000, 4_001, 4_002, 4_104])
-def test_every_spelling_is_read(name: str, length: int) -> None:
+def test_every_base64_variant_is_decoded(name: str, length: int) -> None:
     data = DATA[:length]
     assert decode_base64(SPELLINGS[name](data), DEFAULT_LIMITS) == data
 
 
 @settings(max_examples=200, deadline=None)
 @given(length=st.integers(3_000, 4_900), name=st.sampled_from(sorted(SPELLINGS)))
-def test_every_spelling_of_any_length_gives_the_data(length: int, name: str) -> None:
+def test_every_base64_variant_of_any_length_decodes_to_the_data(length: int, name: str) -> None:
     assert decode_base64(SPELLINGS[name](DATA[:length]), DEFAULT_LIMITS) == DATA[:length]
 
 
@@ -91,7 +91,7 @@ def test_every_spelling_of_any_length_gives_the_data(length: int, name: str) -> 
         ("abcd\nef*h", 8),
     ],
 )
-def test_the_first_bad_character_is_named_by_its_place(text: str, place: int) -> None:
+def test_error_gives_the_position_of_the_first_bad_character(text: str, place: int) -> None:
     with pytest.raises(BadPicture, match=f"character {place} can't be part"):
         decode_base64(text, DEFAULT_LIMITS)
 
@@ -99,13 +99,13 @@ def test_the_first_bad_character_is_named_by_its_place(text: str, place: int) ->
 @pytest.mark.parametrize(
     "text", ["a", "abcde", "====", "=", "ab==cd==", "data:,hello", "data:image/png,abcd", "a+ b c"]
 )
-def test_what_has_no_single_meaning_is_refused(text: str) -> None:
+def test_ambiguous_base64_is_refused(text: str) -> None:
     with pytest.raises(BadPicture):
         decode_base64(text, DEFAULT_LIMITS)
 
 
 @pytest.mark.parametrize("text", ["", " \n", "data:image/png;base64,", '""'])
-def test_nothing_is_an_empty_picture(text: str) -> None:
+def test_empty_text_is_an_empty_picture(text: str) -> None:
     with pytest.raises(BadPicture, match="empty"):
         decode_base64(text, DEFAULT_LIMITS)
 
@@ -121,7 +121,7 @@ def test_too_much_base64_is_refused() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=400) | st.text("ABab01+/-_= \n\r\\%2BbF'\",;:", max_size=400))
-def test_any_text_is_read_or_refused_without_being_repeated(text: str) -> None:
+def test_any_text_is_decoded_or_refused_without_being_quoted(text: str) -> None:
     try:
         said = decode_base64(f"canary{text}", DEFAULT_LIMITS).hex()
     except (BadPicture, TooLarge) as error:

@@ -29,14 +29,14 @@ def process() -> Iterator[DecoderProcess]:
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF"])
-def test_the_child_gives_the_same_pixels(process: DecoderProcess, image_format: str) -> None:
+def test_decoder_process_returns_the_same_pixels(process: DecoderProcess, image_format: str) -> None:
     data = saved(corners(), image_format)
     seen = process.decode(data, DEFAULT_LIMITS)
     assert seen.image.tobytes() == open_picture(data).image.tobytes()
     assert (seen.scale, seen.kept) == (1, 1)
 
 
-def test_one_child_decodes_many_pictures_and_keeps_errors_apart(process: DecoderProcess) -> None:
+def test_decoder_process_decodes_many_pictures_with_separate_errors(process: DecoderProcess) -> None:
     for _ in range(2):
         assert_corners(process.decode(saved(corners(), "PNG"), DEFAULT_LIMITS).image)
         with pytest.raises(BadPicture, match="no picture"):
@@ -46,21 +46,21 @@ def test_one_child_decodes_many_pictures_and_keeps_errors_apart(process: Decoder
     assert process.alive
 
 
-def test_a_decoder_that_takes_too_long_is_ended(process: DecoderProcess) -> None:
+def test_decoder_over_its_time_limit_is_killed(process: DecoderProcess) -> None:
     busy = saved(Image.effect_noise((3_000, 2_000), 90), "PNG")
     with pytest.raises(BadPicture, match="too long to decode"):
         process.decode(busy, IntakeLimits(decode_cpu_s=0.005))
     assert not process.alive
 
 
-def test_a_decoder_that_crashes_costs_one_picture() -> None:
+def test_decoder_crash_fails_one_picture_only() -> None:
     process = DecoderProcess()
     os.kill(process.pid, signal.SIGSEGV)
     with pytest.raises(BadPicture, match="decoder failed"):
         process.decode(saved(corners(), "PNG"), DEFAULT_LIMITS)
 
 
-def test_a_machine_too_busy_to_decode_is_a_retryable_error() -> None:
+def test_decoding_delayed_by_a_busy_machine_is_a_retryable_error() -> None:
     process = DecoderProcess()
     os.kill(process.pid, signal.SIGSTOP)
     with pytest.raises(DeadlineExceeded) as caught:
@@ -68,21 +68,21 @@ def test_a_machine_too_busy_to_decode_is_a_retryable_error() -> None:
     assert caught.value.retryable
 
 
-def test_memory_beyond_the_bound_is_an_error_and_not_a_crash(process: DecoderProcess) -> None:
+def test_decoder_over_its_memory_limit_is_an_error(process: DecoderProcess) -> None:
     limits = IntakeLimits(max_pixels=2_000_000_000, max_decoded_pixels=2_000_000_000)
     with pytest.raises(ImgPodError) as caught:
         process.decode(png(25_000, 25_000, zlib.compress(b"\x00" * 1_000)), limits)
     assert isinstance(caught.value, TooLarge | BadPicture)
 
 
-def test_children_can_be_started_before_the_first_picture() -> None:
+def test_decoder_processes_can_be_started_before_the_first_picture() -> None:
     prestart()
     pids = [executor().submit(lambda: decoder_process._own_child().pid).result() for _ in range(4)]
     assert all(Path(f"/proc/{pid}").exists() for pid in pids)
     assert len(set(pids)) <= decoder_process.PARALLEL_DECODES
 
 
-def test_the_child_has_no_secrets(process: DecoderProcess) -> None:
+def test_decoder_process_has_no_secrets_in_its_environment(process: DecoderProcess) -> None:
     names = {entry.split(b"=")[0] for entry in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0") if entry}
     assert names <= {b"PATH", b"LANG", b"LD_LIBRARY_PATH", b"COVERAGE_PROCESS_CONFIG", b"COVERAGE_PROCESS_START"}
 
@@ -93,7 +93,7 @@ async def test_a_selfie_opens_from_base64_and_from_a_data_uri() -> None:
     assert_corners((await open_selfie(f"data:image/png;base64,{text}")).image)
 
 
-async def test_a_selfie_opens_from_a_url_through_the_fetch_it_is_given() -> None:
+async def test_selfie_from_a_url_uses_the_given_fetch_function() -> None:
     asked: list[str] = []
 
     async def fetch(url: str, limits: IntakeLimits) -> bytes:
@@ -105,7 +105,7 @@ async def test_a_selfie_opens_from_a_url_through_the_fetch_it_is_given() -> None
     assert asked == ["https://example.com/me.png"]
 
 
-async def test_pictures_are_decoded_beside_each_other_after_one_was_ended() -> None:
+async def test_pictures_are_decoded_concurrently_after_one_process_was_killed() -> None:
     busy = base64.b64encode(saved(Image.effect_noise((3_000, 2_000), 90), "PNG")).decode()
     good = base64.b64encode(saved(corners(), "PNG")).decode()
     short = IntakeLimits(decode_cpu_s=0.005)

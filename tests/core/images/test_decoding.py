@@ -66,7 +66,7 @@ def test_a_tiff_of_every_usual_compression_opens(compression: str | None) -> Non
     assert_corners(opened(saved(corners(), "TIFF", compression=compression)), tolerance=60)
 
 
-def test_an_avif_in_a_container_of_the_general_brand_opens() -> None:
+def test_avif_with_the_generic_brand_opens() -> None:
     data = saved(corners(), "AVIF")
     assert data[8:12] == b"avif"
     assert b"mif1" in data[16:40]
@@ -75,7 +75,7 @@ def test_an_avif_in_a_container_of_the_general_brand_opens() -> None:
     assert_corners(opened(general), tolerance=60)
 
 
-def test_all_formats_are_named_in_the_refusal_of_another() -> None:
+def test_refusal_of_an_unknown_format_lists_all_accepted_ones() -> None:
     with pytest.raises(BadPicture, match=SELFIE_FORMATS):
         opened(b"%PDF-1.7")
 
@@ -95,7 +95,7 @@ AS_STORED = {
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "HEIF"])
 @pytest.mark.parametrize("orientation", AS_STORED)
-def test_every_exif_orientation_comes_in_upright(image_format: str, orientation: int) -> None:
+def test_every_exif_orientation_is_applied(image_format: str, orientation: int) -> None:
     if image_format == "HEIF":
         pytest.importorskip("pillow_heif").register_heif_opener()
     turn = AS_STORED[orientation]
@@ -105,7 +105,7 @@ def test_every_exif_orientation_comes_in_upright(image_format: str, orientation:
     assert_corners(opened(saved(stored, image_format, exif=exif.tobytes())))
 
 
-def test_an_orientation_that_makes_no_sense_is_upright() -> None:
+def test_invalid_orientation_is_ignored() -> None:
     exif = Image.Exif()
     exif[0x0112] = 77
     assert_corners(opened(saved(corners(), "JPEG", exif=exif)))
@@ -192,12 +192,12 @@ def test_a_wide_gamut_profile_is_converted() -> None:
     assert_corners(seen, tolerance=60)
 
 
-def test_a_profile_of_another_colour_space_is_left_out() -> None:
+def test_colour_profile_of_another_colour_space_is_ignored() -> None:
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     assert_corners(opened(saved(corners(), "PNG", icc_profile=lab)))
 
 
-def test_a_broken_profile_is_left_out() -> None:
+def test_damaged_colour_profile_is_ignored() -> None:
     assert_corners(opened(saved(corners(), "JPEG", icc_profile=b"\x00" * 600)))
 
 
@@ -235,12 +235,12 @@ def test_an_animation_gives_its_first_frame(image_format: str) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(6_400, 6_400), (20_000, 20_000), (65_535, 65_535), (2**31 - 1, 1)])
-def test_a_bomb_is_refused_by_its_header(width: int, height: int) -> None:
+def test_decompression_bomb_is_refused_by_its_header(width: int, height: int) -> None:
     with pytest.raises(TooLarge, match="megapixels"):
         opened(png(width, height, zlib.compress(b"\x00" * 1_000)))
 
 
-def test_a_webp_bomb_is_refused_by_its_header() -> None:
+def test_webp_decompression_bomb_is_refused_by_its_header() -> None:
     canvas = (16_383 - 1).to_bytes(3, "little") * 2
     extended = b"VP8X" + struct.pack("<I", 10) + b"\x10\x00\x00\x00" + canvas
     still = saved(corners(), "WEBP")[12:]
@@ -248,7 +248,7 @@ def test_a_webp_bomb_is_refused_by_its_header() -> None:
         opened(b"RIFF" + struct.pack("<I", 4 + len(extended + still)) + b"WEBP" + extended + still)
 
 
-def test_a_jpeg_drawn_in_hundreds_of_passes_is_refused() -> None:
+def test_jpeg_with_hundreds_of_scans_is_refused() -> None:
     data = saved(corners(), "JPEG", progressive=True)
     table = data.rfind(b"\xff\xc4", 0, data.rfind(b"\xff\xda"))
     assert 2 <= count_scans(data) <= 12
@@ -259,7 +259,7 @@ def test_a_jpeg_drawn_in_hundreds_of_passes_is_refused() -> None:
         opened(bomb)
 
 
-def test_a_thumbnail_in_the_exif_is_no_pass() -> None:
+def test_exif_thumbnail_is_not_counted_as_a_scan() -> None:
     thumbnail = saved(corners(), "JPEG", progressive=True)
     data = saved(corners(), "JPEG", exif=b"Exif\x00\x00" + thumbnail)
     assert count_scans(data) == 1
@@ -314,7 +314,7 @@ HEADS_ONLY = {
 
 
 @pytest.mark.parametrize("name", HEADS_ONLY)
-def test_a_head_without_its_picture_is_damaged(name: str) -> None:
+def test_header_without_image_data_is_damaged(name: str) -> None:
     with pytest.raises(BadPicture):
         opened(HEADS_ONLY[name])
 

@@ -108,13 +108,13 @@ async def test_adult_route_only_reports_the_check(checker: Scores, score: float 
     assert (done.policy.picture.outcome, done.policy.picture.score) == ("reported", score)
 
 
-async def test_adult_route_that_the_orchestrator_moderates_is_moderated() -> None:
+async def test_adult_route_treated_as_moderated_is_moderated() -> None:
     context = StageContext(trace_id="t", treated_as="moderated")
     with pytest.raises(UnsafeOutput):
         await finish(asked_for(task=GenerateTask.CHAT_1TO1, context=context), Generator(), Scores(0.99, 0.99))
 
 
-async def test_context_cannot_turn_a_moderated_route_into_an_adult_one() -> None:
+async def test_context_cannot_make_a_moderated_route_adult() -> None:
     context = StageContext(trace_id="t", treated_as="adult_allowed")
     with pytest.raises(UnsafeOutput):
         await finish(asked_for(context=context), Generator(), Scores(0.99, 0.99))
@@ -132,7 +132,7 @@ async def test_second_black_picture_is_an_error() -> None:
         await finish(asked_for(), Generator(BlackPicture("black"), BlackPicture("black")), Scores(0.1))
 
 
-async def test_black_and_unsafe_have_one_retry_each() -> None:
+async def test_black_and_unsafe_pictures_have_one_retry_each() -> None:
     generator = Generator(BlackPicture("black"))
     done = await finish(asked_for(), generator, Scores(0.95, 0.1))
     assert (len(generator.asked), done.attempts) == (3, 3)
@@ -144,7 +144,7 @@ async def test_unset_seed_is_random() -> None:
 
 
 @pytest.mark.parametrize("side", [48, 272])
-async def test_side_outside_the_weights_bounds_is_refused_with_them(side: int) -> None:
+async def test_side_outside_the_models_bounds_is_refused_with_the_bounds(side: int) -> None:
     request = asked_for().model_copy(update={"width": side})
     with pytest.raises(InvalidRequest, match="64 to 256"):
         await finish(request, Generator(), Scores(0.1))

@@ -46,7 +46,7 @@ def test_a_jpeg_of_more_than_210_megapixels_is_refused() -> None:
         open_picture(bytes(data))
 
 
-def test_a_large_progressive_jpeg_is_refused_with_what_to_do() -> None:
+def test_large_progressive_jpeg_is_refused_with_a_remedy() -> None:
     with pytest.raises(TooLarge, match="baseline JPEG"):
         open_picture(jpeg(progressive=True), IntakeLimits(max_multi_scan_pixels=100_000))
 
@@ -92,7 +92,7 @@ def test_a_jpeg_without_its_last_bytes_is_read_as_far_as_it_goes(share: float, l
 
 
 @pytest.mark.parametrize("lost", [1, 2])
-def test_a_jpeg_that_lost_its_end_marker_alone_has_all_its_pixels(lost: int) -> None:
+def test_jpeg_without_its_end_marker_has_all_its_pixels(lost: int) -> None:
     opened = open_picture(jpeg()[:-lost])
     assert opened.image.tobytes() == open_picture(jpeg()).image.tobytes()
     assert 0.9 < opened.kept < 1
@@ -111,7 +111,7 @@ def test_a_progressive_jpeg_without_its_last_scan_is_read() -> None:
     assert opened.image.size == (800, 600)
 
 
-def test_a_progressive_jpeg_with_its_first_scans_alone_is_refused() -> None:
+def test_progressive_jpeg_with_only_its_first_scans_is_refused() -> None:
     data = jpeg(progressive=True)
     with pytest.raises(BadPicture, match="incomplete"):
         open_picture(data[: int(len(data) * 0.2)])

@@ -70,7 +70,7 @@ def test_same_pixels_and_recipe_give_the_same_bytes(image_format: ImageFormat) -
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_the_prompt_is_written_only_when_it_is_handed_in(image_format: ImageFormat) -> None:
+def test_prompt_is_embedded_only_if_given(image_format: ImageFormat) -> None:
     silent = encode(picture(), image_format=image_format, recipe=RECIPE)
     assert b"AIPromptInformation" not in silent
     told = dataclasses.replace(RECIPE, prompt="A portrait of a woman in a red coat")
@@ -86,7 +86,7 @@ def test_any_prompt_round_trips(prompt: str) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(prompt=st.text(st.characters(codec=None), max_size=100), image_format=st.sampled_from(FORMATS))
-def test_characters_that_xml_cannot_hold_never_cost_the_picture(prompt: str, image_format: ImageFormat) -> None:
+def test_characters_invalid_in_xml_do_not_fail_the_encoding(prompt: str, image_format: ImageFormat) -> None:
     recipe = dataclasses.replace(RECIPE, prompt=f"\x00{prompt}\ud800\x1b\ufffe")
     said = inspect(encode(picture((32, 32)), image_format=image_format, recipe=recipe))
     assert said["ai_generated"] is True
@@ -136,7 +136,7 @@ def test_a_picture_too_large_is_encoded_again_with_its_mark_and_its_size() -> No
     assert (said["format"], said["width"], said["height"], said["ai_generated"]) == (image_format, 256, 256, True)
 
 
-def test_no_more_quality_is_given_up_than_needed() -> None:
+def test_quality_is_reduced_no_further_than_needed() -> None:
     image = Image.merge("RGB", [Image.effect_noise((256, 256), 90) for _ in range(3)])
     best = encode(image, image_format="webp", recipe=RECIPE)
     assert shrink_to_fit(image, max_bytes=len(best), recipe=RECIPE) == (best, "webp")
@@ -155,7 +155,7 @@ class _Stamp:
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_a_signer_comes_last_and_its_bytes_count(image_format: ImageFormat) -> None:
+def test_picture_is_signed_last_and_the_signature_counts_against_the_limit(image_format: ImageFormat) -> None:
     plain = encode(picture(), image_format=image_format, recipe=RECIPE)
     signed = encode(picture(), image_format=image_format, recipe=RECIPE, signer=_Stamp())
     assert signed == plain + f"image/{image_format}:{RECIPE.seed}".encode()
@@ -178,7 +178,7 @@ RDF = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
 EXT = 'xmlns:e="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
 
 
-def test_a_mark_written_as_an_element_is_read_as_well() -> None:
+def test_mark_written_as_an_xml_element_is_read() -> None:
     body = f"<e:DigitalSourceType>{TERM}</e:DigitalSourceType><e:AISystemUsed>another</e:AISystemUsed>"
     described = f"<rdf:Description {EXT}>{body}</rdf:Description>"
     said = inspect(
@@ -198,19 +198,19 @@ def test_a_mark_written_as_an_element_is_read_as_well() -> None:
         f'<r {RDF} {EXT}><rdf:Description e:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"/></r>',
     ],
 )
-def test_a_picture_without_the_mark_is_not_called_generated(xmp: str) -> None:
+def test_picture_without_the_mark_is_not_reported_as_generated(xmp: str) -> None:
     said = inspect(other_peoples(xmp))
     assert said["ai_generated"] is False
     assert said["recipe"] is None
 
 
-def test_entities_of_a_foreign_xmp_packet_are_not_expanded() -> None:
+def test_entities_of_an_untrusted_xmp_packet_are_not_expanded() -> None:
     document_type = f'<!DOCTYPE r [<!ENTITY t "{TERM}">]>'
     said = inspect(other_peoples(f'{document_type}<r {RDF} {EXT}><rdf:Description e:DigitalSourceType="&t;"/></r>'))
     assert said["ai_generated"] is False
 
 
-def test_a_seed_that_is_no_number_is_shown_as_it_stands() -> None:
+def test_seed_that_is_no_number_is_shown_unchanged() -> None:
     said = inspect(
         other_peoples(f'<r {RDF} xmlns:o="urn:img-pod:recipe:1"><rdf:Description o:seed="{"9" * 5_000}"/></r>')
     )
@@ -233,7 +233,7 @@ def test_the_command_prints_the_marks_as_json(tmp_path: Path, capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out)["recipe"]["seed"] == RECIPE.seed
 
 
-def test_the_command_says_what_it_cannot_read_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_names_an_unreadable_file_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("hello")
     assert main(["inspect", str(text), str(tmp_path / "none.png")]) == 1

@@ -7,7 +7,7 @@ from core.policy.normalization import Token, TokenCache
 from core.policy.normalization.tokens import _MAX_CACHED
 
 
-def test_a_word_set_meets_words_and_the_beginnings_of_stems() -> None:
+def test_word_set_matches_words_and_stem_prefixes() -> None:
     words = WordSet()
     words.add("aged")
     words.add("turn*")

@@ -47,7 +47,7 @@ def refused(text: str) -> bool:
 
 
 @given(age=st.integers(3, 17), form=st.sampled_from(FORMS))
-def test_an_age_below_18_is_refused_beside_nudity(age: int, form: str) -> None:
+def test_age_below_18_with_nudity_is_refused(age: int, form: str) -> None:
     assert refused(f"nude, {form.format(age)}")
 
 
@@ -63,24 +63,24 @@ def test_an_adult_age_in_words_is_never_refused(age: int, form: str) -> None:
 
 
 @given(age=st.integers(3, 17), form=st.sampled_from(FORMS[:13]))
-def test_a_minor_age_in_words_is_refused_beside_nudity(age: int, form: str) -> None:
+def test_minor_age_in_words_with_nudity_is_refused(age: int, form: str) -> None:
     assert refused(f"nude, {form.format(words(age))}")
 
 
 @given(age=st.integers(3, 90))
-def test_a_birth_year_counts_against_today(age: int) -> None:
+def test_birth_year_is_relative_to_today(age: int) -> None:
     assert refused(f"nude, born in {TODAY.year - age}") is (age <= 18)
 
 
 @given(first=st.integers(2, 60), second=st.integers(1, 30))
-def test_a_difference_is_computed(first: int, second: int) -> None:
+def test_age_given_as_a_difference_is_computed(first: int, second: int) -> None:
     age = first - second
     if 3 <= age <= 90:
         assert refused(f"nude, {first} minus {second} years old") is (age < 18)
 
 
 @given(months=st.integers(24, 900))
-def test_months_are_years_of_twelve(months: int) -> None:
+def test_age_in_months_is_converted_to_years(months: int) -> None:
     assert refused(f"nude, {months} months old") is (months < 216)
 
 
@@ -119,7 +119,7 @@ def test_months_are_years_of_twelve(months: int) -> None:
         ("عمرها خمسة وثلاثون عاما", 35, 35),
     ],
 )
-def test_a_statement_is_read_as_its_range(text: str, low: float, high: float) -> None:
+def test_age_statement_is_read_as_a_range(text: str, low: float, high: float) -> None:
     assert (low, high) in {(one.low, one.high) for one in read(text)}
 
 
@@ -140,7 +140,7 @@ def test_a_part_of_an_adult_age_is_no_minor(text: str) -> None:
      "17 next week", "turns 18 next month", "not yet 18",
      "about to turn 18", "as old as my 12-year-old", "class of 2030"],
 )  # fmt: skip
-def test_an_age_that_only_context_shows_counts_beside_nudity_alone(text: str) -> None:
+def test_age_implied_by_context_counts_only_with_nudity(text: str) -> None:
     assert refused(f"nude, {text}")
     assert not refused(f"a lighthouse, {text}")
 
@@ -163,7 +163,7 @@ def test_a_year_of_birth_is_read_in_words() -> None:
 @pytest.mark.parametrize(
     "text", ["class 5 of 12", "12 poses, charcoal", "photographed since 2015", "vintage 2012 wine", "eighteen squared"]
 )
-def test_counts_and_years_of_things_are_no_ages_beside_nudity(text: str) -> None:
+def test_counts_and_ages_of_things_are_no_ages_of_people(text: str) -> None:
     assert not refused(f"nude woman, {text}")
 
 
@@ -176,7 +176,7 @@ def test_measures_and_lengths_of_time_are_no_ages(text: str) -> None:
     assert not refused(f"nude woman, {text}")
 
 
-def test_a_statement_has_its_span() -> None:
+def test_age_statement_has_its_token_span() -> None:
     compiled = lexicon()
     stream = streams("a person aged 14 there", compiled.spelling)[0]
     (stated,) = compiled.ages.read(stream, TODAY)
@@ -188,6 +188,6 @@ def test_a_statement_has_its_span() -> None:
     ("stated", "message"),
     [({"no_such": ["# years"]}, "unknown kind 'no_such'"), ({"years": ["years"]}, "needs a number")],
 )
-def test_a_wrong_form_is_a_start_up_failure(stated: dict[str, list[str]], message: str) -> None:
+def test_invalid_age_pattern_is_a_start_up_failure(stated: dict[str, list[str]], message: str) -> None:
     with pytest.raises(Misconfigured, match=message):
         AgeReader().add("xx", {"stated": stated}, lambda pattern: [tuple(pattern.split())])

@@ -25,14 +25,14 @@ from core.policy.engine import MAX_TEXT_CHARS
         *(text for _, text in HARD),
     ],
 )
-def test_a_caption_with_anything_sexual_is_not_shown(caption: str) -> None:
+def test_sexual_caption_is_not_safe(caption: str) -> None:
     assert safe_caption(caption) is False
 
 
 @pytest.mark.parametrize(
     "caption", ["", "A child with a kite on a beach.", "A girl reading at a window.", "a" * MAX_TEXT_CHARS, *LOOKALIKES]
 )
-def test_a_plain_caption_is_shown(caption: str) -> None:
+def test_plain_caption_is_safe(caption: str) -> None:
     assert safe_caption(caption) is True
 
 
@@ -57,7 +57,7 @@ def test_refusals_are_counted_by_category_and_route() -> None:
     }
 
 
-def test_the_file_holds_hashes_and_facts_and_no_word(tmp_path: Path) -> None:
+def test_audit_file_has_hashes_and_facts_but_no_text(tmp_path: Path) -> None:
     configure_audit(tmp_path / "audit.jsonl", b"key")
     refuse("Zanzibar bestiality")
     refuse("Zanzibar bestiality")
@@ -72,7 +72,7 @@ def test_the_file_holds_hashes_and_facts_and_no_word(tmp_path: Path) -> None:
     assert not any(word in content for word in ("zanzibar", "bestiality", "more"))
 
 
-def test_hashes_depend_on_the_key_and_without_one_on_the_process(tmp_path: Path) -> None:
+def test_audit_hashes_depend_on_the_key_or_the_process(tmp_path: Path) -> None:
     written = []
     for name, key in (("a", b"key"), ("b", b"other"), ("c", None), ("d", None), ("e", b"key")):
         Audit(tmp_path / name, key).refused(("c",), "r", stage=None, version="v", texts=["text\ud800"])
@@ -81,7 +81,7 @@ def test_hashes_depend_on_the_key_and_without_one_on_the_process(tmp_path: Path)
     assert len(set(written)) == 4
 
 
-def test_without_a_file_nothing_is_written_and_a_file_that_fails_is_not_silent(tmp_path: Path) -> None:
+def test_audit_without_a_file_writes_nothing_and_an_unwritable_file_is_an_error(tmp_path: Path) -> None:
     Audit().refused(("c",), "r", stage=None, version="v")
     with pytest.raises(OSError, match="nowhere"):
         Audit(tmp_path / "nowhere" / "file").refused(("c",), "r", stage=None, version="v")

@@ -50,20 +50,20 @@ def test_a_mere_mention_of_a_child_is_treated_as_moderated(chat: Chat) -> None:
 
 
 @pytest.mark.parametrize("chat", SHOWN)
-def test_a_child_whom_the_picture_would_show_is_refused(chat: Chat) -> None:
+def test_child_to_be_shown_in_the_picture_is_refused(chat: Chat) -> None:
     with pytest.raises(PolicyBlocked) as refused:
         check_chat(messages(chat), ADULT)
     assert refused.value.categories == ("minor_on_adult_route",)
 
 
 @pytest.mark.parametrize("chat", SEXUAL)
-def test_a_child_beside_anything_sexual_in_the_conversation_is_refused(chat: Chat) -> None:
+def test_child_in_a_sexual_conversation_is_refused(chat: Chat) -> None:
     with pytest.raises(PolicyBlocked):
         check_chat(messages(chat), ADULT)
 
 
 @pytest.mark.parametrize("chat", MENTIONS)
-def test_the_written_prompt_that_shows_the_child_is_refused_all_the_same(chat: Chat) -> None:
+def test_written_prompt_that_shows_the_child_is_refused(chat: Chat) -> None:
     treated = judge_chat(messages(chat), ADULT).treated_as
     with pytest.raises(PolicyBlocked):
         build_final_prompt("a child at a table", ADULT, treated_as=treated)
@@ -86,12 +86,12 @@ def test_moderated_routes_judge_a_conversation_like_its_texts(chat: Chat, route:
 
 
 @pytest.mark.parametrize("chat", [*MENTIONS, *SHOWN, *SEXUAL])
-def test_the_adult_route_is_never_laxer_than_a_moderated_one(chat: Chat) -> None:
+def test_adult_route_is_as_strict_as_a_moderated_one_about_children(chat: Chat) -> None:
     if judge_chat(messages(chat), Route.SCENES).verdict.action is Action.REFUSE:
         assert judge_chat(messages(chat), ADULT).verdict.action is Action.REFUSE
 
 
-def test_another_hard_category_beside_a_mention_is_refused() -> None:
+def test_other_hard_category_is_refused_despite_a_mere_mention() -> None:
     with pytest.raises(PolicyBlocked) as refused:
         check_chat(messages([("user", "The kids are asleep."), ("user", "Draw bestiality.")]), ADULT)
     assert "animals" in refused.value.categories

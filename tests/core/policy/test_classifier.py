@@ -21,14 +21,14 @@ HARD = judge(["bestiality"], Route.GENERAL)
 
 @pytest.mark.parametrize("route", Route)
 @pytest.mark.parametrize("opinions", [[], [SAFE], [SEXUAL], [None], [VIOLENT]])
-def test_an_opinion_never_lifts_a_hard_verdict(route: Route, opinions: list[Classified | None]) -> None:
+def test_classification_never_overrides_a_hard_verdict(route: Route, opinions: list[Classified | None]) -> None:
     joined = apply_classifier(HARD, opinions, route)
     assert joined.action is Action.REFUSE
     assert "animals" in joined.categories
 
 
 @pytest.mark.parametrize("route", Route)
-def test_a_safe_opinion_changes_nothing(route: Route) -> None:
+def test_safe_classification_does_not_change_the_verdict(route: Route) -> None:
     for verdict in (
         PLAIN,
         HARD,
@@ -39,12 +39,12 @@ def test_a_safe_opinion_changes_nothing(route: Route) -> None:
 
 
 @pytest.mark.parametrize("route", MODERATED)
-def test_moderated_routes_constrain_what_it_finds_sexual_and_refuse_where_it_fails(route: Route) -> None:
+def test_moderated_routes_constrain_sexual_classifications_and_refuse_failed_ones(route: Route) -> None:
     assert apply_classifier(PLAIN, [SAFE, SEXUAL], route) == Verdict(Action.CONSTRAIN, ("explicit",), PLAIN.version)
     assert apply_classifier(PLAIN, [SAFE, None], route) == Verdict(Action.REFUSE, ("classifier_failed",), PLAIN.version)
 
 
-def test_the_adult_route_passes_what_is_sexual_and_goes_by_the_rules_where_it_fails() -> None:
+def test_adult_route_allows_sexual_classifications_and_uses_the_rules_if_classification_fails() -> None:
     assert apply_classifier(PLAIN, [SEXUAL, None], ADULT) == PLAIN
     assert apply_classifier(PLAIN, [SEXUAL], ADULT, treated_as="moderated").action is Action.CONSTRAIN
     assert apply_classifier(PLAIN, [None], ADULT, treated_as="moderated").action is Action.REFUSE
@@ -60,21 +60,21 @@ def test_other_unsafe_and_unknown_categories_are_refused_on_every_route(route: R
 
 
 @pytest.mark.parametrize("route", Route)
-def test_what_this_policy_does_not_decide_passes(route: Route) -> None:
+def test_category_outside_this_policy_is_allowed(route: Route) -> None:
     assert apply_classifier(PLAIN, [POLITICAL, Classified("controversial", ("Violent",))], route) == PLAIN
 
 
-def test_a_controversial_sexual_text_is_constrained_where_it_is_moderated() -> None:
+def test_controversial_sexual_text_is_constrained_on_moderated_routes() -> None:
     opinion = Classified("controversial", ("Sexual Content or Sexual Acts", "Violent"))
     assert apply_classifier(PLAIN, [opinion], Route.SCENES).action is Action.CONSTRAIN
 
 
-def test_both_reasons_are_named_when_they_weigh_the_same() -> None:
+def test_equally_strict_verdicts_report_both_reasons() -> None:
     assert apply_classifier(HARD, [VIOLENT], Route.GENERAL).categories == ("animals", "classifier: violent")
     assert apply_classifier(HARD, [SEXUAL], Route.GENERAL).categories == ("animals",)
 
 
-def test_a_verdict_that_was_joined_is_enforced_like_one_of_the_rules() -> None:
+def test_combined_verdict_is_enforced_like_one_of_the_rules() -> None:
     plain = ["a woman at a window"]
     assert enforce(PLAIN, plain, Route.SCENES) is PLAIN
     with pytest.raises(PolicyBlocked) as caught:
@@ -95,7 +95,7 @@ def test_a_verdict_that_was_joined_is_enforced_like_one_of_the_rules() -> None:
         ([5_000, 10, 10, 5_000], [5_022, 5_000]),
     ],
 )
-def test_texts_are_joined_as_far_as_a_piece_reaches_and_none_is_lost(lengths: list[int], pieces: list[int]) -> None:
+def test_texts_are_packed_into_pieces_without_loss(lengths: list[int], pieces: list[int]) -> None:
     texts = [str(place) * length for place, length in enumerate(lengths)]
     joined = split_for_classifier(texts)
     assert [len(piece) for piece in joined] == pieces

@@ -69,12 +69,12 @@ def refused(text: str) -> bool:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("text", ["nude child", "naked schoolgirl in bed"])
-def test_a_text_is_refused_in(encoding: str, text: str) -> None:
+def test_text_is_refused_in_each_language(encoding: str, text: str) -> None:
     assert refused(ENCODINGS[encoding](text))
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_an_everyday_text_is_not_refused_in(encoding: str) -> None:
+def test_everyday_text_is_not_refused_in_each_language(encoding: str) -> None:
     assert not refused(ENCODINGS[encoding]("a quiet evening at sea"))
 
 
@@ -102,7 +102,7 @@ def test_an_encoded_word_inside_a_sentence_is_read(encoding: str) -> None:
         "",
     ],
 )
-def test_what_prompts_hold_anyway_is_neither_decoded_nor_opaque(text: str) -> None:
+def test_ordinary_prompt_tokens_are_neither_decoded_nor_opaque(text: str) -> None:
     found = decipher(text, frozenset())
     assert (found.text, found.opaque) == (text, False)
 
@@ -122,7 +122,7 @@ def test_text_that_seems_encoded_and_decodes_to_no_words_is_opaque(text: str) ->
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_deciphered(text: str) -> None:
+def test_deciphering_accepts_any_text(text: str) -> None:
     assert isinstance(decipher(text, frozenset()).opaque, bool)
 
 

@@ -95,12 +95,12 @@ def test_everyday_emoji_are_not_refused(text: str) -> None:
         ("💦👶", "infant sexting"),
     ],
 )
-def test_emoji_become_these_words(text: str, words: str) -> None:
+def test_emoji_are_replaced_by_words(text: str, words: str) -> None:
     assert " ".join(spelled_out(text).split()) == words
 
 
 @pytest.mark.parametrize(("text", "upright"), [("ǝpnu", "nude"), ("plᴉɥɔ", "child"), ("plain", ""), ("déjà", "")])
-def test_text_upside_down_is_turned_over(text: str, upright: str) -> None:
+def test_upside_down_text_is_restored(text: str, upright: str) -> None:
     assert turned_over(text) == upright
 
 
@@ -125,7 +125,7 @@ def test_text_upside_down_is_turned_over(text: str, upright: str) -> None:
         "e.g. a kid in L.A.",
     ],
 )
-def test_signs_of_everyday_prompts_are_no_disguise(text: str) -> None:
+def test_everyday_symbols_are_not_a_disguise(text: str) -> None:
     assert judge([text], Route.GENERAL).action is Action.ALLOW
 
 

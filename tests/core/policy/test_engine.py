@@ -23,7 +23,7 @@ ADULT = Route.CHAT_1TO1
 MODERATED = [route for route in Route if route is not ADULT]
 
 
-def test_hard_decisions_are_the_same_on_every_route_but_for_minors_on_the_adult_one() -> None:
+def test_hard_decisions_are_equal_on_every_route_except_minors_on_the_adult_route() -> None:
     stricter = set()
     for text in EVERY_TEXT:
         elsewhere = {judge([text], route).action is Action.REFUSE for route in MODERATED}
@@ -53,17 +53,17 @@ def test_the_matrix_of_routes_matches_the_policy() -> None:
 
 @pytest.mark.parametrize("route", MODERATED)
 @pytest.mark.parametrize("treated_as", [None, "moderated", "adult_allowed"])
-def test_explicit_text_is_constrained_on_a_moderated_route_whatever_is_claimed(route: Route, treated_as: str) -> None:
+def test_explicit_text_is_constrained_on_a_moderated_route_despite_claims(route: Route, treated_as: str) -> None:
     assert judge(["a nude woman"], route, treated_as=treated_as) == Verdict(
         Action.CONSTRAIN, ("explicit",), POLICY_VERSION
     )
 
 
-def test_explicit_text_passes_where_adults_are_allowed_and_is_named() -> None:
+def test_explicit_text_is_allowed_and_reported_on_the_adult_route() -> None:
     assert judge(["a nude woman"], ADULT) == Verdict(Action.ALLOW, ("explicit",), POLICY_VERSION)
 
 
-def test_the_adult_route_treated_as_moderated_constrains_and_takes_no_minor_still() -> None:
+def test_adult_route_treated_as_moderated_constrains_and_refuses_minors() -> None:
     assert judge(["a nude woman"], ADULT, treated_as="moderated").action is Action.CONSTRAIN
     assert judge(["a child with a kite"], ADULT, treated_as="moderated").action is Action.REFUSE
     assert treatment_of(ADULT, None) == "adult_allowed"
@@ -80,22 +80,22 @@ def test_two_hard_categories_are_both_named_and_sorted() -> None:
     assert judge(["loli", "bestiality"], Route.GENERAL).categories == ("animals", "sexual_minors")
 
 
-def test_an_age_in_one_message_and_nudity_in_another_meet() -> None:
+def test_age_and_nudity_in_different_messages_are_combined() -> None:
     assert judge(["I am 15", "and now nude, please"], Route.SCENES).action is Action.REFUSE
     assert judge(["I am 25", "and now nude, please"], Route.SCENES).action is Action.CONSTRAIN
 
 
-def test_a_link_does_not_reach_from_one_message_into_the_next() -> None:
+def test_linked_words_must_be_in_one_message() -> None:
     assert judge(["we had sex with", "a dog on the sofa"], ADULT).action is Action.ALLOW
 
 
-def test_an_exception_excuses_only_the_words_it_touches() -> None:
+def test_exception_applies_only_to_the_words_it_overlaps() -> None:
     assert judge(["a child sees it with the naked eye"], Route.GENERAL).action is Action.ALLOW
     assert judge(["a naked child sees it with the naked eye"], Route.GENERAL).action is Action.REFUSE
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["", " \n"]])
-def test_nothing_is_allowed(texts: list[str]) -> None:
+def test_empty_text_is_allowed(texts: list[str]) -> None:
     assert judge(texts, ADULT) == Verdict(Action.ALLOW, (), POLICY_VERSION)
 
 
@@ -110,7 +110,7 @@ def test_texts_may_come_from_a_generator() -> None:
         check((text for text in ["bestiality"]), Route.GENERAL)
 
 
-def test_a_refusal_names_categories_and_stage_and_no_word_of_the_text() -> None:
+def test_refusal_has_categories_and_stage_but_no_text() -> None:
     with pytest.raises(PolicyBlocked) as caught:
         check(["Zanzibar bestiality"], Route.SHORTS, stage="request")
     assert caught.value.categories == ("animals",)
@@ -126,12 +126,12 @@ def test_a_check_that_passes_returns_the_verdict() -> None:
 
 @pytest.mark.parametrize("tier", ["hard", "unheard-of", ""])
 @pytest.mark.parametrize("route", Route)
-def test_an_unknown_tier_refuses(tier: str, route: Route) -> None:
+def test_unknown_tier_is_refused(tier: str, route: Route) -> None:
     rule = Rule("r", "c", tier, "-", "together", (), 0, (), ())
     assert action_of(rule, route, treatment_of(route, None)) is Action.REFUSE
 
 
-def test_the_version_is_made_of_the_rules_content() -> None:
+def test_policy_version_is_a_hash_of_the_rules() -> None:
     number, _, digest = POLICY_VERSION.partition("-")
     assert number.isdigit()
     assert len(digest) == 12
@@ -196,7 +196,7 @@ def test_together_needs_every_group_somewhere() -> None:
     assert not _met("together", "fence")
 
 
-def test_a_stem_meets_what_begins_with_all_of_its_letters() -> None:
+def test_stem_matches_words_that_begin_with_it() -> None:
     root = _Node()
     root.child("schul*").meets.add(("school", False))
     met = {word: [node.meets for node in root.step([word])] for word in ("schule", "schul", "schuh")}

@@ -29,10 +29,10 @@ def test_thousands_of_everyday_prompts_are_allowed() -> None:
         "lol, is that a castle?", "rap, everybody dances", "a grape. Rap everyone knows",
     ],
 )  # fmt: skip
-def test_short_terms_are_not_put_together_from_everyday_words(text: str) -> None:
+def test_short_terms_are_not_formed_from_everyday_words(text: str) -> None:
     assert {judge([text], route).action for route in Route} == {Action.ALLOW}
 
 
 @pytest.mark.parametrize("text", ["sho ta, nude", "l o l i", "s.h.o.t.a", "shota"])
-def test_short_terms_in_pieces_are_found_all_the_same(text: str) -> None:
+def test_short_terms_in_pieces_are_found(text: str) -> None:
     assert {judge([text], route).action for route in Route} == {Action.REFUSE}

@@ -38,7 +38,7 @@ def test_a_selfie_with_age_band_under_18_is_refused_at_any_confidence(confidence
 
 
 @pytest.mark.parametrize(("confidence", "refused"), [(0.39, True), (0.4, True), (0.41, False), (1.0, False)])
-def test_the_band_next_to_it_is_refused_when_it_is_read_with_too_little_sureness(
+def test_adjacent_age_band_is_refused_at_low_confidence(
     confidence: float,
     refused: bool,  # noqa: FBT001 - a table
 ) -> None:
@@ -50,14 +50,14 @@ def test_the_band_next_to_it_is_refused_when_it_is_read_with_too_little_sureness
         reject_minor(features)
 
 
-def test_the_threshold_can_be_set() -> None:
+def test_confidence_threshold_can_be_set() -> None:
     reject_minor(aged(AgeBand.FROM_18_TO_24, 0.2), threshold=0.41)
     with pytest.raises(MinorSuspected):
         reject_minor(aged(AgeBand.FROM_18_TO_24, 0.9), threshold=0.04)
 
 
 @pytest.mark.parametrize("band", [AgeBand.FROM_25_TO_34, AgeBand.FROM_65, AgeBand.UNKNOWN])
-def test_bands_further_away_pass_even_unsure(band: AgeBand) -> None:
+def test_older_age_bands_are_accepted_at_low_confidence(band: AgeBand) -> None:
     reject_minor(aged(band, 0.3))
     reject_minor(aged(AgeBand.FROM_18_TO_24, None))
 
@@ -80,7 +80,7 @@ def test_signed_features_are_the_same_and_are_accepted() -> None:
     assert sign_features(ours, KEY) == ours
 
 
-def test_a_signature_of_an_earlier_release_still_counts() -> None:
+def test_signature_of_an_earlier_release_is_accepted() -> None:
     once = "v1:22656d9247c59a3e44cf34c4fceb39e98c455cc675f59e02c4a7dcfe9298119b"
     assert signed(ADULT.model_copy(update={"signature": once}), KEY)
 
@@ -100,21 +100,21 @@ def test_changing_any_attribute_breaks_the_signature(attribute: str) -> None:
 
 
 @pytest.mark.parametrize("confidence", [{}, {"age_band": 0.99}, {"hair_color": 0.9}])
-def test_the_sureness_of_the_age_is_signed_because_the_veto_reads_it(confidence: dict[str, float]) -> None:
+def test_age_confidence_is_signed(confidence: dict[str, float]) -> None:
     assert not signed(sign_features(ADULT, KEY).model_copy(update={"confidence": confidence}), KEY)
 
 
-def test_other_confidences_and_rounding_leave_the_signature_whole() -> None:
+def test_other_confidences_and_rounding_do_not_affect_the_signature() -> None:
     ours = sign_features(ADULT, KEY)
     assert signed(ours.model_copy(update={"confidence": {"age_band": 0.8004}}), KEY)
 
 
-def test_a_signature_survives_the_wire() -> None:
+def test_signature_is_valid_after_serialization() -> None:
     ours = sign_features(ADULT, KEY)
     assert signed(Features.model_validate_json(ours.model_dump_json()), KEY)
 
 
-def test_features_under_18_never_count_as_signed() -> None:
+def test_features_under_18_are_never_accepted_as_signed() -> None:
     assert not signed(sign_features(aged(AgeBand.UNDER_18, 0.9), KEY), KEY)
 
 
@@ -126,7 +126,7 @@ def treated(features: Features | None, subject: Subject | None, key: bytes | Non
 
 
 @pytest.mark.parametrize("route", [route for route in Route if route is not Route.CHAT_1TO1])
-def test_other_routes_are_moderated_whatever_is_attested(route: Route) -> None:
+def test_other_routes_are_moderated_for_any_attestation(route: Route) -> None:
     assert treated(sign_features(ADULT, KEY), SUBJECT, KEY, route) == "moderated"
     assert treated(None, None, None, route) == "moderated"
 
@@ -148,7 +148,7 @@ def test_other_routes_are_moderated_whatever_is_attested(route: Route) -> None:
         (sign_features(ADULT, KEY).model_copy(update={"eye_color": EyeColor.BLUE}), SUBJECT, KEY, "moderated"),
     ],
 )
-def test_the_adult_route_draws_a_described_person_only_with_a_full_subject_and_our_signature(
+def test_adult_route_needs_a_full_subject_and_signed_features(
     features: Features | None, subject: Subject | None, key: bytes | None, expected: str
 ) -> None:
     assert treated(features, subject, key, Route.CHAT_1TO1) == expected

@@ -27,7 +27,7 @@ NUDE, PLAIN = "a nude woman at a window", "a woman at a window"
 
 @pytest.mark.parametrize("text", [CONSTRAINT, STRONG_CONSTRAINT, ADULT_ANCHOR])
 @pytest.mark.parametrize("route", Route)
-def test_what_code_adds_meets_no_rule_and_is_short(text: str, route: Route) -> None:
+def test_constraints_match_no_rule_and_are_short(text: str, route: Route) -> None:
     assert judge([text], route).action is Action.ALLOW
     assert not judge([text], route).categories
     assert len(text.split()) <= 25
@@ -53,7 +53,7 @@ def test_an_explicit_prompt_passes_on_the_adult_route_and_is_constrained_where_t
     assert build_final_prompt(NUDE, Route.CHAT_1TO1, treated_as="moderated").applied == ("constraint",)
 
 
-def test_a_girl_is_said_to_be_grown_on_the_adult_route_only() -> None:
+def test_adult_wording_is_added_for_girl_on_the_adult_route_only() -> None:
     done = build_final_prompt("a girl at a window", Route.CHAT_1TO1)
     assert done.prompt == f"{ADULT_ANCHOR} a girl at a window"
     assert done.applied == ("adult_anchor",)
@@ -64,7 +64,7 @@ def test_a_girl_is_said_to_be_grown_on_the_adult_route_only() -> None:
 
 @pytest.mark.parametrize("prompt", [NUDE, PLAIN, "a girl at a window"])
 @pytest.mark.parametrize("route", Route)
-def test_strength_1_puts_the_stronger_text_in_whatever_the_verdict(prompt: str, route: Route) -> None:
+def test_strength_1_adds_the_stronger_constraint_for_any_verdict(prompt: str, route: Route) -> None:
     done = build_final_prompt(prompt, route, strength=1)
     assert done.prompt == f"{STRONG_CONSTRAINT} {prompt}"
     assert done.applied == ("strong_constraint",)
@@ -73,7 +73,7 @@ def test_strength_1_puts_the_stronger_text_in_whatever_the_verdict(prompt: str, 
 @pytest.mark.parametrize("prompt", [NUDE, PLAIN, "a girl at a window", "a nude girl", "", "  spaced "])
 @pytest.mark.parametrize("route", Route)
 @pytest.mark.parametrize("strength", [0, 1])
-def test_assembling_twice_is_assembling_once(prompt: str, route: Route, strength: int) -> None:
+def test_assembling_is_idempotent(prompt: str, route: Route, strength: int) -> None:
     once = build_final_prompt(prompt, route, strength=strength)
     again = build_final_prompt(once.prompt, route, strength=strength)
     assert (again.prompt, again.applied) == (once.prompt, once.applied)
@@ -97,7 +97,7 @@ def test_an_existing_constraint_is_kept_if_the_rest_is_harmless() -> None:
 
 
 @pytest.mark.parametrize("route", Route)
-def test_a_hard_prompt_is_refused_behind_any_constraint(route: Route) -> None:
+def test_hard_prompt_is_refused_after_any_constraint(route: Route) -> None:
     for front in ("", CONSTRAINT, STRONG_CONSTRAINT, ADULT_ANCHOR):
         with pytest.raises(PolicyBlocked) as caught:
             build_final_prompt(f"{front} bestiality", route)
@@ -112,7 +112,7 @@ def test_a_constraint_for_the_chat_is_put_in_once_and_before_an_anchor() -> None
 
 
 @pytest.mark.parametrize("entry", [evaluate_private_chat, sanitize_general])
-def test_the_entries_of_the_two_prompt_routes_constrain_and_refuse(entry: type) -> None:
+def test_prompt_routes_constrain_and_refuse(entry: type) -> None:
     assert entry(NUDE).applied == ("constraint",)
     assert entry(PLAIN).applied == ()
     with pytest.raises(PolicyBlocked):
@@ -126,7 +126,7 @@ def test_a_prompt_over_the_limit_is_refused() -> None:
 
 
 @given(st.text(st.characters(exclude_characters="<"), max_size=MAX_PROMPT_CHARS))
-def test_whatever_surrounds_it_an_explicit_prompt_begins_with_the_constraint(words: str) -> None:
+def test_explicit_prompt_in_any_context_begins_with_the_constraint(words: str) -> None:
     try:
         done = build_final_prompt(f"{words} \n nude", Route.GENERAL)
     except PolicyBlocked:
@@ -134,7 +134,7 @@ def test_whatever_surrounds_it_an_explicit_prompt_begins_with_the_constraint(wor
     assert done.prompt.startswith(CONSTRAINT)
 
 
-def test_a_prompt_of_the_greatest_length_is_still_known_to_be_assembled() -> None:
+def test_assembled_prompt_of_maximum_length_is_recognised() -> None:
     once = f"{CONSTRAINT} {'a' * (MAX_TEXT_CHARS - len(CONSTRAINT) - 1)}"
     assert len(once) == MAX_TEXT_CHARS
     assert build_final_prompt(once, Route.GENERAL).prompt == once

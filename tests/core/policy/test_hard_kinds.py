@@ -14,6 +14,6 @@ def test_a_hard_text_of_each_kind_is_refused_on_every_route(kind: str, text: str
     assert {judge([text], route).action for route in (Route.GENERAL, Route.CHAT_1TO1)} == {Action.REFUSE}, kind
 
 
-def test_the_kinds_are_many() -> None:
+def test_hard_text_list_covers_many_kinds() -> None:
     assert len(HARD_KINDS) > 700
     assert len({kind for kind, _ in HARD_KINDS}) >= 35

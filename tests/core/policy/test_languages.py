@@ -89,7 +89,7 @@ def test_a_text_without_rules_is_not_covered(text: str, reason: str) -> None:
     assert coverage(text).reason == reason
 
 
-def test_a_language_is_found_in_the_last_of_many_texts() -> None:
+def test_uncovered_language_is_found_in_the_last_of_many_texts() -> None:
     texts = ["a quiet harbour at dusk"] * 30 + ["nuogas vaikas paplūdimyje"]
     found = uncovered(texts)
     assert found is not None
@@ -117,7 +117,7 @@ def test_every_language_with_rules_has_a_covered_script() -> None:
     assert covered_languages() <= known
 
 
-def test_more_unknown_clauses_than_are_looked_at_are_not_covered() -> None:
+def test_more_unknown_clauses_than_the_limit_are_not_covered() -> None:
     words = ("zq" + "".join(letters) + "v" for letters in product("abcdefgh", repeat=3))
     assert not coverage(". ".join(words)).covered
 

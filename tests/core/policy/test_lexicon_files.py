@@ -11,7 +11,7 @@ from core.policy.loading import HARD_CATEGORIES, lexicon, load_lexicon
 from core.policy.version import LEXICONS, rule_files
 
 
-def test_no_files_at_all_are_a_start_up_failure(tmp_path: Path) -> None:
+def test_missing_rule_files_are_a_start_up_failure(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="no rules for animals, non_consent, real_person, sexual_minors"):
         load_lexicon(sorted(tmp_path.rglob("*.toml")))
 
@@ -22,14 +22,14 @@ def test_a_missing_file_is_a_start_up_failure(name: str) -> None:
         load_lexicon(file for file in rule_files() if file.name != name)
 
 
-def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
+def test_file_with_invalid_toml_is_reported(tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text("[[rule", encoding="utf-8")
     with pytest.raises(Misconfigured, match=r"broken\.toml"):
         load_lexicon([broken])
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_unreadable_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"gone\.toml"):
         load_lexicon([tmp_path / "gone.toml"])
 

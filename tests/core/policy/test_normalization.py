@@ -25,11 +25,11 @@ def readings(text: str) -> set[str]:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("word", ["child", "schoolgirl", "bestiality"])
-def test_a_hard_word_is_restored_from(way: str, word: str) -> None:
+def test_hard_word_is_restored_from_each_disguise(way: str, word: str) -> None:
     assert any(rule.tier == "hard" for rule in rules_met([f"nude {WAYS[way](word)}"]))
 
 
-def test_there_are_38_ways_and_each_changes_the_word() -> None:
+def test_each_of_38_disguises_changes_the_word() -> None:
     assert len(WAYS) == 38
     assert all(write("schoolgirl") != "schoolgirl" for write in WAYS.values())
 
@@ -74,7 +74,7 @@ def test_escapes_are_decoded_a_few_rounds_deep(written: str, plain: str) -> None
         ("ไก่", "ไก่"),
     ],
 )
-def test_a_script_keeps_its_letters_and_loses_its_disguise(written: str, plain: str) -> None:
+def test_letters_of_a_script_are_kept_and_its_disguise_removed(written: str, plain: str) -> None:
     assert native(written) == plain
 
 
@@ -118,7 +118,7 @@ def test_a_number_below_18_is_read_as_one(text: str) -> None:
         "1,5",
     ],
 )
-def test_other_numbers_are_not(text: str) -> None:
+def test_other_numbers_are_not_read_as_minor_ages(text: str) -> None:
     if text == "1,5":
         assert MINOR_NUMBER in readings(text)
     else:
@@ -151,13 +151,13 @@ def test_a_token_has_the_word_among_its_readings(text: str, word: str) -> None:
 @pytest.mark.parametrize(
     "text", ["lol i agree", "child's", "th e", "under standing", "so sexist", "the pen is red", "an al fresco lunch"]
 )
-def test_pieces_that_are_chat_are_not_put_together(text: str) -> None:
+def test_everyday_chat_words_are_not_joined(text: str) -> None:
     as_written = {token[0] for token in read(text)[0]}
     assert {token[0] for stream in read(text) for token in stream} == as_written
 
 
 @pytest.mark.parametrize("text", ["sexkid", "nudenaked", "kid" * 9, "naked" + "child" * 4])
-def test_a_compound_of_two_known_words_is_taken_apart_and_a_long_one_is_left(text: str) -> None:
+def test_compound_of_two_known_words_is_split_unless_too_long(text: str) -> None:
     taken_apart = any(len(stream) == 2 for stream in read(text))
     assert taken_apart is (len(text) < 20)
 
@@ -167,7 +167,7 @@ def test_a_character_of_an_unspaced_script_is_a_token() -> None:
 
 
 @given(st.text(max_size=300))
-def test_any_text_is_read_and_judged(text: str) -> None:
+def test_any_text_is_tokenized_and_judged(text: str) -> None:
     assert all(token for stream in read(text) for token in stream)
     for route in Route:
         judge([text], route)
@@ -201,7 +201,7 @@ def test_of_the_marks_on_a_letter_four_are_kept(marks: int, kept: int) -> None:
     ("written", "word"),
     [("b u.s t-y", "busty"), ("g.i.r.1", "girl"), ("and seventeen", MINOR_NUMBER), ("b.u.s.t.y", "busty")],
 )
-def test_letters_apart_are_put_together_by_whatever_separates_them(written: str, word: str) -> None:
+def test_spaced_letters_are_joined_across_any_separator(written: str, word: str) -> None:
     assert word in readings(written)
 
 
@@ -212,17 +212,17 @@ def test_letters_apart_are_put_together_by_whatever_separates_them(written: str,
         ("1.7.2020", None), ("12,11,20", None), ("1,700.5", None), ("1" * 400, 111_111_111),
     ],
 )  # fmt: skip
-def test_a_number_is_worth_what_it_says_and_a_date_nothing(digits: str, value: float | None) -> None:
+def test_number_token_has_its_value_and_a_date_has_none(digits: str, value: float | None) -> None:
     assert number_value(digits) == value
 
 
 @pytest.mark.parametrize(
     ("written", "is_read"), [("fi ve", False), ("s ix", False), ("sev en", False), ("ele ven", True)]
 )
-def test_of_number_words_only_longer_ones_are_put_together(written: str, is_read: bool) -> None:  # noqa: FBT001
+def test_only_longer_number_words_are_joined(written: str, is_read: bool) -> None:  # noqa: FBT001
     assert (MINOR_NUMBER in readings(written)) is is_read
 
 
 @pytest.mark.parametrize("text", ["=74=6fddler", "ʇǝǝuɐƃǝ"])
-def test_escapes_in_lower_case_and_letters_turned_in_place_are_read(text: str) -> None:
+def test_lower_case_escapes_and_upside_down_letters_are_decoded(text: str) -> None:
     assert not readings(text).isdisjoint({"toddler", "teenage"})

@@ -37,7 +37,7 @@ def test_picture_that_is_or_may_be_sexual_needs_an_age_check(check: PictureCheck
     assert needs_age_check(check, score_from=0.5)
 
 
-def test_picture_under_both_thresholds_needs_none() -> None:
+def test_picture_under_both_thresholds_needs_no_age_check() -> None:
     assert not needs_age_check(scored(0.49), score_from=0.5)
 
 
@@ -88,5 +88,5 @@ def test_commitment_is_recognised_by_a_worker_with_the_same_key(key: bytes | Non
         StageContext(trace_id="t", age_check="é"),
     ],
 )
-def test_any_other_commitment_counts_for_nothing_where_a_key_is_set(context: StageContext | None) -> None:
+def test_commitment_with_another_key_is_rejected(context: StageContext | None) -> None:
     assert not committed_to_age_check(context, "a prompt", KEY)

@@ -18,7 +18,7 @@ ALLOWED = [pytest.param(rule, text, id=f"{rule.id}: {text}") for rule in RULES f
 
 
 @pytest.mark.parametrize(("rule", "text"), REFUSED)
-def test_a_rule_meets_its_own_examples(rule: Rule, text: str) -> None:
+def test_rule_matches_its_examples(rule: Rule, text: str) -> None:
     assert rule.id in {met.id for met in rules_met([text])}
 
 
@@ -28,7 +28,7 @@ def test_a_rule_does_not_match_its_counterexamples(rule: Rule, text: str) -> Non
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
-def test_a_rule_says_why_and_shows_both_sides(rule: Rule) -> None:
+def test_rule_has_a_reason_examples_and_counterexamples(rule: Rule) -> None:
     assert len(rule.reason) > 20
     assert rule.refused
     assert len(rule.allowed) >= 2
@@ -36,12 +36,12 @@ def test_a_rule_says_why_and_shows_both_sides(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("text", LOOKALIKES)
-def test_an_ordinary_text_is_refused_on_no_route_and_constrained_on_none(text: str) -> None:
+def test_ordinary_text_is_allowed_on_every_route(text: str) -> None:
     assert {judge([text], route).action for route in Route} == {Action.ALLOW}
 
 
 @pytest.mark.parametrize("text", FAMILIES)
-def test_an_ordinary_scene_with_children_is_painted_on_moderated_routes(text: str) -> None:
+def test_ordinary_scene_with_children_is_allowed_on_moderated_routes(text: str) -> None:
     assert judge([text], Route.GENERAL).action is Action.ALLOW
 
 
@@ -60,7 +60,7 @@ def test_a_hard_text_is_refused_on_every_route_by_its_category(category: str, te
         assert category in verdict.categories
 
 
-def test_the_list_of_ordinary_texts_is_long_enough_and_repeats_nothing() -> None:
+def test_list_of_ordinary_texts_is_long_enough_without_duplicates() -> None:
     assert len(LOOKALIKES) >= 200
     assert len(set(LOOKALIKES)) == len(LOOKALIKES)
 
@@ -78,21 +78,21 @@ def _compiled(**content: object) -> Lexicon:
     return compiled.checked()
 
 
-def test_a_rule_over_an_unknown_concept_is_named() -> None:
+def test_rule_with_an_unknown_concept_is_reported() -> None:
     rule = {"id": "r", "category": "c", "tier": "hard", "reason": "-", "together": [["nothing"]]}
     with pytest.raises(Misconfigured, match="'r' names the concept 'nothing'"):
         _compiled(rule=[{**rule, "refused": [], "allowed": []}])
 
 
 @pytest.mark.parametrize("ways", [{}, {"together": [["a"]], "near": [["a"], ["a"]]}])
-def test_a_rule_that_combines_in_no_way_or_in_two_is_named(ways: dict[str, object]) -> None:
+def test_rule_without_exactly_one_combination_is_reported(ways: dict[str, object]) -> None:
     rule = {"id": "r", "category": "c", "tier": "hard", "reason": "-", "refused": [], "allowed": [], **ways}
     with pytest.raises(Misconfigured, match="'r' needs one of"):
         _compiled(concept={"a": {"words": ["x"]}}, rule=[rule])
 
 
 @pytest.mark.parametrize("pattern", ["(a", "(a (b|c)", "a)"])
-def test_a_choice_left_open_is_refused(pattern: str) -> None:
+def test_unterminated_alternative_is_refused(pattern: str) -> None:
     with pytest.raises(Misconfigured, match="leaves a choice open"):
         _compiled(concept={"a": {"words": [pattern]}})
 

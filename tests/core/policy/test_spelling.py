@@ -56,7 +56,7 @@ def test_bounded_distance_agrees_with_the_full_table(one: str, other: str, most:
         ("gurl", "girl"),
     ],
 )
-def test_a_disguised_word_is_guessed(written: str, meant: str) -> None:
+def test_misspelt_hard_word_is_guessed(written: str, meant: str) -> None:
     assert meant in KNOWN.guesses(written)
 
 
@@ -104,7 +104,7 @@ def test_a_disguised_word_is_guessed(written: str, meant: str) -> None:
         "porch",
     ],
 )
-def test_an_everyday_word_or_name_is_not(word: str) -> None:
+def test_everyday_word_or_name_is_not_guessed(word: str) -> None:
     assert not set(KNOWN.guesses(word)) & {
         "child",
         "kid",
@@ -135,17 +135,17 @@ def test_an_everyday_word_or_name_is_not(word: str) -> None:
         "a kid and a duck at the dock",
     ],
 )
-def test_everyday_words_beside_a_young_person_are_not_refused(text: str) -> None:
+def test_everyday_words_about_a_young_person_are_not_refused(text: str) -> None:
     assert judge([text], Route.GENERAL).action is Action.ALLOW
 
 
 @pytest.mark.parametrize("text", ["Sussex by the sea", "Hornby trains", "Childe Harold", "Lolli's diner", "mr Kidman"])
-def test_one_guess_among_plain_words_does_not_count(text: str) -> None:
+def test_single_guess_among_known_words_is_ignored(text: str) -> None:
     assert {judge([text], route).action for route in Route} == {Action.ALLOW}
 
 
 @pytest.mark.parametrize("word", ["child", "teen", "naked"])
-def test_each_cipher_gives_the_word_back(word: str) -> None:
+def test_each_cipher_is_decoded_to_the_word(word: str) -> None:
     guessed = [word in KNOWN.guesses(written) for written in enciphered(word) if not is_everyday(written)]
     assert len(guessed) >= 25
     assert all(guessed)
@@ -158,5 +158,5 @@ def test_words_that_sound_alike_have_the_same_key() -> None:
 
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz", max_size=24))
-def test_any_word_has_only_indexed_words_as_guesses(word: str) -> None:
+def test_guesses_are_always_indexed_words(word: str) -> None:
     assert KNOWN.words.issuperset(KNOWN.guesses(word))

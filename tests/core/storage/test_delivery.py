@@ -28,14 +28,14 @@ def opened(picture: Picture) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(picture.image_base64)))
 
 
-async def test_picture_that_fits_goes_inline_in_the_format_asked_for() -> None:
+async def test_picture_within_the_limit_is_inline_in_the_requested_format() -> None:
     picture, degraded = await PictureDelivery(NO_STORAGE, None, 9_500_000).publish(noise(64), "png", RECIPE)
     assert degraded == ()
     assert (picture.image_format, opened(picture).format, picture.seed) == ("png", "PNG", 7)
     assert picture.image_url is None
 
 
-async def test_picture_too_large_for_the_platform_is_encoded_smaller_and_not_lost() -> None:
+async def test_picture_too_large_for_the_platform_is_encoded_smaller() -> None:
     picture, _ = await PictureDelivery(NO_STORAGE, None, 500_000).publish(noise(512), "png", RECIPE)
     assert picture.image_base64 is not None
     assert len(picture.image_base64) < 400_000
@@ -43,6 +43,6 @@ async def test_picture_too_large_for_the_platform_is_encoded_smaller_and_not_los
     assert "trainedAlgorithmicMedia" in str(inspect(base64.b64decode(picture.image_base64)))
 
 
-def test_malformed_bucket_of_a_job_is_its_senders_fault() -> None:
+def test_malformed_bucket_of_a_job_is_an_invalid_request() -> None:
     with pytest.raises(InvalidRequest):
         PictureDelivery(NO_STORAGE, None, 9_500_000).check({"accessId": "x"})

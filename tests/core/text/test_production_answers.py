@@ -122,7 +122,7 @@ def test_the_small_model_gives_a_template_for_a_chat_it_cannot_read(language: st
         assert "phrase" not in outcome.prompt
 
 
-def test_a_flag_or_a_heart_alone_still_gives_a_prompt() -> None:
+def test_message_of_one_emoji_gives_a_prompt() -> None:
     assert scene_of(chat("🇬🇧")) == "A person"
     assert scene_of(chat("❤\ufe0f❤\ufe0f")) == "Heavy black heart"
 
@@ -131,7 +131,7 @@ def test_a_flag_or_a_heart_alone_still_gives_a_prompt() -> None:
 
 
 @given(st.text(alphabet='ab "\\\n{}:,`prompt', max_size=60))
-def test_an_answer_does_not_continue_after_its_end(answer: str) -> None:
+def test_text_after_the_end_of_an_answer_is_dropped(answer: str) -> None:
     """Once a beginning of the answer is finished, what follows changes nothing of it."""
     for length in range(len(answer) + 1):
         end = prompt_end(answer[:length])
@@ -164,7 +164,7 @@ def test_empty_lines_before_an_answer_do_not_end_it() -> None:
 # ── what the model reads ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_of_a_long_chat_the_newest_messages_are_read() -> None:
+def test_newest_messages_of_a_long_chat_are_used() -> None:
     messages = chat(*(f"Message {n} {'harbour ' * 20}" for n in range(40)))
     kept = newest_within(messages, 400)
     assert kept == messages[-len(kept) :]

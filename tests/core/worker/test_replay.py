@@ -34,7 +34,7 @@ async def test_second_delivery_gets_the_reply_of_the_first():
     assert runs.count == 1
 
 
-async def test_temporary_failure_runs_again():
+async def test_job_with_a_temporary_failure_runs_again():
     runs, cache = Runs(Reply.of_error(Internal("x")), reply(1)), replay()
     assert (await cache.answer("k", runs)).error is not None
     assert (await cache.answer("k", runs)).error is None

@@ -91,7 +91,7 @@ def test_a_result_is_the_output():
         (object(), "object"),
     ],
 )
-def test_values_that_json_lacks_are_converted(value, carried):
+def test_values_without_a_json_type_are_converted(value, carried):
     assert to_jsonable(value) == carried
     json.dumps(to_jsonable(value), allow_nan=False).encode()
 
@@ -116,7 +116,7 @@ def test_any_result_becomes_valid_json(value):
     assert "output" in json.loads(reply.body, parse_constant=pytest.fail)
 
 
-def test_the_limit_is_exact_to_the_byte():
+def test_result_limit_is_exact_to_the_byte():
     fits = len(Reply.of_result(Say(words=""), max_bytes=LIMIT).body)
     assert len(Reply.of_result(Say(words="é" * ((LIMIT - fits) // 2)), max_bytes=LIMIT).body) <= LIMIT
     exact = Reply.of_result(Say(words="x" * (LIMIT - fits)), max_bytes=LIMIT)
@@ -155,7 +155,7 @@ def test_cancellation_raised_by_a_handler_is_answered():
     "payload",
     [None, 7, [], {}, {"task": 3}, {"task": "other"}, {"task": "ask", "more": 1}, {"task": "ask", "words": 2}],
 )
-def test_an_input_that_is_no_request_is_refused_by_its_kind(payload):
+def test_input_of_a_wrong_type_is_refused_by_its_type(payload):
     reply = answer_of(saying("hello"), {"id": "j", "input": payload})
     assert error_of(reply)["http_status"] == 400
 
