@@ -110,6 +110,8 @@ def _contracts() -> Iterator[tuple[Path, str]]:
 def _copied(file: Path) -> str:
     text = file.read_text(encoding="utf-8")
     text = text.replace("core.contracts", "img_pod.contracts").replace("core.errors", "img_pod.contracts.errors")
+    # The client also supports Python 3.10, whose `typing` and `enum` lack some of these names.
+    text = re.sub(r"^from typing import", "from typing_extensions import", text, flags=re.MULTILINE)
     text = re.sub(r"^from enum import StrEnum$", "from img_pod._compat import StrEnum", text, flags=re.MULTILINE)
     return HEAD.format(source=file.relative_to(ROOT)) + text
 

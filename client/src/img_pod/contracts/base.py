@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Annotated, Literal
+from typing_extensions import Annotated, Literal
 
 from pydantic import (
     AfterValidator,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from img_pod._compat import StrEnum
-from typing import Annotated
+from typing_extensions import Annotated
 
 from pydantic import (
     Field,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing_extensions import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,

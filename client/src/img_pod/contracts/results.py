@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing_extensions import Literal
 
 from pydantic import (
     Field,

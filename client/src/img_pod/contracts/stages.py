@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing_extensions import Annotated, Literal
 
 from pydantic import (
     Field,

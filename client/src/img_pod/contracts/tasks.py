@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from img_pod._compat import StrEnum
-from typing import Literal
+from typing_extensions import Literal
 
 
 class Route(StrEnum):

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing_extensions import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 

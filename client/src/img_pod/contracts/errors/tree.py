@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing_extensions import Any, ClassVar
 
 
 class ImgPodError(Exception):

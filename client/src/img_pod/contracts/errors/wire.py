@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing_extensions import Any
 
 from img_pod.contracts.errors.tree import ImgPodError, PolicyBlocked, StageFailed
 
