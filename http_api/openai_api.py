@@ -11,7 +11,6 @@ May import: core, starlette, http_api.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +29,6 @@ from http_api.routes import CLIENT_GONE, Routes
 
 MODEL = "z-image-turbo"
 _CREATED = 1764028800
-_SIZE = re.compile(r"(\d{2,4})x(\d{2,4})")
 
 
 class ImagesRequest(BaseModel):
@@ -118,18 +116,9 @@ def _as_input(asked: ImagesRequest, request: Request) -> dict[str, Any]:
         "output_format": asked.output_format or "png",
         "idempotency_key": request.headers.get("idempotency-key"),
         "request_id": request.headers.get("x-request-id"),
-        **_sides(asked.size),
+        "size": asked.size,
     }
     return {name: value for name, value in given.items() if value is not None}
-
-
-def _sides(size: str | None) -> dict[str, int]:
-    if size in {None, "auto"}:
-        return {}
-    found = _SIZE.fullmatch(size or "")
-    if found is None:
-        raise InvalidRequest("`size`: must be `auto` or WIDTHxHEIGHT, such as `1024x1024`.")
-    return {"width": int(found[1]), "height": int(found[2])}
 
 
 def _as_images(result: Result) -> dict[str, Any]:

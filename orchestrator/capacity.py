@@ -1,13 +1,12 @@
-"""Admission limits: how many requests a route runs, how many retries are allowed, and GPU seconds by route."""
+"""Admission limits: how many requests a route runs and how many retries are allowed."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from core.contracts import Route, StageRecord
 from core.errors import QueueFull
 
 _RATE_WINDOW_S = 60.0
@@ -67,18 +66,3 @@ class RetryBudget:
             return False
         self._tokens -= 1
         return True
-
-
-class GpuSeconds:
-    """Device time by route, also if routes share an endpoint."""
-
-    def __init__(self) -> None:
-        self._ms: Counter[Route] = Counter()
-
-    def add(self, route: Route, timeline: tuple[StageRecord, ...]) -> float:
-        """Add a request's stages; the route's total, s."""
-        self._ms[route] += sum(record.share_ms or 0 for record in timeline)
-        return self._ms[route] / 1000
-
-    def by_route(self) -> dict[str, float]:
-        return {str(route): ms / 1000 for route, ms in self._ms.items()}

@@ -21,7 +21,7 @@ from core.policy import POLICY_VERSION, treatment
 from core.settings import Endpoints as EndpointList
 from core.settings import OrchestratorSettings, Pool, Settings, StorageSettings, load_endpoints
 from core.worker.job import Job
-from orchestrator.capacity import Capacity, GpuSeconds
+from orchestrator.capacity import Capacity
 from orchestrator.chain import Chain
 from orchestrator.deadlines import Deadline
 from orchestrator.endpoints import Endpoints
@@ -48,7 +48,6 @@ class Service:
     publication: Publication
     answers: IdempotencyStore
     capacity: dict[Route, Capacity]
-    gpu_seconds: GpuSeconds = field(default_factory=GpuSeconds)
     trace: Tracing = field(default_factory=NoTracing)
     webhooks: Webhooks = field(default_factory=lambda: Webhooks(None))
     observers: list[Callable[[RequestTrace], None]] = field(default_factory=list)
@@ -130,7 +129,7 @@ class Service:
     def _record_end(self, route: Route, chain: Chain, code: str | None) -> None:
         timeline = tuple(chain.timeline)
         wall_ms = round(1000 * (time.monotonic() - chain.started))
-        gpu_s = self.gpu_seconds.add(route, timeline)
+        gpu_s = sum(record.share_ms or 0 for record in timeline) / 1000
         log.info("request ended", policy_version=POLICY_VERSION, wall_ms=wall_ms, code=code, gpu_s=round(gpu_s, 3))
         degraded = tuple(one.stage for one in chain.degraded)
         traced = RequestTrace(chain.trace_id, route, wall_ms, timeline, degraded, code, chain.job.caller)

@@ -30,6 +30,8 @@ from core.contracts.features import Features
 from core.contracts.results import Adjusted, LeftOut, ReadReport
 from core.contracts.tasks import Route
 from core.contracts.values import (
+    MAX_SIDE,
+    MIN_SIDE,
     DecimalNumber,
     RequestedFormat,
     SeedOrNone,
@@ -123,6 +125,8 @@ def _with_sides(given: dict[str, Any]) -> dict[str, Any]:
     sides = split_size(size)
     if sides is None:
         raise ValueError("`size` must be width x height in px, such as 1024x768")
+    if any(not MIN_SIDE <= side <= MAX_SIDE for side in sides):
+        raise ValueError(f"`size` must have sides of {MIN_SIDE} to {MAX_SIDE} px")
     for name, side in zip(("width", "height"), sides, strict=True):
         if given.get(name) is not None and whole_number(given[name]) != side:
             raise ValueError(f"`size` and `{name}` differ: give one of them")

@@ -25,6 +25,7 @@ _PLAIN_MESSAGES = {
     "Extra inputs are not permitted": "there is no such field",
     "Field required": "is required",
     r"String should match pattern '^[\x21-\x7e]+$'": "must be printable ASCII without spaces",
+    r"String should match pattern '^https://[\x21-\x7e]+$'": "must be an https URL without spaces",
     "Input should be a valid string, unable to parse raw data as a unicode string": "must be valid Unicode text",
 }
 """Pydantic's messages → messages for a caller who doesn't know pydantic."""

@@ -36,7 +36,7 @@ async def test_official_client_lists_one_model(http: Any) -> None:
 async def test_impossible_size_is_a_bad_request(http: Any) -> None:
     async with http() as client, client_of(client) as ai:
         for size in ("50x50", "large", "4096x4096"):
-            with pytest.raises(openai.BadRequestError):
+            with pytest.raises(openai.BadRequestError, match="`size` must"):
                 await ai.images.generate(prompt="a lighthouse", size=size)  # type: ignore[call-overload]
 
 

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from core.contracts import ImageGen, ModelInfo, PolicyReport, Result, Route, StageRecord
+from core.contracts import ImageGen, ModelInfo, PolicyReport, Result, Route
 from core.errors import AlreadyRunning, IdempotencyMismatch, QueueFull, StageFailed
-from orchestrator.capacity import Capacity, GpuSeconds, RetryBudget
+from orchestrator.capacity import Capacity, RetryBudget
 from orchestrator.idempotency import InMemoryIdempotency
 
 
@@ -189,23 +189,6 @@ async def test_answer_larger_than_the_store_evicts_nothing() -> None:
     await answers.run_once("huge", request(), gives(result(image="x" * 40_000), asked))
     await answers.run_once("small", request(), gives(result(), asked))
     assert len(asked) == 2
-
-
-# ── GPU seconds ──
-
-
-def test_gpu_seconds_are_each_jobs_share_and_counted_by_route() -> None:
-    seconds = GpuSeconds()
-
-    def record(share_ms: int | None) -> StageRecord:
-        return StageRecord(
-            stage="generate", task="generate", endpoint_id="e", started_ms=0, wall_ms=1, device_ms=1000,
-            share_ms=share_ms, batch_size=4,
-        )  # fmt: skip
-
-    assert seconds.add(Route.GENERAL, (record(250), record(500))) == 0.75
-    seconds.add(Route.SHORTS, (record(None), record(200)))
-    assert seconds.by_route() == {"imagegen": 0.75, "chat/shorts/generate": 0.2}
 
 
 BUCKET = {"accessId": "k", "accessSecret": "s", "bucketName": "mine", "endpointUrl": "https://s3.example"}

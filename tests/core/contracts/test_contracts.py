@@ -361,3 +361,15 @@ def test_language_tag_is_reduced_to_its_primary_subtag(tag: str, language: str) 
 def test_an_unknown_language_is_refused_with_the_known_ones(tag: object) -> None:
     with pytest.raises(InvalidRequest, match="language"):
         read_request({"task": "chat/1to1/caption", "prompt": "A boat.", "language": tag}, STAGE_REQUESTS)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("webhook_url", "http://example.com/hook", "must be an https URL without spaces"),
+        ("webhook_url", "https://example.com/a b", "must be an https URL without spaces"),
+        ("request_id", "a b", "must be printable ASCII without spaces"),
+    ],
+)
+def test_pattern_mismatch_is_explained_without_the_pattern(field: str, value: str, message: str) -> None:
+    assert str(refusal(imagegen(**{field: value}))) == f"`{field}`: {message}."

@@ -109,6 +109,12 @@ def test_an_invalid_size_error_has_an_example(size: object) -> None:
         read(size=size)
 
 
+@pytest.mark.parametrize("size", ["50x512", "512x4096"])
+def test_size_outside_the_bounds_is_refused_as_size(size: str) -> None:
+    with pytest.raises(InvalidRequest, match="`size` must have sides of 64 to 1536 px"):
+        read(size=size)
+
+
 def test_a_size_that_contradicts_a_side_is_refused() -> None:
     assert read(size="1024x768", width="1024").height == 768
     with pytest.raises(InvalidRequest, match="`size` and `width` differ"):

@@ -13,6 +13,8 @@ MAX_SEED = 2**53 - 1
 _MAX_FOREIGN_SEED = 2**64 - 1
 _DRAWN = -1
 SIDE_STEP = 16
+MIN_SIDE, MAX_SIDE = 64, 1536
+"""px."""
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}(?:\.0{1,6})?", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
 _SIZE = re.compile(r"([0-9]{1,5})[x×*:, ]([0-9]{1,5})", re.ASCII)
@@ -68,7 +70,9 @@ def _to_step(side: int) -> int:
 
 WholeNumber = BeforeValidator(whole_number)
 DecimalNumber = BeforeValidator(decimal_number)
-Side = Annotated[int, Field(strict=True, ge=64, le=1536), BeforeValidator(whole_number), AfterValidator(_to_step)]
+Side = Annotated[
+    int, Field(strict=True, ge=MIN_SIDE, le=MAX_SIDE), BeforeValidator(whole_number), AfterValidator(_to_step)
+]
 Seed = Annotated[int, Field(strict=True, ge=0, le=MAX_SEED)]
 SeedOrNone = Annotated[Seed | None, BeforeValidator(seed_number)]
 ImageFormat = Literal["webp", "png", "jpeg"]
