@@ -70,7 +70,7 @@ def _session(
 ) -> Iterator[Session]:
     """The state every command needs; an error ends the command with one sentence on stderr."""
     try:
-        key = PlatformSettings().key
+        key = PlatformSettings().key_that("has write access to serverless endpoints")
         with Api(key, url) as api:
             images = Images(registry, tag, credential)
             yield Session(api, desired_endpoints(load_endpoints(file), images, prefix), key)

@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.errors import Misconfigured
-from core.settings import ROOT, EndpointSpec, load_endpoints
+from core.settings import ROOT, EndpointSpec, Pool, load_endpoints
 from localpod.client import AdminClient, Unreachable
 from localpod.faults import MEANING, Fault, FaultKind
 from localpod.options import Options
@@ -269,10 +269,14 @@ def _print_line(text: str, style: str | None = None) -> None:
 
 
 def _with_http(endpoints: Mapping[str, EndpointSpec]) -> dict[str, EndpointSpec | LocalEndpoint]:
-    """The endpoints, and the HTTP API beside an orchestrator that has only a queue."""
+    """The endpoints, and the HTTP API beside an orchestrator that has only a queue.
+
+    The HTTP API starts with the orchestrator's settings, so all pools must have an endpoint.
+    """
     callers = [spec for spec in endpoints.values() if spec.calls_others]
     served = any(spec.type == "load_balancer" for spec in endpoints.values())
-    if served or not callers or HTTP_NAME in endpoints:
+    complete = {pool for spec in endpoints.values() for pool in spec.pools} == set(Pool)
+    if served or not callers or not complete or HTTP_NAME in endpoints:
         return {**endpoints}
     return {**endpoints, HTTP_NAME: http_endpoint(callers[0])}
 

@@ -361,7 +361,11 @@ class PlatformSettings(_FromEnvironment):
     @property
     def key(self) -> str:
         """The API key. Raises `Misconfigured` if neither key is set."""
+        return self.key_that("may call the workers' endpoints")
+
+    def key_that(self, ability: str) -> str:
+        """The API key. `Misconfigured`, raised if neither key is set, names the `ability` that the key needs."""
         secret = self.api_key or self.ai_api_key
         if secret is None:
-            raise Misconfigured("Set RUNPOD_API_KEY to a RunPod key that may call the workers' endpoints.")
+            raise Misconfigured(f"Set RUNPOD_API_KEY to a RunPod key that {ability}.")
         return secret.get_secret_value()

@@ -113,7 +113,7 @@ def test_a_missing_key_is_reported_with_its_variable(fake_api: FakeRunpodApi, mo
     monkeypatch.delenv("RUNPOD_API_KEY")
     monkeypatch.delenv("RUNPOD_AI_API_KEY", raising=False)
 
-    assert "Set RUNPOD_API_KEY" in deploy(fake_api, "plan", *RELEASE).stderr
+    assert "Set RUNPOD_API_KEY to a RunPod key that has write access" in deploy(fake_api, "plan", *RELEASE).stderr
 
 
 def test_mutable_image_tag_is_refused(fake_api: FakeRunpodApi) -> None:

@@ -202,8 +202,8 @@ def test_up_adds_the_http_api_to_a_queue_orchestrator():
     assert added.command[-1] == "http_api"
 
 
-@pytest.mark.parametrize("names", [("llm", "zimage"), ("selfie",)])
-def test_up_without_an_orchestrator_has_no_http_api(names):
+@pytest.mark.parametrize("names", [("llm", "zimage"), ("selfie",), ("orchestrator",), ("orchestrator", "llm")])
+def test_up_without_orchestrator_or_all_pools_has_no_http_api(names):
     shipped = load_endpoints().endpoints
 
     assert set(_with_http({name: shipped[name] for name in names})) == set(names)
