@@ -1,7 +1,7 @@
 """Structured logs; on RunPod one JSON object per line with the platform's own keys.
 
-Only the keys in `ALLOWED` are logged: any other fact is dropped and counted, so that no prompt, picture, address or API
-key appears in a log by mistake.
+Only the keys in `ALLOWED` are logged. Any other key is dropped and counted, so that no prompt, picture, address or API
+key is logged by mistake.
 
 May import: structlog.
 """

@@ -1,8 +1,8 @@
-"""Connections to addresses that somebody else chose: a selfie's URL, a job's own bucket.
+"""Connections to addresses that a caller chose: a selfie's URL, a job's own bucket.
 
-A name is resolved here, every address it has is checked, and the connection goes to one of the very addresses that were
-checked, so that a second answer of the name server changes nothing. TLS still asks for the name's own certificate.
-No proxy, cookie, redirect or environment variable is used.
+A host name is resolved once, all its addresses are checked, and the connection uses one of the checked addresses, so
+that a later DNS change has no effect. TLS still verifies the certificate for the host name. No proxy, cookie, redirect
+or environment variable is used.
 
 May import: core.errors, httpcore.
 """
@@ -27,7 +27,7 @@ Resolve = Callable[[str, int], Awaitable[list[Address]]]
 
 HTTPS_PORTS = frozenset({443})
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-"""The only IPv6 block from which public addresses are given out (RFC 4291 §2.4, IANA's registry)."""
+"""The only IPv6 block with public addresses (RFC 4291 §2.4, IANA's registry)."""
 _SPECIAL_V4 = tuple(
     IPv4Network(block)
     for block in (
@@ -49,13 +49,13 @@ _SPECIAL_V6 = tuple(
         "3fff::/20",  # documentation
     )
 )
-"""Blocks of IANA's special-purpose registries (RFC 6890) that some Pythons call global."""
+"""Blocks of IANA's special-purpose registries (RFC 6890) that some Python releases report as global."""
 _ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 """The upper half of an interface identifier whose lower half is an IPv4 address (RFC 5214 §6.1)."""
 
 
 def is_global(address: Address) -> bool:
-    """Whether `address` is a public host's: not loopback, private, link-local, shared, reserved or multicast.
+    """Whether `address` is public: not loopback, private, link-local, shared, reserved or multicast.
 
     An IPv4 address mapped into IPv6 is checked as the IPv4 one. NAT64, 6to4, Teredo and ISATAP, which carry any IPv4
     address, are refused, as is every other special-purpose block.
@@ -71,7 +71,7 @@ def is_global(address: Address) -> bool:
 
 
 _resolvers = ThreadPoolExecutor(8, thread_name_prefix="resolve")
-"""Threads of their own: a name server that never answers holds one for half a minute."""
+"""Separate threads for name resolution: a name server that never answers blocks one for half a minute."""
 
 
 @functools.cache
@@ -81,13 +81,13 @@ def public_authorities() -> ssl.SSLContext:
 
 
 def is_any(address: Address) -> bool:
-    """Allow every address: for those that the deployer chose."""
+    """Allow every address; for hosts that the deployer configured."""
     del address
     return True
 
 
 async def resolve(host: str, port: int) -> list[Address]:
-    """Every address of `host` by the system's resolver, which also reads `127.1`, `0177.0.0.1` and `2130706433`."""
+    """All addresses of `host` by the system's resolver, which also parses `127.1`, `0177.0.0.1`, `2130706433`."""
     ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
         found = await asyncio.get_running_loop().run_in_executor(_resolvers, ask)
@@ -98,7 +98,7 @@ async def resolve(host: str, port: int) -> list[Address]:
 
 
 def check_port(port: int, ports: frozenset[int] | None) -> None:
-    """Raises `BadUrl` for a port that is not among `ports`."""
+    """Raise `BadUrl` for a port that is not among `ports`."""
     if ports is not None and port not in ports:
         named = ", ".join(str(one) for one in sorted(ports))
         raise BadUrl(f"The URL's port is not allowed. Give a URL with port {named}, or with none.")

@@ -1,13 +1,13 @@
 """Interfaces of loaded models for the handlers: one `Protocol` for each kind of model, and its values.
 
-A backend works on batches: one call takes requests that can run together and returns one outcome for each, in order,
-either its result or the `ImgPodError` of that request alone. It is called in the one thread that owns the device and
-may block. Between steps it checks `cancelled` of each member, and may take new members from `more`. It raises only what
-ends the whole batch: `OutOfDeviceMemory` and `DeviceLost`; a request that is too large for the device is an outcome,
+A backend works on batches: one call takes requests that can run together and returns one outcome for each, in order:
+its result, or the `ImgPodError` of that request. It is called in the one thread that owns the device and may block.
+Between steps it checks `cancelled` of each request, and may take new requests from `more`. It raises only errors of the
+whole batch, `OutOfDeviceMemory` and `DeviceLost`; for a request that is too large for the device, the outcome is
 `TooLarge`.
 
-May import: core.contracts and core.errors. The classes that load real weights are in the modules beside this one, each
-of which imports torch for itself.
+May import: core.contracts and core.errors. The classes that load real weights are in the other modules of this folder,
+which import torch themselves.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from core.errors import ImgPodError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# The OpenMP runtime reads this when torch loads it, which the modules beside this one do after this line. Its threads
-# would wait by spinning; where several workers share a machine, they spin on each other's cores: decoding was then
-# measured ten times slower.
+# The OpenMP runtime reads this when torch loads it, which the other modules do after this line. By default its threads
+# wait by spinning. Where several workers share a machine, they take each other's cores: decoding was then ten times
+# slower (measured).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 R = TypeVar("R")
@@ -40,16 +40,16 @@ class BatchCallbacks(Protocol):
     def cancelled(self, index: int) -> bool: ...
 
     def finished(self, index: int, outcome: Outcome[Any]) -> None:
-        """May be called as soon as a member has its outcome, which is also the one that the backend returns for it."""
+        """Optional call as soon as a request has its outcome; the backend also returns that outcome."""
         ...
 
     def more(self) -> Sequence[Any]:
-        """Requests that join the running batch, numbered after its last one; unused by closed batches."""
+        """Requests that join the running batch, numbered after its last one. Not called for fixed batches."""
         ...
 
 
 class NoCallbacks:
-    """A `BatchCallbacks` for a caller that reports nothing and cancels nothing: warm-ups, training, benchmarks."""
+    """`BatchCallbacks` that do nothing, for warm-ups, training and benchmarks."""
 
     def step(self, index: int, step: int, of: int) -> None:
         del index, step, of
@@ -75,15 +75,15 @@ class Turn:
 
 
 StopRule: TypeAlias = Callable[[str], int | None]
-"""The length of the finished answer within the text so far; None while the answer goes on."""
+"""Returns the length of the finished answer within the text so far; None while the answer continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
     """One request to a language model.
 
-    `prefix` is how the answer begins; it is not part of the text that is returned. `stop` may end the answer before the
-    model does. `temperature` 0 is greedy; above 0, `seed` makes the draw repeatable.
+    `prefix` is the beginning of the answer and not part of the returned text. `stop` may end the answer before the
+    model does. `temperature` 0 is greedy; above 0, `seed` makes sampling reproducible.
     """
 
     turns: tuple[Turn, ...]
@@ -146,11 +146,11 @@ class VisionBackend(Protocol):
     info: ModelInfo
 
     def generate(self, requests: Sequence[SelfieRequest], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
-        """The person in each picture."""
+        """Analyse the person in each picture."""
         ...
 
     def read_ages(self, requests: Sequence[Image], watch: BatchCallbacks) -> list[Outcome[PictureAges]]:
-        """The apparent age of everybody in each picture."""
+        """Estimate the apparent age of everybody in each picture."""
         ...
 
 
@@ -169,9 +169,9 @@ class ImageRequest:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedImage:
-    """`image` is RGB and not black: a black one is the outcome `BlackPicture`, and the caller tries again.
+    """A generated picture. `image` is RGB; instead of a black picture the outcome is `BlackPicture`.
 
-    `prompt_truncated`: the prompt was longer than the model takes, and its end was cut.
+    `prompt_truncated`: the prompt was longer than the model's limit, and its end was cut.
     """
 
     image: Image
@@ -183,11 +183,11 @@ class GeneratedImage:
 class ImageBackend(Protocol):
     info: ModelInfo
     sides: tuple[int, int]
-    """Smallest and largest side it takes, px; sides are multiples of 16."""
+    """Smallest and largest supported side, px; sides are multiples of 16."""
     default_side: int
 
     def bucket(self, request: ImageRequest) -> tuple[int, ...]:
-        """Requests of one bucket can run as one batch: same size, captions padded to the same length."""
+        """Key of requests that can run as one batch: same size, prompts padded to the same length."""
         ...
 
     def generate(self, requests: Sequence[ImageRequest], watch: BatchCallbacks) -> list[Outcome[GeneratedImage]]: ...

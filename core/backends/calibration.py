@@ -1,7 +1,7 @@
-"""How letter probabilities of the vision model become probabilities of an answer.
+"""Calibrate the vision model's letter probabilities to probabilities of an answer.
 
-A vision model's letter probabilities are biased towards certain positions and are too certain. Both can be corrected:
-by asking with the options in two orders and averaging, and by one temperature per attribute, which
+A vision model's letter probabilities are biased towards certain positions, and too high. The bias is corrected by
+asking with the options in two orders and averaging, the height by one temperature per attribute, which
 `python -m tools.calibrate` fits on labelled faces (Guo et al. 2017, arXiv:1706.04599). A checkpoint's own file is
 `calibration.json` in its folder; without one, both orders are asked and every temperature is 1, which is uncalibrated.
 
@@ -25,7 +25,7 @@ ORDERS: dict[str, dict[str, Question]] = {"given": QUESTIONS, "reversed": REVERS
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """`orders` names the orders of options that are asked; `temperatures` maps attributes to a divisor of logits."""
+    """Calibration of a checkpoint: the `orders` of options to ask in, and a divisor of logits for each attribute."""
 
     orders: tuple[str, ...] = tuple(ORDERS)
     temperatures: Mapping[str, float] = field(default_factory=dict)
@@ -39,13 +39,15 @@ class Calibration:
 
     @classmethod
     def load(cls, path: Path) -> Calibration:
-        """Read a file; the default where there is none. Raises `Misconfigured` for a file that is not valid."""
+        """Read a file; the default if there is none. Raises `Misconfigured` for a file that is not valid."""
         if not path.is_file():
             return cls()
         try:
             return cls._parsed(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            raise Misconfigured(f"{path} is no calibration: make it again with `python -m tools.calibrate`.") from None
+            raise Misconfigured(
+                f"{path} is not a valid calibration: make it again with `python -m tools.calibrate`."
+            ) from None
 
     @classmethod
     def _parsed(cls, content: Any) -> Calibration:

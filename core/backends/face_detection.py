@@ -1,8 +1,8 @@
 """Face detection: a YOLOv8-face checkpoint, run at several scales.
 
-A single face that fills a selfie is found at the detector's own input size, or in a small and softened copy, in which
-drawn faces resemble photographs. Where the faces found are small, there may be more of them: then other scales are run
-as well and their boxes are merged.
+A single face that fills a selfie is found at the detector's own input size, or in a small blurred copy, in which drawn
+faces resemble photographs. If the faces found are small, there may be more of them: then other scales are run as well
+and their boxes are merged.
 
 May import: torch, ultralytics, onnx, onnxruntime, core.backends, core.errors.
 """
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from core.weights import Located
 
 FACE_FLOOR = 0.35
-"""Confidence below which a box is no face."""
+"""Least confidence of a face."""
 _SMALL_COPIES = ((0.4, 1.4 / 320), (0.6, 1.4 / 320), (0.2, 0.5 / 320))
 _SOFT_COPIES = ((1.0, 1.4 / 320), (1.0, 0.5 / 320))
 """The picture's longer side and the radius of the blur, as shares of the detector's input side."""
 _TILE = 0.6
-"""Share of a side that a tile covers, so that neighbouring tiles overlap by a fifth of the picture."""
+"""Side of a tile as a share of the picture's, so that neighbouring tiles overlap by a fifth of the picture."""
 _ALONE = 0.4
-"""Height of a face, of the picture's, from which on no smaller ones are searched for."""
+"""Height of a face as a share of the picture's, above which no smaller faces are searched for."""
 _SAME_FACE = 0.4
-"""Intersection over union, from which on two boxes are the same face."""
+"""Intersection over union above which two boxes are the same face."""
 _WITHIN = 0.7
-"""Share of the smaller box that lies within the larger one, from which on they are the same face."""
+"""Share of the smaller box within the larger one above which they are the same face."""
 
 
 class FaceDetector:
@@ -53,7 +53,9 @@ class FaceDetector:
         self.side = located.facts.input_side
         self.fixed = fixed_input_side(located.path)
         if self.fixed not in {None, self.side}:
-            raise Misconfigured(f"The face detector's input is {self.fixed} px and not {self.side}; export it again.")
+            raise Misconfigured(
+                f"The face detector's input is {self.fixed} px instead of {self.side}; export it again."
+            )
         self.model = YOLO(located.path, task=None if located.path.suffix == ".pt" else "detect", verbose=False)
         self.classes = _face_classes(self.model.names)
         with _session_threads(cpu_quota()):
@@ -61,7 +63,7 @@ class FaceDetector:
             self._detect(_gray(self.side), self.side)
 
     def find(self, image: Image) -> list[Box]:
-        """Faces, the main one first: large, near the centre, and certain."""
+        """Faces in order of prominence: large, near the centre, and certain ones first."""
         faces = next((faces for faces in self._scales(image) if faces), [])
         if faces and max(face.bottom - face.top for face in faces) < _ALONE * image.height:
             faces = merged([*faces, *self._more(image)])
@@ -79,7 +81,7 @@ class FaceDetector:
             yield from self._detect_in_copy(image, share, blur)
 
     def _detect_closer(self, image: Image) -> list[Box]:
-        """Faces at twice the detector's resolution: of the whole picture, or in tiles where its input is fixed."""
+        """Faces at twice the detector's resolution: of the whole picture, or in tiles if its input is fixed."""
         if self.fixed is None:
             return self._detect(image, 2 * self.side)
         return merged(
@@ -89,9 +91,9 @@ class FaceDetector:
         )
 
     def _detect_in_copy(self, image: Image, share: float, blur: float) -> list[Box]:
-        """Faces in a copy of the picture of another size, softened, on gray.
+        """Faces in a blurred copy of the picture of another size, on gray.
 
-        With the small copies the packaged detector finds 87 % of `embedded.drawing.faces`, and one in nine without.
+        With the small copies the packaged detector finds 87 % of `embedded.drawing.faces`, without them 11 %.
         """
         from PIL import ImageFilter
 
@@ -113,7 +115,7 @@ class FaceDetector:
         ]
 
     def _detect(self, image: Image, side: int) -> list[Box]:
-        # NMS across classes: a face that could be of two of them is still one face.
+        # NMS across classes, because one face may be detected as two classes.
         [seen] = self.model.predict(
             image,
             imgsz=side,
@@ -140,9 +142,9 @@ def tiles(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
 
 
 def fixed_input_side(path: Path) -> int | None:
-    """Side of an ONNX file's input in px; None if it takes any size, or the file is not ONNX.
+    """Side of an ONNX file's input in px; None if any size is allowed, or the file is not ONNX.
 
-    ultralytics takes the size of a fixed input from the file and ignores the one that it is asked for.
+    ultralytics uses the size of a fixed input and ignores the requested one.
     """
     if path.suffix != ".onnx":
         return None
@@ -154,7 +156,7 @@ def fixed_input_side(path: Path) -> int | None:
 
 @contextmanager
 def _session_threads(threads: int) -> Iterator[None]:
-    """Bound the threads of ONNX sessions created meanwhile: by default there is one per core of the host."""
+    """Bound the threads of ONNX sessions created in this context; the default is one per core of the host."""
     import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 
     original = onnxruntime.InferenceSession
@@ -186,7 +188,7 @@ def prominence(face: Box, size: tuple[int, int]) -> float:
 
 
 def merged(boxes: Iterable[Box]) -> list[Box]:
-    """`boxes` of several scales without those of the same face; the most certain one of each stays."""
+    """Merge `boxes` of several scales: of each face the most certain box is kept."""
     kept: list[Box] = []
     for box in sorted(boxes, key=lambda box: box.confidence, reverse=True):
         if not any(_same_face(box, other) for other in kept):
@@ -203,7 +205,7 @@ def _same_face(one: Box, other: Box) -> bool:
 
 
 def _disable_ultralytics_network() -> None:
-    """Keep ultralytics from installing packages, sending usage data and unpickling what it is given."""
+    """Disable ultralytics' installation of packages, usage reports and unpickling."""
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"
     os.environ.setdefault("YOLO_OFFLINE", "true")
@@ -216,5 +218,5 @@ def _face_classes(names: dict[int, str]) -> list[int]:
     if not faces and len(names) == 1:
         return list(names)
     if not faces:
-        raise Misconfigured("The face detector's weights know no class of faces; use a YOLOv8-face checkpoint.")
+        raise Misconfigured("The face detector's weights have no class for faces; use a YOLOv8-face checkpoint.")
     return faces

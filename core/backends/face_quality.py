@@ -1,8 +1,8 @@
-"""How good the picture of a face is: measures of ISO/IEC 29794-5 that need only the pixels and the face's box.
+"""Quality of a face picture: measures of ISO/IEC 29794-5 that need only the pixels and the face's box.
 
-Formulas and constants are those of OFIQ, the standard's open reference implementation, wherever it has them; what is
-this project's own (stated at its place) is how the head's height and the eyes' distance follow from a box, the scale of
-sharpness, and the weights. Natural colour is left out, because it depends on skin tone.
+Formulas and constants are those of OFIQ, the standard's open reference implementation. Our own, as marked below, are
+the estimates of head height and eye distance from a box, the scale of sharpness, and the weights. Natural colour is not
+measured, because it depends on skin tone.
 
 May import: numpy, core.contracts.
 """
@@ -21,16 +21,16 @@ Luminance = NDArray[np.float64]
 """`(H, W)`, 0–255."""
 
 NO_FACE_PENALTY = 0.5
-"""What the score is multiplied by when the picture shows no face."""
+"""Factor of the score if the picture shows no face."""
 
 _EYES_TO_CHIN = 0.6
-"""Of the box's height. ISO's T runs from between the eyes to the chin; detectors box from the forehead to the chin."""
+"""Share of the box's height. ISO's T is from between the eyes to the chin, a box from the forehead to the chin."""
 _EYES_APART = 0.4
-"""Distance of the eyes, of the box's width."""
+"""Distance of the eyes as a share of the box's width."""
 _SHARPNESS_SIDE = 128
-"""px to which a face is brought before its sharpness is measured, so that the measure doesn't grow with the picture."""
+"""Width in px to which a face is scaled before its sharpness is measured, so that the picture's size has no effect."""
 _FLOOR = 0.01
-"""A measure of 0 counts as this, so that the score still orders pictures that fail in one measure."""
+"""Least value of a measure in the score, so that pictures that fail in one measure are still ordered."""
 
 _WEIGHTS = {
     "single_face": 0.5,
@@ -67,7 +67,7 @@ _BT_709 = np.array([0.2126, 0.7152, 0.0722])
 
 
 def luminance(rgb: NDArray[np.uint8]) -> Luminance:
-    """`(H, W, 3)` sRGB → `(H, W)` of linear light in whole steps of 0–255, which is what ISO/IEC 29794-5 calls so."""
+    """`(H, W, 3)` sRGB → `(H, W)` luminance as in ISO/IEC 29794-5: linear light in whole steps of 0–255."""
     encoded = np.arange(256) / 255
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     light: Luminance = np.floor(linear[rgb] @ _BT_709 * 255 + 0.5)
@@ -75,7 +75,7 @@ def luminance(rgb: NDArray[np.uint8]) -> Luminance:
 
 
 def measure(rgb: NDArray[np.uint8], boxes: list[Box]) -> FaceQuality:
-    """The components for the picture `(H, W, 3)` whose main face is `boxes[0]`; without one, what the pixels allow."""
+    """The components for the picture `(H, W, 3)` whose main face is `boxes[0]`; without a face, those of the pixels."""
     if not boxes:
         return FaceQuality(**_pixel_measures(rgb))
     face, height = boxes[0], rgb.shape[0]
@@ -88,7 +88,7 @@ def measure(rgb: NDArray[np.uint8], boxes: list[Box]) -> FaceQuality:
 
 
 def overall(quality: FaceQuality, *, detected: bool) -> float:
-    """Weighted geometric mean of the components that could be measured: a failing one can't be averaged away."""
+    """Weighted geometric mean of the measured components, so that one failing component lowers the score."""
     found = [(weight, getattr(quality, name)) for name, weight in _WEIGHTS.items()]
     known = [(weight, value) for weight, value in found if value is not None]
     if not known:
@@ -125,7 +125,7 @@ def over_exposure(light: Luminance) -> float:
 
 
 def dynamic_range(light: Luminance) -> float:
-    """12.5 × entropy of the luminance histogram: 8 bits make 100."""
+    """12.5 × entropy of the luminance histogram: 8 bits give 100."""
     shares = _histogram(light)
     shares = shares[shares > 0]
     return _unit(12.5 * -float(np.sum(shares * np.log2(shares))))
@@ -137,7 +137,7 @@ def mean_luminance(light: Luminance) -> float:
 
 
 def illumination_uniformity(light: Luminance) -> float:
-    """How alike the luminance of the left and the right half are: intersection of their histograms, to the 0.3."""
+    """Similarity in luminance of the left and right halves: intersection of histograms, to the power of 0.3."""
     middle = light.shape[1] // 2
     if middle == 0:
         return 0.0
@@ -148,7 +148,7 @@ def illumination_uniformity(light: Luminance) -> float:
 def sharpness(rgb: NDArray[np.uint8]) -> float:
     """Variance of the Laplacian at a fixed size of face. The scale is our own: a variance of 50 makes one half.
 
-    Measured on the encoded values, not on linear light, where the same edge counts for less on darker skin.
+    Measured on the encoded values: in linear light the same edge has a lower variance on darker skin.
     """
     if min(rgb.shape[:2]) < 3:
         return 0.0
@@ -207,7 +207,7 @@ def _histogram(light: Luminance) -> NDArray[np.float64]:
 
 
 def _resized(light: Luminance, width: int) -> Luminance:
-    """`light` brought to `width` px, its proportions kept."""
+    """`light` scaled to `width` px, with its proportions."""
     from PIL import Image
 
     height = max(3, round(light.shape[0] * width / light.shape[1]))

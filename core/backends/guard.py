@@ -1,11 +1,11 @@
 """Load the text classifier of a deployment and run it on the device.
 
-The weights say which kind they are (`model_type` in their `config.json`): a small model of our own in
-core/backends/ngrams.py, or Qwen3Guard-Gen, a causal language model whose chat template turns a user's turn into the
-question and which answers with the lines `Safety:` and `Categories:` (model card of Qwen/Qwen3Guard-Gen-0.6B). What
-follows from a classification is decided in core/policy/classifier.py.
+`model_type` in the weights' `config.json` selects the model: the small one of core/backends/ngrams.py, or
+Qwen3Guard-Gen, a causal language model whose chat template turns a user's turn into the question and which answers with
+the lines `Safety:` and `Categories:` (model card of Qwen/Qwen3Guard-Gen-0.6B). core/policy/classifier.py decides what
+follows from a classification.
 
-May import: core.backends, core.errors, core.logs. torch comes with core.backends.text.
+May import: core.backends, core.errors, core.logs; torch through core.backends.text.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = logger()
 
 MAX_TOKENS = 96
-"""Room for the label and every category that the card names, some 60 tokens."""
+"""Tokens for the label and every category of the model card, which are about 60."""
 _LABEL = re.compile(r"^[ \t]*Safety:[ \t]*(Safe|Controversial|Unsafe)[ \t]*$", re.MULTILINE)
 _CATEGORIES = re.compile(r"^[ \t]*Categories:(.*?)(?=^[ \t]*Refusal:|\Z)", re.MULTILINE | re.DOTALL)
 _SEPARATORS = re.compile(r"[,;\n]")
@@ -45,7 +45,7 @@ _SEVERITY = ("safe", "controversial", "unsafe")
 
 
 class GuardClassifier:
-    """`TextClassifier` over a language model that was trained to answer as one."""
+    """`TextClassifier` over a language model that was trained to classify texts."""
 
     def __init__(self, model: TextBackend) -> None:
         self.info, self._model = model.info, model
@@ -59,14 +59,14 @@ class GuardClassifier:
 
 
 def parse_classification(answer: str) -> Outcome[Classified]:
-    """The label and categories of an answer in the card's form; `BadAnswer` for any other.
+    """Parse the label and categories of an answer in the model card's format; `BadAnswer` for any other.
 
-    The card's forms: one label; one category, several separated by commas or lines, or `None`; a `Refusal:` line behind
-    them where a response was classified. Of several labels the strictest counts.
+    The format: one label; one category, several separated by commas or lines, or `None`; then a `Refusal:` line if a
+    response was classified. Of several labels the strictest is used.
     """
     labels, categories = _LABEL.findall(answer), _CATEGORIES.search(answer)
     if not labels or categories is None:
-        return BadAnswer("The text classifier's answer can't be read; check that its weights are a Qwen3Guard-Gen.")
+        return BadAnswer("The text classifier's answer can't be parsed; check that its weights are a Qwen3Guard-Gen.")
     label = max((label.lower() for label in labels), key=_SEVERITY.index)
     named = (part.strip() for part in _SEPARATORS.split(categories[1]))
     kept = tuple(dict.fromkeys(name for name in named if name not in {"", "None"}))
@@ -74,7 +74,7 @@ def parse_classification(answer: str) -> Outcome[Classified]:
 
 
 def load_classifier(located: Located, *, device: str | None = None, max_batch: int = 8) -> TextClassifier:
-    """Load and warm up the classifier. Raises `Misconfigured` if the weights or the device can't serve."""
+    """Load and warm up the classifier. Raises `Misconfigured` if the weights or the device can't be used."""
     from core.backends.ngrams import MODEL_TYPE, load_ngrams
 
     classifier: TextClassifier
@@ -109,12 +109,12 @@ class Texts:
 
 
 Classifications: TypeAlias = tuple[Classified | None, ...]
-"""One for each piece; None if the classifier gave none."""
+"""The classification of each piece; None if it failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _PieceWatch:
-    """Maps a batch of pieces to the jobs that they belong to; so short a stage reports no steps."""
+    """Maps a batch of pieces to their jobs. The stage is too short to report steps."""
 
     watch: BatchCallbacks
     owners: Sequence[int]
@@ -135,14 +135,14 @@ class _PieceWatch:
 def classify_texts(
     jobs: Sequence[Texts], classifier: TextClassifier, watch: BatchCallbacks
 ) -> list[Outcome[Classifications]]:
-    """Classify all pieces of all jobs as one batch. A failure is None; raises only what ends a device."""
+    """Classify all pieces of all jobs as one batch. A failed piece gives None; raises only `DeviceError`."""
     owners = [place for place, job in enumerate(jobs) for _ in job.pieces]
     pieces = [piece for job in jobs for piece in job.pieces]
     try:
         answers = list(zip(owners, classifier.classify(pieces, _PieceWatch(watch, owners)), strict=True))
     except DeviceError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever failed, there is no classification, and the policy decides what follows
+    except Exception as error:  # noqa: BLE001 - any failure means that there is no classification; the policy decides what follows
         log.error("text classifier failed", error_type=type(error).__name__)
         return [(None,) * len(job.pieces) for job in jobs]
     return [_of_job([answer for owner, answer in answers if owner == place]) for place in range(len(jobs))]

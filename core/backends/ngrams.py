@@ -1,9 +1,9 @@
-"""A small text classifier of our own: hashed character n-grams, one convolution, two heads.
+"""A small text classifier: hashed character n-grams, one convolution, two heads.
 
 One head scores sexual content, the other a statement that somebody is under 18. Each position of a text is scored with
-its neighbours and the highest position counts, so that a long text dilutes nothing; the text is unsafe where both heads
-are over the threshold, wherever in the text. The classifier therefore knows no exception for an age or a noun where
-anything sexual is said. It is trained by `embedded/training/classifier.py`; numpy alone runs it.
+its neighbours and the highest score counts, so that a long text does not dilute a finding. The text is unsafe if both
+heads are over the threshold, at any two positions, so there are no exceptions for an age or a noun in a sexual text. It
+is trained by `embedded/training/classifier.py` and needs only numpy to run.
 
 May import: core.backends, core.contracts, core.errors, numpy, safetensors.
 """
@@ -37,12 +37,12 @@ WEIGHTS_FILE = "model.safetensors"
 CATEGORY = "Sexual Content Involving Minors"
 BUCKETS = 2**16
 WIDTH = 7
-"""Positions that the convolution sees at once."""
+"""Width of the convolution in positions."""
 _SEPARATORS = frozenset(".,-*_·~+'")
 _LONGEST_TOKEN = 24
-"""Characters of one token that are read; a longer run is read in pieces of this length."""
+"""Longest token in characters; a longer run is split into pieces of this length."""
 _CHUNK = 512
-"""Positions whose features are gathered at once, which bounds the memory of a long text."""
+"""Positions that are computed at once, which bounds the memory of a long text."""
 
 # ── text → positions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -54,16 +54,16 @@ _LOOKALIKES = str.maketrans("абвгдеѕіјкмнорстухћԁɡһӏԛԝ�
 _FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
 """Letters of the Hangul blocks that are invisible."""
 _LETTER_IN_NAME = re.compile(r"LETTER ([A-Z])$")
-"""Of a symbol that shows a letter: `NEGATIVE SQUARED LATIN CAPITAL LETTER N`."""
+"""Unicode name of a symbol that shows a letter: `NEGATIVE SQUARED LATIN CAPITAL LETTER N`."""
 _NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 """Scripts that are written without spaces: each character is a position."""
 
 
 def tokens_of(text: str) -> list[str]:
-    """The positions of `text`: words, numbers and symbols, undisguised where a disguise is simple.
+    """Split `text` into positions: words, numbers and symbols, with simple disguises undone.
 
-    A word with digits or symbols inside gives its parts and its reading as letters; three or more letters that stand
-    alone give the word that they spell; Cyrillic and Greek look-alikes inside a Latin word are read as Latin.
+    A word with digits or symbols inside gives its parts and its reading as letters. Three or more single letters also
+    give the word that they spell. Cyrillic and Greek look-alikes inside a Latin word are read as Latin.
     """
     plain = "".join(_stripped(unicodedata.normalize("NFKC", text).casefold()))
     tokens: list[str] = []
@@ -135,7 +135,7 @@ def _with_spelt_words(tokens: list[str]) -> list[str]:
 
 @lru_cache(maxsize=20_000)
 def features_of(token: str) -> tuple[int, ...]:
-    """The buckets of one token: itself, its n-grams of 2 to 5 characters, and for a number its kind."""
+    """Hash buckets of one token: of itself, its n-grams of 2 to 5 characters, and the kind of a number."""
     named = [f"w:{token}"]
     if token.isdigit():
         return tuple(_bucket(name) for name in (*named, f"n:{_kind(token)}"))
@@ -145,7 +145,7 @@ def features_of(token: str) -> tuple[int, ...]:
 
 
 def _kind(number: str) -> str:
-    """What a number can be: an age below 18, an adult's, a year, or more than any of them."""
+    """Kind of a number: an age below 18, an adult age, a year, or larger."""
     value = int(number[:6])
     if value < 18:
         return "minor"
@@ -204,7 +204,7 @@ class NgramClassifier:
         ]
 
     def score(self, text: str) -> float:
-        """The lower of the two heads' probabilities: 0–1, higher for both sexual content and a minor."""
+        """The lower of the two heads' probabilities, 0–1: high only if the text has sexual content and a minor."""
         return float(1 / (1 + np.exp(-self._parameters.logits(tokens_of(text)).min())))
 
     def _one(self, text: str) -> Classified:
@@ -221,9 +221,9 @@ def load_ngrams(located: Located) -> NgramClassifier:
         parameters = Parameters(**{name: value.astype(np.float32) for name, value in stored.items()})
     except TypeError:
         raise Misconfigured(
-            f"{WEIGHTS_FILE} of {located.name} holds other tensors than a {MODEL_TYPE} model."
+            f"{WEIGHTS_FILE} of {located.name} doesn't have the tensors of a {MODEL_TYPE} model."
         ) from None
     if parameters.table.shape[0] != BUCKETS or parameters.convolution.shape[0] != WIDTH:
-        raise Misconfigured(f"The weights of {located.name} are of another size than this release reads.")
+        raise Misconfigured(f"The weights of {located.name} have another size than this release supports.")
     info = ModelInfo(name=located.name, revision=located.revision, profile=located.profile)
     return NgramClassifier(info, parameters, float(config["threshold"]))

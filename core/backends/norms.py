@@ -1,4 +1,4 @@
-"""RMSNorm as one fused kernel, in place of the libraries' own, which read and write the activations several times.
+"""Replace the libraries' RMSNorms, which read and write the activations several times, by one fused kernel.
 
 May import: torch, diffusers, transformers.
 """
@@ -19,10 +19,10 @@ _KINDS = (
 
 
 def fuse_rms_norms(model: torch.nn.Module) -> int:
-    """Replace each known RMSNorm in `model` by `torch.nn.RMSNorm` on the same weight; returns how many.
+    """Replace each known RMSNorm in `model` by `torch.nn.RMSNorm` with the same weight; return how many.
 
-    Parameters keep their names. torch rounds once, where the libraries round after each operation, so results are
-    nearer to fp32.
+    Parameters keep their names. torch rounds once and the libraries after each operation, so results are closer to
+    fp32.
     """
     replaced = 0
     for parent in list(model.modules()):

@@ -1,7 +1,7 @@
-"""Linear layers in 8 bits: weights alone, or weights and activations. No compiler and no library beside torch.
+"""Quantize linear layers to 8 bits: weights only, or weights and activations. Needs no compiler or library but torch.
 
-`int8` is symmetric, `fp8` is e4m3fn; both have one scale for each output feature. Both are exact in bf16, so that
-weights need only a cast and the scale is applied to the output.
+`int8` is symmetric, `fp8` is e4m3fn; both have one scale for each output feature. Both formats are exact in bf16, so
+that weights need only a cast and the scale is applied to the output.
 
 May import: torch.
 """
@@ -21,9 +21,9 @@ _DTYPES: dict[str, torch.dtype] = {"int8": torch.int8, "fp8": torch.float8_e4m3f
 _LARGEST = {torch.int8: 127.0, torch.float8_e4m3fn: 448.0}
 _SMALLEST_SCALE = 1e-12
 _MULTIPLE = 16
-"""The 8-bit matrix kernels take sides that are multiples of this."""
+"""The 8-bit matrix kernels need sides that are multiples of this."""
 _ROWS_AT_LEAST = 17
-"""`torch._int_mm` on CUDA takes no fewer rows."""
+"""Least number of rows for `torch._int_mm` on CUDA."""
 
 
 def quantize_rows(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -55,14 +55,14 @@ class _QuantizedLinear(nn.Module):
 
 
 class WeightOnlyLinear(_QuantizedLinear):
-    """Halves the memory of bf16 weights; multiplies in the activations' own format, so it is no faster."""
+    """A linear layer with 8-bit weights, half the memory of bf16; no faster, as it multiplies in bf16."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self._finished(nn.functional.linear(x, self.weight.to(x.dtype)), x.dtype)
 
 
 class DynamicLinear(_QuantizedLinear):
-    """W8A8: activations are quantised token by token at each call, and multiplied by the device's 8-bit kernels."""
+    """A W8A8 linear layer: activations are quantized per token at each call, and multiplied by 8-bit kernels."""
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, self.in_features)
@@ -85,9 +85,9 @@ class DynamicLinear(_QuantizedLinear):
 def quantize_linears(
     model: nn.Module, form: Format, kind: type[_QuantizedLinear], wanted: Callable[[str], bool] = lambda _: True
 ) -> int:
-    """Replace each `nn.Linear` whose full name is `wanted`, one at a time; returns how many.
+    """Replace each `nn.Linear` whose full name is `wanted`, one at a time; return how many.
 
-    Layers whose sides are no multiples of 16 stay as they are.
+    Layers whose sides are not multiples of 16 are not replaced.
     """
     replaced = 0
     for path, parent in list(model.named_modules()):
@@ -103,6 +103,6 @@ def _divides(linear: nn.Linear) -> bool:
 
 
 def check_fp8(device: torch.device) -> None:
-    """Raises `Misconfigured` if `device` has no fp8 matrix kernels (compute capability below 8.9)."""
+    """Raise `Misconfigured` if `device` has no fp8 matrix kernels (compute capability below 8.9)."""
     if device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 9):
         raise Misconfigured("fp8 needs a GPU of compute capability 8.9 or more (Ada, Hopper); use int8 or none.")

@@ -1,8 +1,9 @@
-"""Selfie → features and face: YOLO finds the face, Qwen2-VL answers one multiple-choice question per attribute.
+"""Read features and face of a selfie: YOLO finds the face, Qwen2-VL answers one multiple-choice question per attribute.
 
-The picture is encoded once. What all prompts share, up to the end of the picture, fills a KV cache; the questions then
-run as one batch on copies of it, and one token per question is read. `core.backends.calibration` says how the letters'
-logits become the answer's confidence. The embedded model is trained by the same `question_prompts` and `face_crop`.
+The picture is encoded once. The common part of all prompts, up to the end of the picture, fills a KV cache; the
+questions then run as one batch on copies of it, and one token per question is evaluated. `core.backends.calibration`
+converts the letters' logits to the answer's confidence. The embedded model is trained with the same `question_prompts`
+and `face_crop`.
 
 May import: torch, transformers, ultralytics, core.contracts, core.errors, core.prompts, core.weights.
 """
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
     from core.weights import Located
 
 CROP_MARGIN = 0.35
-"""Of the face box's longer side, on each side of it: hair, ears and headwear are outside of the box."""
+"""Margin around the face as a share of the box's longer side: hair, ears and headwear are outside of the box."""
 MAX_RATIO = 50
-"""Of a picture's longer side to its shorter one."""
+"""Largest ratio of a crop's longer side to its shorter one."""
 MAX_FACES = 12
-"""Faces of one picture whose age is read; more are counted and not read."""
+"""Faces of one picture whose age is estimated; further faces are only counted."""
 
 
 ONE_ORDER = Calibration(("given",))
@@ -58,9 +59,9 @@ class QuestionPrompts:
 
 
 def question_prompts(processor: Qwen2VLProcessor, questions: Mapping[str, Question] = QUESTIONS) -> QuestionPrompts:
-    """`questions` in the checkpoint's own chat template, cut where the picture ends.
+    """`questions` in the checkpoint's own chat template, split at the end of the picture.
 
-    The cut lies behind a special token, so both parts give the same tokens apart as together.
+    The split is after a special token, so both parts give the same tokens separately as together.
     """
     tails: dict[str, str] = {}
     head = ""
@@ -76,7 +77,7 @@ def question_prompts(processor: Qwen2VLProcessor, questions: Mapping[str, Questi
 def face_crop(image: Image, face: Box | None) -> Image:
     """A square around the face with `CROP_MARGIN`, cut off at the picture's edges; the whole picture without a face.
 
-    Of a strip longer than `MAX_RATIO` times its width the middle is taken: Qwen2-VL's processor refuses 200.
+    A picture with a larger ratio than `MAX_RATIO` is cropped to its middle, because Qwen2-VL's processor refuses 200.
     """
     if face is None:
         reach = MAX_RATIO * min(image.size)
@@ -96,9 +97,9 @@ def face_crop(image: Image, face: Box | None) -> Image:
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceThresholds:
-    """Probabilities that an answer needs among its letters; below `confidence` it is `unknown`.
+    """Least probabilities of an answer; below `confidence` it is `unknown`.
 
-    `under_18` needs less: the estimate is a veto, and the costly mistake is to miss a minor.
+    `under_18` has a lower threshold, because a missed minor is the worse error.
     """
 
     confidence: float = 0.4
@@ -133,7 +134,7 @@ def _answer(question: Question, shares: list[float], thresholds: ConfidenceThres
     return value, by_value[value]
 
 
-# ── the language model that sees ─────────────────────────────────────────────────────────────────────────────────────
+# ── the vision-language model ─────────────────────────────────────────────────────────────────────────────────────
 
 
 class AttributeReader:
@@ -159,7 +160,7 @@ class AttributeReader:
 
     @torch.inference_mode()
     def letter_logits(self, image: Image) -> dict[tuple[str, str], torch.Tensor]:
-        """(order, attribute) → logits of the values, in the order of `QUESTIONS` whatever order was asked."""
+        """(order, attribute) → logits of the values, for both orders in the order of `QUESTIONS`."""
         logits = self.logits(image)
         picked = {row: logits[index, self.letters[row[1]]].float() for index, row in enumerate(self.rows)}
         return {row: part.flip(0) if row[0] == "reversed" else part for row, part in picked.items()}
@@ -180,8 +181,8 @@ class AttributeReader:
         cache.batch_repeat_interleave(len(self.tails))
         ids, lengths = self._padded()
         steps = torch.arange(ids.shape[1], device=ids.device) + position
-        # Text behind a picture counts on in all three axes of M-RoPE alike. Padding stands right of every real token,
-        # where causal attention hides it, so no mask is needed.
+        # Positions of text after a picture increase equally in all three axes of M-RoPE. Padding is after every real
+        # token, where causal attention ignores it, so no mask is needed.
         out = self.model(
             input_ids=ids,
             position_ids=steps.expand(3, len(lengths), -1),
@@ -194,7 +195,7 @@ class AttributeReader:
         return last
 
     def _encode(self, image: Image) -> tuple[Any, int]:
-        """The shared head's KV cache, and the position that comes after it."""
+        """The shared head's KV cache, and the next position."""
         inputs = self.processor(text=[self.head], images=[image], return_tensors="pt").to(self.model.device)
         positions, _ = self.model.model.get_rope_index(
             inputs["input_ids"], inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]
@@ -280,12 +281,12 @@ class LoadedVision:
 
 def _no_such_face(found: int) -> str:
     if found <= 1:
-        return f"`face`: {'one face was' if found else 'no face was'} found in the picture; leave it out."
+        return f"`face`: {'one face was' if found else 'no face was'} found in the picture; omit the field."
     return f"`face`: {found} faces were found in the picture; give 0 to {found - 1}."
 
 
 def face_meta(image: Image, faces: list[Box], chosen: int = 0) -> FaceMeta:
-    """Position and quality of the chosen face; without any, the whole picture is measured and the score penalised."""
+    """Position and quality of the chosen face; without one, the whole picture is measured and the score lowered."""
     ordered = [*faces[chosen : chosen + 1], *faces[:chosen], *faces[chosen + 1 :]]
     quality = measure(np.asarray(image), ordered)
     main = ordered[0] if ordered else None

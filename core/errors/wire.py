@@ -1,4 +1,4 @@
-"""Errors as JSON strings, as they travel between processes."""
+"""Errors as JSON strings, the format between processes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def from_wire(error: object, *, stage: str | None = None) -> ImgPodError:
     body = _body_of(error)
     code, message, where, wait = (body.get(key) for key in ("code", "message", "stage", "retry_after_ms"))
     if not isinstance(code, str) or code not in BY_CODE or not isinstance(message, str):
-        return StageFailed("The worker failed without a reason that can be passed on; see its log.", stage=stage)
+        return StageFailed("The worker failed with an unknown error; see its log.", stage=stage)
     stage = stage or (where if isinstance(where, str) else None)
     cls = BY_CODE[code]
     if issubclass(cls, PolicyBlocked):

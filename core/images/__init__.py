@@ -1,4 +1,4 @@
-"""Incoming pictures are decoded to upright RGB without metadata; finished pictures are encoded with a mark.
+"""Decoding of incoming pictures to upright RGB without metadata, and encoding of finished pictures with a mark.
 
 May import: core.contracts, core.errors, core.safe_http, Pillow, httpx; pillow-heif and c2pa where a picture needs them.
 """

@@ -1,4 +1,4 @@
-"""`python -m core.images inspect FILE…` prints what each picture says about itself, one JSON object a file."""
+"""Command `python -m core.images inspect FILE…`: print the marks in each picture, one JSON object per file."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 r"""Read base64 as tools and clients write it.
 
-Accepted beside the standard form: line breaks, surrounding space, the url-safe alphabet, missing padding, `+` that a
+Accepted besides the standard form: line breaks, surrounding space, the url-safe alphabet, missing padding, `+` that a
 form has turned into a space, `\/` and `\n` of a doubly escaped JSON, percent-encoding, quotes or `b'…'` around, and a
-data URI with or without `data:`. Each has one meaning; anything else is refused with the place of the first character
-that can't be part of it. Linear time, a few copies of the text.
+data URI with or without `data:`. Each has one meaning; anything else is refused with the position of the first
+character that can't be part of it. Linear time, a few copies of the text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _WRAPS = frozenset({60, 64, 72, 76})
 
 
 def decode_base64(text: str, limits: IntakeLimits) -> bytes:
-    """The bytes in `text`. Raises `BadPicture` and `TooLarge`."""
+    """Decode the base64 in `text`. Raises `BadPicture` and `TooLarge`."""
     most = -(-limits.max_bytes // 3) * 4
     if len(text) > 3 * most + _HEAD_CHARS:
         raise too_many_bytes(limits)
@@ -61,10 +61,10 @@ def _decoded(code: str, padding: int, most: int, limits: IntakeLimits) -> bytes 
 
 
 def _unescaped(text: str) -> str:
-    """`text` without what was put around and into it: percent-encoding, quotes, backslashes."""
+    """`text` without percent-encoding, quotes around it, and backslashes."""
     plain = text
     if "%" in text:
-        # Replacing each code takes a tenth of the time that urllib's general decoder takes for millions of signs.
+        # Replacing each code takes a tenth of the time that urllib's general decoder takes for millions of characters.
         for code, char in _PERCENT_CODES:
             plain = plain.replace(code, char)
     # Spaces at the end may be `+` of a form; line breaks there never are.
@@ -122,7 +122,7 @@ def _not_base64(text: str, code: str) -> BadPicture:
     start += len(text[start:]) - len(text[start:].lstrip(" \t\r\nb\"'`"))
     bad = _FIRST_BAD.search(text.rstrip(" \t\r\n\"'`"), start)
     if bad is None and " " in code:
-        return BadPicture("The picture is not base64: it holds both + and spaces. Send it without spaces.")
+        return BadPicture("The picture is not base64: it contains both + and spaces. Send it without spaces.")
     if bad is None:
         return BadPicture(
             f"The picture's base64 ends too early or is padded wrongly: it has {len(code)} characters without padding."

@@ -1,7 +1,7 @@
 """Content Credentials: sign encoded pictures with a C2PA manifest and the deployer's certificate.
 
 Off unless `C2PA_CERTIFICATES` and `C2PA_PRIVATE_KEY` are set, and only then is the package `c2pa-python` needed. A
-manifest has an id and a time of its own: a signed picture's bytes differ each time, its pixels and its XMP do not.
+manifest has its own id and time, so a signed picture's bytes differ each time; its pixels and its XMP do not.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Decoder processes: a picture file is decoded in a child process that is killed when it takes too long.
+"""Decode picture files in child processes, which are killed when they take too long.
 
-A decoder is native code that a stranger feeds. In a process of its own its CPU time and memory are bounded by the
-operating system, a crash costs one picture, and it has neither the worker's secrets nor its interpreter lock. A child
-is kept for the next picture; it ends when its standard input is closed.
+A decoder is native code that processes untrusted input. In a separate process the operating system bounds its CPU time
+and memory, a crash fails one picture only, and it has neither the worker's secrets nor its interpreter lock. A child is
+reused for the next picture; it ends when its standard input is closed.
 
 Protocol, on standard input and output: a line of JSON, then as many bytes as that says.
 
@@ -34,11 +34,11 @@ from core.images.decoding import OpenedPicture, open_picture
 from core.images.limits import DEFAULT_LIMITS, IntakeLimits
 
 PARALLEL_DECODES = 2
-"""Pictures decoded at a time: a flood of large ones takes the memory of two."""
+"""Pictures decoded at a time, which bounds the memory of many large ones to that of two."""
 _ROOT = Path(__file__).resolve().parents[2]
 _KEPT_VARIABLES = ("PATH", "LANG", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 _HEADER_CPU_S = 1.0
-"""For what is read before a picture's size is known."""
+"""CPU seconds for reading the header, before a picture's size is known."""
 
 
 class DecoderProcess:
@@ -56,7 +56,7 @@ class DecoderProcess:
         )
 
     def decode(self, data: bytes, limits: IntakeLimits) -> OpenedPicture:
-        """Raises `BadPicture`, `TooLarge`, and `DeadlineExceeded` if the machine is too busy."""
+        """Decode `data`. Raises `BadPicture`, `TooLarge`, and `DeadlineExceeded` if the machine is too busy."""
         late = threading.Timer(limits.decode_wall_s, self._process.kill)
         late.start()
         try:
@@ -79,7 +79,7 @@ class DecoderProcess:
         return self._process.poll() is None
 
     def end(self) -> int:
-        """Kill the child if it still runs; its return code, negative for a signal."""
+        """Kill the child if it still runs; return its exit code, negative for a signal."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 try:
@@ -116,11 +116,11 @@ def _death(code: int) -> Exception:
 _threads = ThreadPoolExecutor(PARALLEL_DECODES, thread_name_prefix="decode")
 _child = threading.local()
 _children: list[DecoderProcess] = []
-"""Those alive, to be ended with this process."""
+"""Running child processes, to be ended with this process."""
 
 
 def decode(data: bytes, limits: IntakeLimits = DEFAULT_LIMITS) -> OpenedPicture:
-    """`data` decoded by this thread's child process. Blocks. Raises as `DecoderProcess.decode`."""
+    """Decode `data` in this thread's child process. Blocks. Raises as `DecoderProcess.decode`."""
     return _own_child().decode(data, limits)
 
 
@@ -139,7 +139,7 @@ def prestart() -> None:
 
 
 def executor() -> ThreadPoolExecutor:
-    """The threads that `decode` is to be called in, each with a child process of its own."""
+    """The threads in which `decode` must be called, each with its own child process."""
     return _threads
 
 
@@ -181,7 +181,7 @@ def _answer(data: bytes, limits: IntakeLimits) -> tuple[dict[str, object], bytes
 
 
 def _confine(limits: IntakeLimits) -> None:
-    """Bound memory, and forbid files and core dumps: a decoder that was taken over can do little."""
+    """Bound memory, and forbid files and core dumps, to limit what a compromised decoder can do."""
     import resource
 
     if sys.platform == "linux":  # macOS refuses a limit below what is reserved already

@@ -1,9 +1,9 @@
 """Decode a picture file to an upright RGB picture without metadata.
 
-Everything is checked before it costs: the format by its first bytes, the size and a JPEG's scans before a pixel is
-decoded. A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which its discrete cosine transform allows at a
-fraction of the memory; any other large picture is averaged down as soon as it is decoded, before its colours are
-converted. `core.images.decoder_process` runs this in a process of its own, which bounds its time and memory.
+Format, size and the number of a JPEG's scans are checked before any pixel is decoded. A large JPEG is decoded at 1/2,
+1/4 or 1/8 of its size, which its discrete cosine transform allows at a fraction of the memory; any other large picture
+is averaged down as soon as it is decoded, before its colours are converted. `core.images.decoder_process` runs this in
+a separate process, which bounds its time and memory.
 
 May import: core.errors, core.images, Pillow; pillow-heif for a HEIC.
 """
@@ -22,7 +22,7 @@ from core.images.formats import count_scans, sniff
 from core.images.limits import DEFAULT_LIMITS, IntakeLimits, too_many_bytes, too_many_pixels
 
 BACKGROUND = (128, 128, 128)
-"""Behind a transparent picture and in the lost part of a truncated one: mid-gray is neither under- nor over-exposed."""
+"""Fills transparent areas and the missing part of a truncated picture. Mid-gray is neither under- nor over-exposed."""
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT: dict[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -38,7 +38,7 @@ _SIXTEEN_BIT_ROWS = 256
 _MARKER: dict[str, float | tuple[int, ...]] = {"L": 77, "RGB": (254, 1, 253), "CMYK": (254, 1, 253, 2)}
 """A colour that rows of a truncated JPEG are filled with before decoding, so that missing rows can be counted."""
 _WITHHELD_ROWS = 32
-"""libjpeg holds back two rows of blocks until more bytes come: so few may miss nothing but the end marker."""
+"""libjpeg delays two rows of blocks until more bytes come. If no more rows are missing, only the end marker may be."""
 _GRAY: dict[str, float | tuple[int, ...]] = {"L": BACKGROUND[0], "RGB": BACKGROUND, "CMYK": (128, 128, 128, 0)}
 _COARSE_SCANS = {1: 4, 3: 6, 4: 6}
 """Scans of libjpeg's progressive script, by components, after which every frequency is known to a quarter."""
@@ -58,7 +58,7 @@ class OpenedPicture:
 def open_picture(
     data: bytes, limits: IntakeLimits = DEFAULT_LIMITS, *, before_pixels: Callable[[float], None] | None = None
 ) -> OpenedPicture:
-    """`data` decoded, upright, in RGB, without metadata; the first picture of several. Blocks.
+    """Decode `data` to an upright RGB picture without metadata; of several pictures the first. Blocks.
 
     `before_pixels` is called with the CPU seconds that decoding may take, once the size is known. Raises `BadPicture`
     and `TooLarge`.
@@ -96,7 +96,7 @@ def _register_heif() -> None:
 
 @contextmanager
 def _own_pixel_limit() -> Iterator[None]:
-    """Pillow's own limit of pixels is below a phone's 200 megapixels; `_check_size` has the limits that hold here."""
+    """Disable Pillow's pixel limit, which is below a phone's 200 megapixels; `_check_size` applies our limits."""
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         yield
@@ -162,7 +162,7 @@ def _reduced(image: Image.Image, limits: IntakeLimits) -> Image.Image:
 
 
 def _loaded_jpeg(image: Image.Image, data: bytes, scans: int, limits: IntakeLimits) -> tuple[Image.Image, float]:
-    """What is there of a JPEG, and its share of the whole. Raises `BadPicture` if too much is missing."""
+    """The readable part of a JPEG, and its share of the whole. Raises `BadPicture` if too much is missing."""
     marker = _MARKER.get(image.mode) if scans <= 1 else None
     if marker is not None and isinstance(image, ImageFile.ImageFile):
         image.load_prepare()
@@ -227,7 +227,7 @@ def _incomplete() -> BadPicture:
 def _orientation(image: Image.Image) -> int:
     """EXIF's orientation; upright if the EXIF can't be read, as in files of some cameras and messengers.
 
-    HEIC and AVIF have their turn in the container, where the decoder has already applied it and set EXIF's to upright.
+    HEIC and AVIF store their rotation in the container; the decoder has already applied it and set EXIF's to upright.
     """
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
@@ -257,7 +257,7 @@ def _in_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _in_srgb(image: Image.Image, profile: object) -> Image.Image:
-    """The colours of a wide-gamut or CMYK picture in sRGB; a profile that can't be used is left out."""
+    """The colours of a wide-gamut or CMYK picture in sRGB; a profile that can't be used is ignored."""
     if isinstance(profile, bytes) and image.mode in {"RGB", "L", "CMYK"}:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))

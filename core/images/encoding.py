@@ -23,7 +23,7 @@ CONTENT_TYPES: dict[ImageFormat, str] = {"webp": "image/webp", "png": "image/png
 
 
 class Signer(Protocol):
-    """Signs an encoded picture, last of all: a byte changed afterwards breaks the signature."""
+    """Signs an encoded picture. Signing is the last step, because a byte changed afterwards breaks the signature."""
 
     def sign(self, data: bytes, *, content_type: str, recipe: Recipe) -> bytes: ...
 
@@ -41,7 +41,7 @@ def shrink_to_fit(
         data = _encode(image, "webp", recipe, signer, quality)
         if len(data) <= max_bytes:
             return data, "webp"
-    raise TooLarge("The picture is larger than the platform carries. Ask for a smaller one, or configure storage.")
+    raise TooLarge("The picture exceeds the platform's limit for answers. Ask for a smaller one, or configure storage.")
 
 
 def _encode(

@@ -1,4 +1,4 @@
-"""Fetch a picture from an https URL that a caller wrote.
+"""Fetch a picture from an https URL that a caller sent.
 
 https only, without credentials; each host's addresses are checked and pinned (`core.safe_http`), also after a redirect;
 ports, bytes, redirects and time are bounded.
@@ -74,7 +74,7 @@ class HttpsFetch:
     async def _follow(self, url: httpx.URL, limits: IntakeLimits) -> bytes:
         backend = CheckedBackend(allowed=self._allowed, resolve=self._resolve, ports=self._ports)
         context = self._ssl or public_authorities()
-        # A connection per hop: one kept from the last may be closing just as the next request is written to it.
+        # A new connection per redirect: a reused one may be closing just as the next request is written to it.
         pool = httpcore.AsyncConnectionPool(ssl_context=context, network_backend=backend, max_keepalive_connections=0)
         async with pool:
             for _ in range(limits.redirects + 1):
@@ -101,7 +101,7 @@ def _next(url: httpx.URL, response: httpcore.Response) -> httpx.URL:
     try:
         return read_url(str(url.join(where.decode("ascii"))))
     except (httpx.InvalidURL, UnicodeError, ValueError):
-        raise BadUrl("The URL redirects to something that is no URL.") from None
+        raise BadUrl("The URL redirects to an invalid URL.") from None
 
 
 async def _body(response: httpcore.Response, limits: IntakeLimits) -> bytes:

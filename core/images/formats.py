@@ -19,10 +19,10 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _ANY_HEIF_BRANDS = frozenset({b"mif1", b"msf1", b"miaf"})
-"""Brands of the container alone: a compatible brand says which codec is in it."""
+"""Generic brands of the container; the codec is named by one of the compatible brands."""
 _MAX_FILE_TYPE_BOX = 256
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
-"""A marker that a length follows, or EOI. One `FF` is enough: the search skips fill bytes, and `FF+` is quadratic."""
+"""A marker followed by a length, or EOI. One `FF` is enough: the search skips fill bytes, and `FF+` is quadratic."""
 _START_OF_SCAN = 0xDA
 _END_OF_IMAGE = 0xD9
 _MAX_SEGMENTS = 10_000
@@ -38,7 +38,7 @@ def sniff(data: bytes) -> str:
         return "WEBP"
     if data[4:8] == b"ftyp" and (image_format := _heif_format(data)):
         return image_format
-    raise BadPicture(f"The file is no picture that can be opened. Send a {SELFIE_FORMATS}.")
+    raise BadPicture(f"The file is not a picture in a supported format. Send a {SELFIE_FORMATS}.")
 
 
 def _heif_format(data: bytes) -> str:

@@ -1,9 +1,9 @@
-"""Prompt → checked picture: one loop of attempts, for black pictures and unsafe ones alike.
+"""Generate a picture, retrying when the output is black or fails the safety check.
 
 Each attempt applies the policy to the prompt again, because a second attempt changes it. On a moderated route a picture
 that could not be checked is withheld; on the adult-allowed route the check is only reported.
 
-May import: core.backends, core.contracts, core.errors, core.logs, core.policy. It knows no weights, no HTTP, no job.
+May import: core.backends, core.contracts, core.errors, core.logs, core.policy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logger()
 
 
 class GenerateImage(Protocol):
-    """Generates one picture on the device; raises `BlackPicture` and whatever ends a job."""
+    """Generates one picture on the device. Raises `BlackPicture`, or the error that fails the job."""
 
     def __call__(self, request: ImageRequest, /) -> Awaitable[GeneratedImage]: ...
 
@@ -50,7 +50,7 @@ class ImageSizes:
 
 @dataclass(frozen=True, slots=True)
 class CheckedImage:
-    """A picture that may be delivered, and how it came about."""
+    """A picture that may be delivered, and how it was generated."""
 
     generated: GeneratedImage
     prompt: str
@@ -68,7 +68,7 @@ async def generate_checked(
 ) -> CheckedImage:
     """Generate a picture for `request` and check it; a black or unsafe one is generated once more with another seed.
 
-    Raises `PolicyBlocked` before anything is generated; `UnsafeOutput`, `BlackPicture` if that didn't help.
+    Raises `PolicyBlocked` before anything is generated, and `UnsafeOutput` or `BlackPicture` if the retry fails too.
     """
     route = ROUTE_OF_TASK[request.task]
     treated_as = _treatment(route, request)
@@ -95,7 +95,7 @@ async def generate_checked(
             break
         log.info("unsafe picture", attempt=attempt)
         strength, seed = 1, another_seed(seed)
-    raise UnsafeOutput("The picture could not be shown to be safe and was withheld; ask for something tamer.")
+    raise UnsafeOutput("The picture did not pass the safety check and was withheld; ask for a less explicit one.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +107,9 @@ class AgeCheckRule:
 
 
 def held_for_age_check(finished: CheckedImage, request: GenerateRequest, rule: AgeCheckRule) -> bool:
-    """Whether the picture may go to the orchestrator only, which reads its people's age, and into no bucket.
+    """Whether the picture must be returned inline to the orchestrator for an age check, and not uploaded.
 
-    Raises `UnsafeOutput` if the caller hasn't committed to that check: nobody would run it.
+    Raises `UnsafeOutput` if the caller hasn't committed to that check, because it would not be run.
     """
     if not needs_age_check(finished.policy.picture, score_from=rule.score_from):
         return False
@@ -119,7 +119,7 @@ def held_for_age_check(finished: CheckedImage, request: GenerateRequest, rule: A
 
 
 def another_seed(seed: int) -> int:
-    """The next seed of a sequence that the first one fixes, so that a second attempt can be repeated."""
+    """The seed of the next attempt, derived from the first one so that the result can be reproduced."""
     return (seed * 6364136223846793005 + 1442695040888963407) % (MAX_SEED + 1)  # Knuth's MMIX constants
 
 

@@ -16,7 +16,7 @@ class IntakeLimits:
     """Bounds of what is decoded; `min_side` is in px, `max_aspect` is the longer side over the shorter one.
 
     A JPEG of one scan is decoded at a fraction of its size, so it may be much larger than other pictures. A JPEG of
-    several scans is held in memory whole, whatever the fraction. `max_decoded_pixels` bounds what is returned.
+    several scans is held in memory at full size, whatever the fraction. `max_decoded_pixels` bounds what is returned.
     """
 
     max_bytes: int = 7 * 2**20
@@ -29,7 +29,7 @@ class IntakeLimits:
     max_aspect: float = 10
     max_scans: int = 32
     min_kept: float = 2 / 3
-    """Share of a truncated JPEG's rows that must be there."""
+    """Share of a JPEG's rows that must be readable if it is truncated."""
     decode_cpu_s: float = 2.0
     heic_cpu_s: float = 1.5
     heic_cpu_s_per_megapixel: float = 0.08
@@ -37,7 +37,7 @@ class IntakeLimits:
     decode_memory_bytes: int = 1536 * 2**20
     """Address space of a decoding process, its libraries included."""
     decode_wall_s: float = 30.0
-    """For a machine so busy that CPU time does not pass."""
+    """Wall-clock limit, for a machine so busy that the CPU limit is not reached."""
     url_timeout_s: float = 10
     redirects: int = 3
 

@@ -1,8 +1,8 @@
 """The mark in every picture: an XMP packet that says that it is generated, and how.
 
-One XMP packet, the same in PNG, JPEG and WebP. IPTC Photo Metadata 2025.1 has fields for the statement itself
+The packet is the same in PNG, JPEG and WebP. IPTC Photo Metadata 2025.1 has fields for the statement itself
 (`DigitalSourceType`), the model, its revision and the prompt; seed, steps and the policy's version have none there and
-stand in a namespace of our own. The packet holds no time and no random id, so that the same picture has the same bytes.
+are in our own namespace. The packet contains no time and no random id, so that the same picture has the same bytes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from PIL import Image
 from core.errors import BadPicture
 
 TRAINED_ALGORITHMIC_MEDIA = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-"""IPTC's term for a picture that a trained model made without a picture to start from."""
+"""IPTC's term for a picture that a trained model generated without a source picture."""
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _OWN = "urn:img-pod:recipe:1"
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 can't hold, not even escaped."""
+"""Characters that XML 1.0 doesn't allow, not even escaped."""
 
 _C2PA_MANIFESTS = b"jumdc2pa" + bytes.fromhex("00110010800000aa00389b71")
 """How the box of a C2PA manifest store begins: the same bytes in all three formats (C2PA 2.1 §11.1.4.2)."""
@@ -76,8 +76,8 @@ def to_xmp(recipe: Recipe) -> bytes:
 def inspect(data: bytes) -> dict[str, Any]:
     """Read the marks in `data` (PNG, JPEG or WebP): format, size, `ai_generated`, `digital_source_type`, `recipe`.
 
-    `recipe` holds the fields that are there, as text but for `seed` and `steps`; `content_credentials` says whether a
-    C2PA manifest is embedded, not whether it is valid. Nothing here is proof: marks can be removed, and forged.
+    `recipe` contains the fields that were found, all but `seed` and `steps` as text; `content_credentials` says whether
+    a C2PA manifest is embedded, not whether it is valid. Marks are no proof, because they can be removed and forged.
     Raises `BadPicture` for a file that is none of the three.
     """
     try:
@@ -85,7 +85,7 @@ def inspect(data: bytes) -> dict[str, Any]:
             image_format, size = _MARKED_FORMATS[image.format or ""], image.size
             packet = image.info.get("xmp", b"")
     except Exception:  # noqa: BLE001 - decoders raise a dozen kinds for a hostile file
-        raise BadPicture("This is no PNG, JPEG or WebP.") from None
+        raise BadPicture("The file is not a PNG, JPEG or WebP.") from None
     said = _read_xmp(packet if isinstance(packet, bytes) else str(packet).encode())
     source = said.pop("digital_source_type", None)
     return {
@@ -105,7 +105,7 @@ def _number(text: str) -> int | str:
 
 def _read_xmp(packet: bytes) -> dict[str, str]:
     """Read our fields from any XMP packet, as attributes or elements; none from a broken one."""
-    # A document type could define entities that blow up; XMP has none.
+    # A document type could define entities that expand to a huge text; XMP has no document type.
     if not packet or b"<!DOCTYPE" in packet:
         return {}
     try:

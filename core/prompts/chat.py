@@ -49,7 +49,7 @@ EXPANSION_EXAMPLE = (
     "user: I finally visited the old lighthouse today\nassistant: Was it windy?\nuser: Very! Show me up there at dusk",
     _LIGHTHOUSE,
 )
-"""A chat and its expansion, given to the model as turns before the real ones: it shows the form of the answer."""
+"""A chat and its expansion, given to the model as an example of the answer's format."""
 CAPTION_EXAMPLE = (_LIGHTHOUSE, "Standing high above the sea at dusk, wrapped up warm against the wind.")
 _WALK = (
     "So yesterday I was walking home from work, and it was raining a bit, and I thought it would be so nice to see a "

@@ -29,7 +29,7 @@ _QUESTION = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A multiple-choice question: `values[i]` is what the answer `letters[i]` means."""
+    """A multiple-choice question: the answer `letters[i]` means `values[i]`."""
 
     text: str
     letters: tuple[str, ...]

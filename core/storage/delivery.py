@@ -1,8 +1,7 @@
 """Deliver a finished picture: in the answer as base64, or in a bucket as a URL.
 
-With storage (the deployment's own, or the one that the job brings) it is uploaded. Without, or where the upload fails,
-it must fit into the largest answer of the platform: a picture that does not is encoded again, smaller. A picture that
-was generated is always delivered.
+With storage (the deployment's own, or the job's) the picture is uploaded. Without, or if the upload fails, it must fit
+into the platform's largest answer; a larger picture is encoded again with lower quality.
 
 May import: core.contracts, core.errors, core.images, core.logs, core.settings, core.storage.s3.
 """
@@ -28,12 +27,12 @@ if TYPE_CHECKING:
 log = logger()
 
 _ROOM_FOR_THE_REST = 100_000
-"""Bytes of an answer that are not the picture: prompt, timeline, policy."""
+"""Bytes reserved for the rest of the answer: prompt, timeline, policy."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureDelivery:
-    """`max_bytes` is the largest answer that the platform carries."""
+    """Delivers pictures. `max_bytes` is the platform's limit for an answer."""
 
     storage: StorageSettings
     store: Store | None
@@ -47,7 +46,7 @@ class PictureDelivery:
         return cls(storage, Store.from_settings(storage), max_bytes, signer)
 
     def check(self, s3_config: Mapping[str, object] | None) -> None:
-        """Check a job's bucket before a GPU works for it. Raises `InvalidRequest`."""
+        """Check a job's bucket before GPU work begins. Raises `InvalidRequest`."""
         self._store(s3_config)
 
     async def publish(
@@ -60,10 +59,10 @@ class PictureDelivery:
         max_bytes: int | None = None,
         may_upload: bool = True,
     ) -> tuple[Picture, tuple[Degraded, ...]]:
-        """Mark, encode and deliver a picture; it, and what was degraded.
+        """Mark, encode and deliver a picture; return it and the list of what was degraded.
 
-        `max_bytes` may lower the largest answer. `may_upload` False keeps the picture out of every bucket: it is in the
-        answer, whatever storage there is. Raises `TooLarge` if no encoding fits.
+        `max_bytes` may lower the limit of the answer. With `may_upload` False the picture is always in the answer and
+        never in a bucket. Raises `TooLarge` if no encoding fits.
         """
         data = await asyncio.to_thread(encode, image, image_format=image_format, recipe=recipe, signer=self.signer)
         picture = Picture(image_format=image_format, width=image.width, height=image.height, seed=recipe.seed)
@@ -82,7 +81,7 @@ class PictureDelivery:
     async def upload(
         self, picture: Picture, s3_config: Mapping[str, object] | None = None
     ) -> tuple[str | None, tuple[Degraded, ...]]:
-        """The URL of a picture that came as base64; None if there is no storage, or none that works."""
+        """Upload a picture given as base64 and return its URL; None without storage, or if the upload fails."""
         if picture.image_base64 is None:
             return None, ()
         return await self._try_upload(base64.b64decode(picture.image_base64), picture.image_format, s3_config)

@@ -70,7 +70,7 @@ class _JobBucket(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Where objects go; `base` is the URL that an object's key is appended to."""
+    """Address and credentials of a bucket; an object's key is appended to `base`."""
 
     base: str
     key_id: str
@@ -81,7 +81,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """How uploads are made; `fault` is the error class for what only the bucket's owner can correct."""
+    """Limits and error class of uploads; `fault` is raised for what only the bucket's owner can correct."""
 
     url_expiry_s: int
     timeout_s: float
@@ -91,7 +91,7 @@ class _Terms:
 
 
 def object_key(image_format: str) -> str:
-    """Object name of a picture: 192 random bits and the format; nothing of the request."""
+    """Object name of a picture: 192 random bits and the format, without any text of the request."""
     return f"{secrets.token_hex(24)}.{image_format}"
 
 
@@ -114,14 +114,14 @@ class Store:
     def from_settings(
         cls, settings: StorageSettings, *, resolve: Resolve = resolve, ssl_context: ssl.SSLContext | None = None
     ) -> Store | None:
-        """The deployment's bucket, None if none is set. Raises `Misconfigured` if only half of one is."""
+        """The deployment's bucket; None if none is set. Raises `Misconfigured` if the settings are incomplete."""
         endpoint, key_id, secret = settings.endpoint_url, settings.access_key_id, settings.secret_access_key
         if endpoint is None and key_id is None and secret is None:
             return None
         if endpoint is None or key_id is None or secret is None:
             given = {"ENDPOINT_URL": endpoint, "ACCESS_KEY_ID": key_id, "SECRET_ACCESS_KEY": secret}
             missing = " and ".join(f"BUCKET_{name}" for name, value in given.items() if value is None)
-            raise Misconfigured(f"Storage also needs {missing}: set it, or unset the other BUCKET_* to go without.")
+            raise Misconfigured(f"Storage also needs {missing}: set it, or unset the other BUCKET_* for no storage.")
         try:
             base, region = read_endpoint(endpoint, settings.name, schemes=("https", "http"))
         except ValueError as error:
@@ -170,13 +170,13 @@ class Store:
         return cls(bucket, _terms(settings, InvalidRequest, "The storage of s3Config"), network, ssl_context)
 
     async def put(self, data: bytes, *, key: str, content_type: str) -> str:
-        """Upload `data` as `key` (see `object_key`); the URL that it can be read at until that expires.
+        """Upload `data` as `key` (see `object_key`) and return its URL, which expires.
 
         Raises `EndpointUnavailable` or `DeadlineExceeded` after the last attempt; `Misconfigured` (in a job's own
         bucket: `InvalidRequest`) at once for what another attempt would not change.
         """
         if not _KEY.fullmatch(key):
-            raise ValueError("an object's key is made by object_key(), never of a request's text")
+            raise ValueError("the key of an object must come from object_key()")
         import stamina
 
         async for attempt in stamina.retry_context(
@@ -262,27 +262,27 @@ def _may_pass(error: Exception) -> bool:
 def read_endpoint(endpoint: str, bucket: str | None, *, schemes: tuple[str, ...]) -> tuple[str, str]:
     """Base URL of a bucket's objects, and its region.
 
-    The bucket may stand in the host (`https://pictures.s3.eu-west-1.amazonaws.com`), in the path
-    (`https://s3.example.com/pictures`) or in `bucket`, or in two of the three. Raises `ValueError` with the end of a
-    sentence about the endpoint.
+    The bucket may be in the host (`https://pictures.s3.eu-west-1.amazonaws.com`), in the path
+    (`https://s3.example.com/pictures`) or in `bucket`, or in two of the three. Raises `ValueError`; its
+    message continues a sentence that begins with the endpoint.
     """
     url, host = _split(endpoint)
     if url.scheme not in schemes or not host:
         raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)} and name a host")
     if "@" in url.netloc or url.query or url.fragment:
-        raise ValueError("must hold no user name, query or fragment")
+        raise ValueError("must not contain a user name, query or fragment")
     path = [part for part in url.path.split("/") if part]
     if bucket is None and not path and _BARE_SERVICE.match(host):
-        raise ValueError("names no bucket: put the bucket's name in front of its host, or give it apart")
+        raise ValueError("names no bucket: put the bucket's name in front of the host, or set it separately")
     if bucket is not None and not host.startswith(f"{bucket}.") and path[-1:] != [bucket]:
         path.append(bucket)
     if not all(_KEY.fullmatch(part) for part in path):
-        raise ValueError("has a path that no bucket has")
+        raise ValueError("has a path that can't be a bucket's name")
     return "/".join([f"{url.scheme}://{url.netloc}", *path]), _region(host)
 
 
 def _split(endpoint: str) -> tuple[SplitResult, str]:
-    """A URL and its host, in lower case. Only what every URL parser reads alike is accepted."""
+    """A URL and its host, in lower case. Only URLs that every parser interprets alike are accepted."""
     if not _PLAIN_URL.fullmatch(endpoint):
         raise ValueError("is no URL")
     try:

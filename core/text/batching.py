@@ -16,7 +16,7 @@ Program: TypeAlias = Generator[list[Completion], list[str], R]
 
 
 def run_together(programs: Sequence[Program[R]]) -> Program[list[R]]:
-    """Several programs as one, whose rounds are the rounds of all."""
+    """Combine several programs into one, whose completions in each round are those of all."""
     runs = [_Run(program) for program in programs]
     while unfinished := [run for run in runs if not run.ended]:
         texts = yield [completion for run in unfinished for completion in run.pending]
@@ -40,7 +40,7 @@ class _Run(Generic[R]):
         self._step(lambda: next(program))
 
     def answer(self, place: int, outcome: Outcome[str]) -> bool:
-        """Take the outcome of a pending completion; True when it was the last, and the program went on."""
+        """Store the outcome of a pending completion; return True if it was the last and the program was resumed."""
         self.answers[place] = outcome
         if len(self.answers) < len(self.pending):
             return False
@@ -73,8 +73,8 @@ class _Run(Generic[R]):
 class _Completions:
     """The completions of all programs as one batch; implements `BatchCallbacks` for the backend.
 
-    A program that goes on puts its next completions into the running batch, where `more` hands them over together with
-    those of programs that join. A backend that never calls `more` gets them as its next batch.
+    The next completions of a resumed program enter the running batch: `more` returns them together with those of
+    programs that join. A backend that never calls `more` gets them as its next batch.
     """
 
     def __init__(self, callbacks: BatchCallbacks) -> None:
@@ -90,7 +90,7 @@ class _Completions:
             self._went_on(len(self.runs) - 1)
 
     def next_batch(self) -> list[Completion]:
-        """What waits, as a batch of its own."""
+        """The pending completions, as a separate batch."""
         self.owners, self.finished_indices = [], set()
         return self._hand_over()
 
@@ -130,9 +130,9 @@ class _Completions:
 def run_programs(
     programs: Sequence[Program[Any]], backend: TextBackend, callbacks: BatchCallbacks
 ) -> list[Outcome[Any]]:
-    """The outcome of each program, those that `callbacks.more` adds included; an index is a program's place.
+    """Run programs and return the outcome of each, in order, including those that `callbacks.more` adds.
 
-    A completion that failed on its own counts as an empty answer, which its program repairs; a cancelled one ends its
+    A completion that fails on its own counts as an empty answer, which its program repairs; a cancelled one ends its
     program. Raises what the backend raises for a whole batch.
     """
     completions = _Completions(callbacks)

@@ -1,4 +1,4 @@
-"""Limits for what a language model reads and writes, by weights profile."""
+"""Limits for a language model's input and output, by weights profile."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a text may cost with the weights at hand.
+    """Attempts and tokens that a text may use.
 
-    Of an expansion's `attempts`, the first `free_attempts` are the model's own; the others begin with the last request
-    as a phrase, so that their subject can't be lost. Messages beyond `shortened_by_model` of them, or longer than
-    `shortened_tokens`, are shortened by code. `chat_tokens` bounds what an expansion reads of a chat, the newest first.
-    `line_attempts` are those of a caption or a shortened message.
+    Of an expansion's `attempts`, the first `free_attempts` have no prefix; the others begin with the last request as a
+    phrase, so that the subject is kept. Messages beyond the first `shortened_by_model`, or longer than
+    `shortened_tokens`, are shortened by code. `chat_tokens` bounds the part of a chat that an expansion uses, newest
+    messages first. `line_attempts` are the attempts for a caption or a shortened message.
     """
 
     expansion_tokens: int = 200
@@ -30,7 +30,7 @@ class Budget:
 
 BUDGETS = {
     "full": Budget(),
-    # 135 M parameters and 25 tokens a second on two cores. Left free, it copies the example or drops the subject.
+    # 135 M parameters and 25 tokens a second on two cores. Without a prefix it copies the example or drops the subject.
     "embedded": Budget(
         expansion_tokens=64,
         caption_tokens=28,
@@ -49,5 +49,5 @@ BUDGETS = {
 
 
 def retry_temperature(attempt: int, budget: Budget) -> float:
-    """Greedy first; another attempt has to come out differently."""
+    """Temperature of an attempt: greedy first, then sampled, because a repeated attempt must give another text."""
     return 0.0 if attempt == 0 else max(budget.temperature, 0.7)

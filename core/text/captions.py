@@ -49,10 +49,10 @@ def write_caption(
     budget: Budget = BUDGETS["full"],
     language: Language = "en",
 ) -> Program[Caption]:
-    """A prompt → one sentence of 10 to 15 words that anyone may read.
+    """Write a caption of one safe sentence of 10 to 15 words for a prompt.
 
-    Another language than English is translated from a caption that is safe in English, because the policy knows more
-    English words than others, and the translation sees nothing of the prompt.
+    A caption in another language is a translation of an English one that passed the policy, because the policy covers
+    English best. The translation does not receive the prompt.
     """
     caption = yield from _write_english(prompt, safe, seed, budget)
     if language == "en":

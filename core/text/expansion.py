@@ -1,4 +1,4 @@
-"""Expand a chat into one paragraph that an image model can draw."""
+"""Expand a chat into a prompt of one paragraph for an image model."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def expand(
     for attempt, begun in enumerate(_beginnings(chat, budget)):
         [answer] = yield [_expansion(chat, task, features, begun, seed + attempt, budget)]
         prompt = read_prompt(f"{begun}{answer}")
-        # What code began does not count as the model's answer.
+        # The prefix that code wrote does not count as the model's answer.
         if usable_prompt(prompt) and keeps_subject(prompt, chat) and count_words(prompt) >= count_words(begun) + 4:
             return Expansion(_with_person(prompt, features), shortened)
     return Expansion(template_prompt(short, features), shortened, repaired=True)
@@ -109,7 +109,7 @@ def _expansion(
 
 
 _PROMPT_CHARS = 1_800
-"""Longest usable prompt, so that what code adds in front of it later still fits the contract's bound."""
+"""Longest usable prompt, so that the text that code adds in front of it later still fits the contract's bound."""
 _REQUEST_CHARS = 400
 
 
@@ -141,7 +141,7 @@ def template_prompt(messages: Sequence[ChatMessage], features: Features | None) 
 def scene_of(messages: Sequence[ChatMessage]) -> str:
     """The last request as a phrase for an image model: `show us dancing` becomes `Two people dancing`.
 
-    Of a request without words, such as emoji alone, it is what its characters show.
+    A request without words, such as emoji only, becomes the Unicode names of its characters.
     """
     request = plain_text(shorten_by_code(_request(messages)))[:_REQUEST_CHARS]
     if not any(char.isalnum() for char in request):
@@ -174,7 +174,7 @@ _TO_SCENE = [
         (r"\b(?:my|your|our)\b", "the"),
     )
 ]
-"""In order: what stands before a request, the request, what it asks for, and who is meant. English only."""
+"""Replacements in order: words before a request, the verb, what it asks for, and who is meant. English only."""
 
 
 def _request(messages: Sequence[ChatMessage]) -> str:

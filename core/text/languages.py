@@ -1,4 +1,4 @@
-"""What a caption needs to know of each language: its name, its script, how its words are counted, a neutral caption."""
+"""Languages of captions: for each its name, its script, how its words are counted, and a neutral caption."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CaptionLanguage:
     below.
 
     Chinese, Japanese and Thai put no spaces between words. There a word is counted for every two, three or four
-    letters, near the mean length of a word of running text; everywhere else, words are what spaces divide.
+    letters, near the mean length of a word of running text; in all other languages, words are separated by spaces.
     """
 
     name: str

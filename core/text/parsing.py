@@ -10,10 +10,10 @@ from core.prompts.chat import (
 )
 
 MAX_ANSWER_CHARS = 8_000
-"""An answer is read up to here: far beyond 120 words, and short enough that nothing below can be slow."""
+"""Characters of an answer that are parsed: far beyond 120 words, and few enough for every step below to be fast."""
 MAX_WORD_CHARS = 40
 ANSWER_PREFIX = '{"prompt": "'
-"""How an expansion begins: the model continues inside the string."""
+"""Beginning of an expansion's answer; the model continues inside the string."""
 _KEY = re.compile(r'"prompt"\s{0,9}:\s{0,9}"')
 _PREAMBLE_CHARS = 300
 _STRING = re.compile(r'(?:[^"\\\n]++|\\.)*+', re.DOTALL)
@@ -51,7 +51,7 @@ REQUEST_WORDS = frozenset(
 
 
 def read_prompt(answer: str) -> str:
-    """The paragraph in a model's JSON answer, which begins after `ANSWER_PREFIX`. Never raises."""
+    """Return the paragraph in a model's JSON answer, which begins after `ANSWER_PREFIX`. Never raises."""
     raw = answer[:MAX_ANSWER_CHARS]
     begin = _begin_of_string(raw)
     end = _end_of_string(raw, begin)
@@ -79,7 +79,7 @@ def _begin_of_string(answer: str) -> int:
 def _end_of_string(answer: str, begin: int) -> int | None:
     """Where the string that begins at `begin` ends; None if it doesn't.
 
-    A quote closes the string only where JSON goes on behind it, because models leave quotes inside a string unescaped.
+    A quote closes the string only if JSON continues after it, because models don't escape quotes inside a string.
     """
     place = begin
     while place < len(answer):
@@ -119,7 +119,7 @@ def read_line(answer: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """One paragraph: no control characters, marks of markup or brackets, quotes around it, or lone surrogates."""
+    """`text` as one paragraph without control characters, markup, brackets, quotes around it, or lone surrogates."""
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
     text = re.sub(r"[\x00-\x1f\x7f-\x9f*_`~<>{}\[\]|\\]+", " ", text)
     text = " ".join(text.split())
@@ -146,7 +146,7 @@ def count_words(text: str) -> int:
 
 
 def count_message_words(message: str) -> int:
-    """Its words; a run of letters without spaces, as in Chinese, counts as one for every ten."""
+    """Number of words in a message; a run of letters without spaces, as in Chinese, counts as one for every ten."""
     return sum(1 + len(word) // 10 if len(word) > MAX_WORD_CHARS else 1 for word in message.split())
 
 

@@ -30,7 +30,7 @@ from core.text.parsing import (
 
 
 def shorten(message: str, seed: int = 0, budget: Budget = BUDGETS["full"]) -> Program[str]:
-    """A message → the same in at most 25 words."""
+    """Shorten a message to at most 25 words."""
     for attempt in range(budget.line_attempts):
         [answer] = yield [_shortening(message, seed + attempt, retry_temperature(attempt, budget), budget)]
         text = read_line(answer)
@@ -69,7 +69,7 @@ def _shortening(message: str, seed: int, temperature: float, budget: Budget) -> 
 
 
 def usable_shortening(text: str, message: str) -> bool:
-    """At most 25 words that the message is about, and not a reply to it."""
+    """Whether `text` has at most 25 words, is about the message, and is not a reply to it."""
     if not 1 <= count_words(text) <= MAX_MESSAGE_WORDS or any(refusal in text.lower() for refusal in REFUSALS):
         return False
     stems = content_stems(text)

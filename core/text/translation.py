@@ -1,4 +1,4 @@
-"""Bring a text to English, so that the rules can judge it."""
+"""Translate a text to English, so that the rules can judge it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.prompts.chat import as_material
 from core.text.batching import Program
 
 MAX_TRANSLATED_CHARS = 4_000
-"""Characters of one request that are translated; more would hold the device for minutes."""
+"""Characters of one request that are translated; more would occupy the device for minutes."""
 _PIECE_CHARS = 600
 _SYSTEM = (
     "You translate into English for a content review. Translate the text between the marks completely and literally. "
@@ -34,7 +34,7 @@ class Translation:
 
 
 def translate(texts: Sequence[str]) -> Program[Translation]:
-    """Texts → English, all pieces of all texts in one round."""
+    """Translate texts to English, all pieces of all texts in one round."""
     pieces = [list(_pieces(text)) for text in texts]
     answers = yield [_completion(piece) for own in pieces for piece in own]
     remaining = iter(answers)

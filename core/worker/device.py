@@ -1,11 +1,11 @@
 """The one thread that owns the device, and the batches it runs.
 
 Jobs wait in one queue. The thread takes the first and, with it, others that can run in the same batch. While the batch
-runs, the next jobs gather, or join it where the backend asks for more; a member is answered as soon as it is finished.
-A cancelled job ends at once for its caller and at the next step on the device. No later work begins before the thread
-has ended what it was doing, because there is only the one thread.
+runs, later jobs wait in the queue, or join the batch if the backend asks for more; a job is answered as soon as it is
+finished. A cancelled job ends at once for its caller and at the next step on the device. Because there is one thread
+only, the next batch starts after the running one has ended.
 
-May import: core.backends, core.errors, core.worker.job. It knows neither torch nor the SDK.
+May import: core.backends, core.errors, core.worker.job. Neither torch nor the SDK.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OnStep = Callable[[int, int], None]
 Generate = Callable[[Sequence[Q], BatchCallbacks], Sequence[Outcome[R]]]
 
 _SETTLE_S = 0.003
-"""Jobs that the platform handed over together reach the queue within this of one another."""
+"""Jobs that the platform delivered together reach the queue within this many seconds of one another."""
 _STOPPING = "The worker is shutting down; send the request again."
 
 
@@ -49,7 +49,7 @@ class DeviceResult(Generic[R]):
 
 @dataclass(slots=True)
 class DeviceTime:
-    """What the device did for one job in all its turns there; `batch_size` is that of the turn that made the result."""
+    """Device time of one job over all its calls; `batch_size` is that of the call that returned the result."""
 
     device_ms: int = 0
     share_ms: int = 0
@@ -60,13 +60,13 @@ class DeviceTime:
         self.share_ms += done.share_ms
 
     def facts(self) -> dict[str, Any]:
-        """As a stage's result has them."""
+        """The fields as in a stage's result."""
         return {"device_ms": self.device_ms, "share_ms": self.share_ms, "batch_size": self.batch_size}
 
 
 @dataclass(eq=False, slots=True)
 class _Job(Generic[Q, R]):
-    """`shared_s` is what each unfinished job of its batch had had of the device when this one joined."""
+    """A job in the queue or in a batch. `shared_s`: device time per unfinished job of its batch when it joined."""
 
     request: Q
     bucket: Hashable
@@ -105,7 +105,7 @@ class _Job(Generic[Q, R]):
 class _Batch(Generic[Q, R]):
     """The jobs of one call of the backend, and its `BatchCallbacks`.
 
-    `take` gives the jobs that may join, when so many are running.
+    `take` returns the jobs that may join, given the number of running ones.
     """
 
     def __init__(self, jobs: Sequence[_Job[Q, R]], take: Callable[[int], list[_Job[Q, R]]]) -> None:
@@ -136,7 +136,7 @@ class _Batch(Generic[Q, R]):
         return [job.request for job in joining]
 
     def all_finished(self, outcomes: Mapping[int, Outcome[R]]) -> None:
-        """`outcomes` by their jobs' places, finished now, without jobs that were answered before."""
+        """Answer jobs with `outcomes`, given by their positions in the batch; skip those that were answered before."""
         now = self._share_out()
         for index, outcome in outcomes.items():
             job = self.jobs[index]
@@ -164,10 +164,10 @@ class _Batch(Generic[Q, R]):
 
 
 class Device(Generic[Q, R]):
-    """`generate` runs in the device's thread; at most `max_batch` requests of one `bucket` share a call.
+    """Runs `generate` in the device's thread; at most `max_batch` requests of one `bucket` share a call.
 
-    `window_s` bounds how long a batch waits for more jobs before it starts. It waits only for as many jobs as came
-    together the last time, so a lone caller pays a few milliseconds and several callers form one batch again.
+    `window_s` bounds how long a batch waits for more jobs before it starts. It waits only for as many jobs as were
+    in the previous batch, so a single caller waits a few milliseconds and several callers form one batch again.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class Device(Generic[Q, R]):
         self._thread.start()
 
     async def run(self, request: Q, on_step: OnStep | None = None) -> DeviceResult[R]:
-        """Raises what the backend gave for this request; `on_step(step, of)` is called in the event loop."""
+        """Run a request and return its result, or raise its error. `on_step(step, of)` is called in the event loop."""
         loop = asyncio.get_running_loop()
         mine: _Job[Q, R] = _Job(request, self._bucket(request), loop, loop.create_future(), on_step)
         self._enqueue(mine)
@@ -250,9 +250,9 @@ class Device(Generic[Q, R]):
         return batch
 
     def _take_joining(self, bucket: Hashable, running: int) -> list[_Job[Q, R]]:
-        """The first jobs of the queue, as far as they fit the running batch.
+        """Remove and return the first jobs of the queue, as far as they fit the running batch.
 
-        A job of another bucket ends this, so that its turn comes when the batch has run out.
+        A job of another bucket ends the list, so that it runs when the batch has ended.
         """
         with self._changed:
             self._drop_cancelled()
@@ -291,8 +291,8 @@ class Device(Generic[Q, R]):
             self._lost = error
             raise
         finally:
-            # A caller in sequence sends its next job as soon as it has an answer, and must not wait for itself: jobs
-            # that are answered from now on are expected back, and those answered before are in the queue by now.
+            # A sequential caller sends its next job as soon as it has an answer. Jobs that are answered from now on are
+            # counted as expected; the next jobs of those answered before are in the queue by now.
             self._expected = batch.unfinished + len(self._queue)
         if len(outcomes) != len(batch.jobs):
             raise RuntimeError(f"the backend gave {len(outcomes)} outcomes for {len(batch.jobs)} requests")

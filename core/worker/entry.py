@@ -1,6 +1,6 @@
-"""Start a worker: on the platform the job loop, anywhere else one job.
+"""Start a worker: the job loop on the platform, one local job elsewhere.
 
-May import: core.contracts, core.errors, core.logs, core.settings, core.worker.*. The SDK only where it is used.
+May import: core.contracts, core.errors, core.logs, core.settings, core.worker.*; the SDK inside functions only.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _run_stock_loop(worker: Worker[M], settings: Settings, *, serve_api: bool) -
     return 0
 
 
-# ── anywhere else ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── one local job ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _run_one_job(worker: Worker[M], given: str | None, settings: Settings) -> int:

@@ -1,4 +1,4 @@
-"""A job as a handler receives it, and the reply that the platform receives for any outcome of a handler.
+"""The job that a handler receives, and the reply that the platform receives for each outcome.
 
 May import: core.contracts, core.errors, core.logs. No SDK and no HTTP.
 """
@@ -85,7 +85,7 @@ class Reply:
 
     @classmethod
     def of_result(cls, result: Message, *, max_bytes: int) -> Reply:
-        """Raise `TooLarge` for a result that the platform would drop without an error (runpod-python #309)."""
+        """The reply with `result`. Raises `TooLarge` if the platform would drop it silently (runpod-python #309)."""
         body = _json({"output": to_jsonable(result)})
         if len(body) > max_bytes:
             raise TooLarge(
@@ -166,7 +166,7 @@ def _json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def to_jsonable(value: object) -> Any:  # noqa: PLR0911 - one line a type reads better than any table
+def to_jsonable(value: object) -> Any:  # noqa: PLR0911 - one line per type is clearer than a table
     """Convert `value` for JSON: NaN → null, bytes → base64, times → ISO 8601, numpy → lists, surrogates → `?`.
 
     The SDK posts nothing for a result that contains one of these, and the caller waits until the job times out.

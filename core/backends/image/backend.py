@@ -1,8 +1,8 @@
-"""Prompt → picture: Z-Image Turbo through diffusers, 8 steps, no guidance.
+"""Generate pictures with Z-Image Turbo through diffusers: 8 steps, no guidance.
 
-Embeddings are made here, at the prompt's own length, and kept: the pipeline pads to 512 tokens and writes into the
-caller's list. Each picture's noise comes from its own generator on the CPU, so a seed gives the same picture on any
-device and in any batch. A black picture is decoded again in fp32 before it is reported as black.
+Embeddings are computed here, at the prompt's own length, and cached; the pipeline's own method pads to 512 tokens and
+changes the caller's list. Each picture's noise comes from its own generator on the CPU, so a seed gives the same
+picture on any device and in any batch. A black picture is decoded again in fp32 before it is reported as black.
 
 May import: torch, core.backends, core.contracts, core.errors, core.weights.
 """
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from core.weights import Located
 
 STEPS = 8
-"""Forwards of the transformer; the number of the distilled model (model card)."""
+"""Forward passes of the transformer, as distilled (model card)."""
 CAPTION_BUCKET_TOKENS = 32
-"""The transformer pads captions to multiples of this; unequal ones in one batch would need an attention mask."""
+"""The transformer pads prompts to multiples of this; unequal ones in one batch would need an attention mask."""
 WORKING_BYTES = 3 * 2**30
-"""Device memory needed beside the weights for one picture of any size offered, up to 1536 px.
+"""Device memory needed besides the weights for one picture of any supported size, up to 1536 px.
 
 Computed (`python -m bench.gpu --meta`): the largest of the transformer's activations at 1536 px (1.1 GiB), the VAE's at
 1024 px, which larger pictures don't exceed because they are decoded in tiles (1.5 GiB), and a tile in fp32 (1.7 GiB
@@ -56,7 +56,7 @@ class LoadedImage:
     def generate(
         self, requests: Sequence[ImageRequest], watch: BatchCallbacks, *, steps: int = STEPS
     ) -> list[Outcome[GeneratedImage]]:
-        """Requests of several buckets run bucket by bucket."""
+        """Generate pictures; requests of several buckets run one bucket after another."""
         outcomes: list[Outcome[GeneratedImage] | None] = [self._refusal(request) for request in requests]
         buckets: dict[tuple[int, ...], list[int]] = {}
         for index, request in enumerate(requests):
@@ -140,7 +140,7 @@ class ImageBatch:
     def _picture(self, request: ImageRequest, latent: torch.Tensor) -> Outcome[GeneratedImage]:
         image = self.backend.decoder.picture(latent)
         if is_black(image):
-            # bf16 overflows for some prompts (Z-Image #43); where that happened in the VAE, fp32 saves the picture.
+            # bf16 overflows for some prompts (Z-Image #43); if that happened in the VAE, decoding in fp32 avoids it.
             image = self.backend.decoder.picture(latent, exact=True)
         if is_black(image):
             return BlackPicture("The model generated a black picture; ask again with another seed or prompt.")
@@ -158,7 +158,7 @@ class ImageBatch:
         for member in self.members:
             self.watch.step(member, step + 1, self.steps)
         if self._all_cancelled():
-            # Private, but the only way in which the pipeline lets a callback end its loop.
+            # Private, but the only way for a callback to end the pipeline's loop.
             self.backend.pipeline._interrupt = True  # noqa: SLF001  (see above)
         return state
 

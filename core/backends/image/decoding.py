@@ -1,4 +1,4 @@
-"""Latents → pictures: the VAE, whole or in tiles, and the test for black pictures.
+"""Decode latents with the VAE, whole or in tiles, and detect black pictures.
 
 May import: torch, core.backends.devices.
 """
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 LATENT_PX = 8
 """Side of the square of pixels that one latent element decodes to."""
 WHOLE_UP_TO_PX = 1024
-"""Longest side that is decoded in one piece in bf16: the VAE's peak memory grows with the area."""
+"""Longest side that is decoded in one piece in bf16, because the VAE's peak memory grows with the area."""
 TILES_PX = (1024, 768, 512)
-"""Sides of tiles, largest first: each allocation failure moves to the next one."""
+"""Sides of tiles, largest first; the next one is tried after a failed allocation."""
 EXACT_TILE_PX = 768
 """Largest tile of a decode in fp32, which takes twice the memory."""
 OVERLAP = 0.25
-"""Of a tile's side, the least by which neighbours overlap; blended linearly."""
+"""Least overlap of neighbours as a share of a tile's side; the overlap is blended linearly."""
 BLACK_BELOW = 8
 """A picture whose brightest channel value (0–255) is below this, or that is all one value, is black."""
 log = logger()
@@ -53,8 +53,8 @@ class Decoder:
     def picture(self, latent: torch.Tensor, *, exact: bool = False) -> Image:
         """Decode one latent `(1, 16, H/8, W/8)` to RGB; `exact` computes in fp32.
 
-        One picture at a time: a batch would multiply the VAE's peak memory. What doesn't fit is decoded again in
-        smaller tiles; raises `torch.OutOfMemoryError` where the smallest don't fit either.
+        One picture at a time: a batch would multiply the VAE's peak memory. If memory is short, the latent is decoded
+        again in smaller tiles; raises `torch.OutOfMemoryError` if the smallest don't fit either.
         """
         vae = self.pipeline.vae
         usual = vae.dtype
@@ -107,8 +107,8 @@ def _failed_allocation_logged(next_tile_px: int | None) -> Iterator[None]:
 def decode_in_tiles(decode: Callable[[torch.Tensor], torch.Tensor], latent: torch.Tensor, tile: int) -> torch.Tensor:
     """Decode `latent` `(1, C, h, w)` in overlapping tiles of `tile` latent elements a side, blended linearly.
 
-    All tiles of a row or column have one size and are evenly spread. diffusers' own tiling cuts a remainder of any
-    width at the edge, whose normalisation statistics differ from its neighbour's.
+    All tiles of a row or column have one size and are evenly spread. diffusers' own tiling
+    leaves a remainder of any width at the edge, whose normalisation statistics differ from its neighbour's.
     """
     height, width = latent.shape[-2:]
     canvas = latent.new_zeros(1, 3, height * LATENT_PX, width * LATENT_PX, dtype=torch.float32)
@@ -124,7 +124,7 @@ def decode_in_tiles(decode: Callable[[torch.Tensor], torch.Tensor], latent: torc
 
 
 def tile_starts(length: int, tile: int) -> list[int]:
-    """Where tiles begin along a side of `length`, evenly spread, neighbours overlapping by at least `OVERLAP`."""
+    """First element of each tile along a side of `length`, evenly spread with an overlap of at least `OVERLAP`."""
     if length <= tile:
         return [0]
     overlap = round(OVERLAP * tile)

@@ -1,4 +1,4 @@
-"""Weights on disk → a warmed-up `LoadedImage`.
+"""Load weights from disk as a warmed-up `LoadedImage`.
 
 May import: torch, diffusers, transformers, safetensors, core.backends, core.errors, core.weights.
 """
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from core.weights import Located
 
 _SIDE_STEP = 256
-"""By which the largest side offered is lowered while it doesn't fit, px."""
+"""Step in px by which the largest supported side is lowered while it doesn't fit."""
 log = logger()
 
 
 def load_image(located: Located, *, device: str | None = None, options: ImageOptions | None = None) -> LoadedImage:
-    """Load in bf16 on a GPU (never fp16, which overflows), in fp32 on a CPU, straight to the device.
+    """Load the image model to the device, in bf16 on a GPU (fp16 would overflow) and in fp32 on a CPU.
 
     Raises `Misconfigured` if the device doesn't exist or can't hold the model.
     """
@@ -63,7 +63,7 @@ def _pipeline(path: Path, device: torch.device, dtype: torch.dtype) -> Any:
 
 
 def checkpoint_bytes(path: Path, bytes_each: int) -> int:
-    """Size of all weights below `path` once loaded, from the files' headers alone."""
+    """Size of all weights below `path` once loaded, computed from the files' headers."""
     from safetensors import safe_open
 
     elements = 0
@@ -74,7 +74,7 @@ def checkpoint_bytes(path: Path, bytes_each: int) -> int:
 
 
 def check_fit(weights: int, device: torch.device) -> None:
-    """Raises `Misconfigured` if there is no memory for `weights` and `WORKING_BYTES`, enough for the largest side."""
+    """Raise `Misconfigured` if there is no memory for `weights` and `WORKING_BYTES`, enough for the largest side."""
     if device.type != "cuda":
         return
     free, _ = torch.cuda.mem_get_info(device)
@@ -88,8 +88,8 @@ def check_fit(weights: int, device: torch.device) -> None:
 def warm_up(backend: LoadedImage) -> None:
     """Run one whole picture of the default side, then the largest shapes with the longest prompt.
 
-    The first job then finds its kernels and memory ready. It is the test of memory as well: while the largest side
-    doesn't fit it is lowered, and the worker offers what is left. Raises `Misconfigured` if the default doesn't fit.
+    The first job then needs no compilation or allocation. The largest side is lowered until it fits, and becomes the
+    worker's limit. Raises `Misconfigured` if the default side doesn't fit.
     """
     side = backend.default_side
     _raise_failure(backend, backend.generate([ImageRequest("A plain portrait.", 0, side, side)], NoCallbacks()))
@@ -117,7 +117,7 @@ def _fits(backend: LoadedImage, side: int) -> bool:
 
 
 def _raise_failure(backend: LoadedImage, outcomes: list[Outcome[GeneratedImage]]) -> None:
-    """Black pictures are no failure here: one step, or random weights, need not give anything else."""
+    """Raise the first failure. Black pictures are accepted, because one step or random weights may give one."""
     for outcome in outcomes:
         if isinstance(outcome, TooLarge):
             raise _too_small(backend.default_side)

@@ -1,4 +1,4 @@
-"""What may be changed about a loaded Z-Image pipeline to make it faster or smaller.
+"""Options that make a loaded Z-Image pipeline faster or smaller.
 
 May import: torch, diffusers, transformers.
 """
@@ -25,7 +25,7 @@ log = logger()
 
 @dataclass(frozen=True, slots=True)
 class ImageOptions:
-    """`encoder`: weights of the text encoder alone; `transformer`: weights and activations of the DiT's blocks."""
+    """Options of a pipeline. `encoder`: format of the text encoder's weights; `transformer`: of the DiT's blocks."""
 
     encoder: Quantization = "none"
     transformer: Quantization = "none"
@@ -35,7 +35,7 @@ class ImageOptions:
 
 
 def apply_options(backend: LoadedImage, options: ImageOptions) -> None:
-    """Change `backend`'s models in place. Raises `Misconfigured` if the device or the image can't serve one."""
+    """Change `backend`'s models in place. Raises `Misconfigured` if the device or image doesn't support an option."""
     transformer, encoder = backend.pipeline.transformer, backend.prompts.encoder
     if "fp8" in (options.encoder, options.transformer):
         check_fp8(backend.device)
@@ -54,12 +54,12 @@ def apply_options(backend: LoadedImage, options: ImageOptions) -> None:
 
 
 def _in_block(name: str) -> bool:
-    """Attention and feed-forward of the 30 main blocks: 97 % of the weights. Modulation and embedders stay in bf16."""
+    """Whether a layer is attention or feed-forward of the 30 main blocks: 97 % of the weights. Others stay in bf16."""
     return name.startswith("layers.") and (".attention." in name or ".feed_forward." in name)
 
 
 def check_compiler() -> None:
-    """Raises `Misconfigured` if Triton couldn't build its launcher: it needs a C compiler and Python's headers."""
+    """Raise `Misconfigured` if Triton can't build its launcher, which needs a C compiler and Python's headers."""
     headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
     if not (shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")) or not headers.is_file():
         raise Misconfigured(

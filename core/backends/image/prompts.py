@@ -1,4 +1,4 @@
-"""Prompts → embeddings: the chat template, the limit of 512 tokens, and the text encoder.
+"""Embed prompts: the chat template, the limit of 512 tokens, and the text encoder.
 
 May import: torch.
 """
@@ -18,14 +18,14 @@ _PLACEHOLDER = "PROMPT"
 
 @dataclass(frozen=True, slots=True)
 class PromptTokens:
-    """`ids` of the prompt in its template; `truncated` where the prompt was cut to `MAX_PROMPT_TOKENS`."""
+    """Token `ids` of the prompt in its template; `truncated` if the prompt was cut to `MAX_PROMPT_TOKENS`."""
 
     ids: tuple[int, ...]
     truncated: bool
 
 
 class PromptEncoder:
-    """Tokenizer and text encoder of a pipeline, with the latest 64 embeddings kept."""
+    """Tokenizer and text encoder of a pipeline, with a cache of the latest 64 embeddings."""
 
     def __init__(self, pipeline: Any, device: torch.device) -> None:
         self.tokenizer, self.device = pipeline.tokenizer, device
@@ -33,12 +33,12 @@ class PromptEncoder:
         self.embeddings: OrderedDict[str, torch.Tensor] = OrderedDict()
         _, _, ending = self._in_template(_PLACEHOLDER).rpartition(_PLACEHOLDER)
         self.ending = self._ids(ending)
-        """The template behind the prompt; begins with a special token, so its tokens don't depend on the prompt."""
+        """The template after the prompt; begins with a special token, so its tokens don't depend on the prompt."""
 
     def tokens(self, prompt: str) -> PromptTokens:
         """Tokenize `prompt` in the pipeline's chat template.
 
-        Of a longer prompt the end is cut, not the template's: the model has seen no prompt without it.
+        A longer prompt is cut, but the template's end is kept, because the model was trained with it.
         """
         ids = self._ids(self._in_template(prompt))
         if len(ids) <= MAX_PROMPT_TOKENS:
@@ -66,13 +66,13 @@ class PromptEncoder:
         return text
 
     def _ids(self, text: str) -> list[int]:
-        # Without the tokenizer's own truncation, which is state that two threads may not change at once.
+        # Without the tokenizer's own truncation, which is state that is not thread-safe.
         ids: list[int] = self.tokenizer(text, verbose=False)["input_ids"]
         return ids
 
 
 def _without_last_layer(encoder: Any) -> Any:
-    """The text encoder without last layer, norm and head, which its features `hidden_states[-2]` don't need."""
+    """The text encoder without last layer, norm and head, which `hidden_states[-2]` doesn't need."""
     inner = getattr(encoder, "model", encoder)
     inner.layers = inner.layers[:-1]
     inner.norm = torch.nn.Identity()
@@ -81,5 +81,5 @@ def _without_last_layer(encoder: Any) -> Any:
 
 
 def _without_surrogates(text: str) -> str:
-    """`text` with lone surrogates replaced: they can't be tokenized."""
+    """`text` with lone surrogates replaced, which can't be tokenized."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,10 +1,10 @@
-"""The continuous decoder: rows join between steps, and a row that ends makes room at once.
+"""Continuous batching: rows join between steps, and a row that ends frees its slot at once.
 
-Each step is one forward pass with the newest token of every row that decodes, and up to `prefill_tokens` tokens of
-prompts that are still being read, so a long prompt never holds up the rows beside it and memory has a fixed bound.
-Slots `0 … decoding − 1` hold the rows that decode, the next ones the rows that are being prefilled.
+Each step is one forward pass with the newest token of every decoding row, and up to `prefill_tokens` tokens of prompts
+that are being prefilled, so a long prompt does not delay other rows and memory has a fixed bound. Slots
+`0 … decoding − 1` belong to the decoding rows, the next ones to the rows that are being prefilled.
 
-Each row has its own seed, stop rule and cancel. In fp32, greedy text does not depend on which rows run beside it.
+Each row has its own seed, stop rule and cancel. In fp32, greedy text does not depend on the other rows of the batch.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from core.backends import Completion, Outcome
 
 SLOT_TOKENS = 2_048
-"""Tokens of a slot, on average: all slots together hold so many times their number."""
+"""Average tokens of a slot; all slots together have this many tokens times their number."""
 _STEP_BYTES = 512 * 2**20
-"""What a step takes beside weights and slots, with room to spare: 512 tokens of 7 B parameters take about 70 MiB."""
+"""Memory of a step besides weights and slots, with a reserve: 512 tokens of 7 B parameters take about 70 MiB."""
 _REPORTED_EVERY = 4
 
 
@@ -72,7 +72,7 @@ class RowCallbacks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _PromptPart:
-    """`count` tokens of a row's prompt that one step reads."""
+    """`count` tokens of a row's prompt that one step prefills."""
 
     row: Row
     count: int
@@ -83,7 +83,7 @@ class _PromptPart:
 
 
 class Decoder:
-    """`slots` rows at a time over one model; `run` returns when every row has its outcome."""
+    """Runs up to `slots` rows at a time on one model; `run` returns when every row has its outcome."""
 
     def __init__(self, model: Any, *, slots: int, tokens: int, penalty: float) -> None:
         self.model, self.penalty = model, penalty
@@ -97,7 +97,7 @@ class Decoder:
         self.prefilling: deque[Row] = deque()
         on_gpu = self.cache.device.type == "cuda"
         self.graphs = self.graphs_by(cuda_capture()) if on_gpu else None
-        # While rows decode, a prompt is read in smaller parts on a CPU, where every token of a step takes its time.
+        # On a CPU every token of a step costs time, so prompts are prefilled in smaller parts while rows decode.
         self.prefill_tokens, self.prefill_beside_rows = 512, 512 if on_gpu else 96
         _use_slot_attention(model)
 
@@ -107,7 +107,7 @@ class Decoder:
         )
 
     def run(self, rows: Sequence[Row], callbacks: RowCallbacks) -> None:
-        """Raises `DeviceError`; the rows without an outcome are then dropped."""
+        """Run rows until all have an outcome. Raises `DeviceError`; rows without an outcome are then dropped."""
         self.waiting.extend(rows)
         try:
             with torch.inference_mode():
@@ -140,14 +140,14 @@ class Decoder:
     # ── joining and ending ──
 
     def _admit(self) -> None:
-        """Waiting rows in their order, as far as slots and memory reach."""
+        """Admit waiting rows in order, as far as slots and memory allow."""
         while self.waiting and self._has_room(self.waiting[0]):
             row = self.waiting.popleft()
             self.rows.append(row)
             self.prefilling.append(row)
 
     def _has_room(self, row: Row) -> bool:
-        """Whether the row fits; memory is divided again if it needs longer slots."""
+        """Whether the row fits; slots are resized if it needs longer ones."""
         cache, live = self.cache, len(self.rows)
         if not live and cache.length > self.base_length >= row.most_tokens:
             cache.arrange(cache.most_slots, self.base_length)
@@ -163,7 +163,7 @@ class Decoder:
         return True
 
     def _promote(self, row: Row) -> None:
-        """A row whose prompt is read joins the rows that decode."""
+        """Move a row whose prompt is prefilled to the decoding rows."""
         place = self.rows.index(row)
         if place != self.decoding:
             other = self.rows[self.decoding]
@@ -173,7 +173,7 @@ class Decoder:
         self.prefilling.remove(row)
 
     def _release(self, row: Row) -> None:
-        """Free a row's slot; the last rows of both kinds move up."""
+        """Free a row's slot; the last rows of both kinds move into the gaps."""
         hole = self.rows.index(row)
         if hole < self.decoding:
             self.decoding -= 1
@@ -209,20 +209,20 @@ class Decoder:
             self._finish(row, text, callbacks)
 
     def _fail_longest(self, parts: Sequence[_PromptPart], callbacks: RowCallbacks) -> None:
-        """Fail the longest prompt of a step that the device had no memory for; the other rows then try it again.
+        """Fail the longest prompt of a step that ran out of device memory; the other rows are then tried again.
 
-        Raises `OutOfDeviceMemory` if that prompt is short: the step was of ordinary size, so the device is full.
+        Raises `OutOfDeviceMemory` if that prompt is short, because then the device is full.
         """
         longest = max((part.row for part in parts), key=lambda row: len(row.prompt), default=None)
         if longest is None or len(longest.prompt) <= self.prefill_tokens:
-            raise OutOfDeviceMemory("The device has no memory left to write text; lower LLM_MAX_BATCH.")
+            raise OutOfDeviceMemory("The device has no memory left to generate text; lower LLM_MAX_BATCH.")
         too_large = f"A text of {len(longest.prompt)} tokens does not fit the device's memory; send a shorter one."
         self._finish(longest, TooLarge(too_large), callbacks)
 
     # ── one step ──
 
     def _next_parts(self) -> list[_PromptPart]:
-        """What this step reads of prompts, the oldest first. A head that is being read already is waited for."""
+        """Parts of prompts to prefill in this step, oldest first. A row waits for its head if another fills it."""
         room = self.prefill_beside_rows if self.decoding else self.prefill_tokens
         parts: list[_PromptPart] = []
         heads: set[tuple[int, ...]] = set()
@@ -245,7 +245,7 @@ class Decoder:
             row.filled = len(row.head)
 
     def _step(self, parts: Sequence[_PromptPart]) -> list[tuple[Row, int]]:
-        """One forward pass; gives the rows that have a new token, and the token. Raises `TooLarge`, `DeviceError`."""
+        """Run one forward pass; return rows with their new tokens. Raises `TooLarge`, `DeviceError`."""
         decoding = self.rows[: self.decoding]
         with device_errors("writing text", self.memory):
             logits = self._mixed(decoding, parts) if parts else self._decode_rows(decoding)
@@ -290,7 +290,7 @@ class Decoder:
         return self._forward(torch.tensor(tokens, device=on), step, torch.tensor(wanted, device=on, dtype=torch.long))
 
     def _forward(self, tokens: torch.Tensor, step: Step, wanted: torch.Tensor) -> torch.Tensor:
-        """Logits `(wanted, vocabulary)` of the packed tokens at the places `wanted`."""
+        """Logits `(wanted, vocabulary)` of the packed tokens at the positions `wanted`."""
         out = self.model(
             tokens[None],
             position_ids=step.positions[None],

@@ -1,7 +1,7 @@
-"""A decode step as a CUDA graph: its kernels are launched as one, and no compiler is needed.
+"""Replay decode steps as CUDA graphs: all kernels of a step are launched together. Needs no compiler.
 
 A graph has fixed shapes and addresses, so there is one for each pair of a slot count and a length; a step uses the
-smallest that holds it. Slots that no row has decode token 0 at position 0 of themselves, and the result is not used.
+smallest that fits. Unused slots decode token 0 at position 0, and their result is not used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Forward: TypeAlias = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
 """Tokens and positions, one for each slot, and the length → logits `(slots, vocabulary)`."""
 Replay: TypeAlias = Callable[[], None]
 Capture: TypeAlias = Callable[[Callable[[], torch.Tensor]], tuple[Replay, torch.Tensor]]
-"""Records a function; the replay runs it again and puts its result into the same tensor."""
+"""Records a function; the replay runs it again and writes its result to the same tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class DecodeGraphs:
         self._graphs: dict[tuple[int, int], _Graph] = {}
 
     def record_all(self) -> None:
-        """The largest first: the smaller ones then find their memory in its pool."""
+        """Record all graphs, largest first, so that the smaller ones reuse its memory pool."""
         for count in reversed(self._counts):
             for length in reversed(self._lengths):
                 self.run([0] * count, [length - 1] * count)
@@ -59,18 +59,18 @@ class DecodeGraphs:
         return graph.logits[: len(tokens)]
 
     def _record(self, inputs: torch.Tensor, length: int) -> _Graph:
-        """Recording runs the step as well, so it has to begin with the real inputs: rows are live in the slots."""
+        """Record a step. Recording also runs it, so it needs the real inputs: the slots are in use."""
         inputs = inputs.clone()
         replay, logits = self._capture(lambda: self._forward(inputs[0], inputs[1], length))
         return _Graph(inputs, logits, replay)
 
 
 def cuda_capture() -> Capture:
-    """Records CUDA graphs that share one memory pool: they never run at the same time."""
+    """A `Capture` of CUDA graphs that share one memory pool, because they never run at the same time."""
     pool = torch.cuda.graph_pool_handle()
 
     def capture(run: Callable[[], torch.Tensor]) -> tuple[Replay, torch.Tensor]:
-        # Once without recording: libraries choose kernels and reserve workspace at their first call.
+        # Run once without recording, because libraries choose kernels and reserve workspace at their first call.
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):

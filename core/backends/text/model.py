@@ -1,4 +1,4 @@
-"""Load a causal language model, and complete texts with it, many at once and each as if it were alone."""
+"""Load a causal language model and complete texts with it, in batches that don't affect the single texts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from core.weights import Located
 
 _SHORTEST_HEAD = 16
-"""Tokens. Of a shorter common beginning nothing is kept."""
+"""Least tokens of a common prefix that is cached."""
 
 
 class LoadedText:
@@ -49,7 +49,7 @@ class LoadedText:
         prompt = self._tokens(turns, add_generation_prompt=True, prefix=request.prefix)
         room = self.longest - request.max_tokens
         if len(prompt) > room:
-            return TooLarge(f"The text is {len(prompt)} tokens long; the language model reads at most {room}.")
+            return TooLarge(f"The text is {len(prompt)} tokens long; the language model takes at most {room}.")
         head = self._tokens(turns[:-1], add_generation_prompt=False) if len(turns) > 1 else []
         shared = _in_common(head, prompt[:-1])
         head = prompt[:shared] if shared >= _SHORTEST_HEAD else []
@@ -69,7 +69,7 @@ class LoadedText:
         return tokens
 
     def _as_data(self, content: str) -> str:
-        """`content` without special tokens, because the tokenizer would interpret them, such as the end of a turn."""
+        """`content` without special tokens such as the end of a turn, which the tokenizer would interpret."""
         content = clean(content)
         for marker in self.markers:
             content = content.replace(marker, " ")
@@ -126,7 +126,7 @@ def _in_common(a: Sequence[int], b: Sequence[int]) -> int:
 
 
 def clean(text: str) -> str:
-    """Without lone surrogates, which can be neither tokenized nor sent."""
+    """`text` without lone surrogates, which can be neither tokenized nor sent."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -144,5 +144,5 @@ def load_text(located: Located, *, device: str | None = None, max_batch: int = 8
 
 
 def warm_up(backend: LoadedText) -> None:
-    """Run the largest steps once, which also shows that they fit. Raises `OutOfDeviceMemory`."""
+    """Run the largest steps once, also to check that they fit. Raises `OutOfDeviceMemory`."""
     backend.decoder.warm_up()

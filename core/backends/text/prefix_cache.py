@@ -1,4 +1,4 @@
-"""Keys and values of what many prompts begin with: a system prompt and its example."""
+"""Cache of keys and values of common prompt prefixes: a system prompt and its example."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEPT = 8
 
 
 class PrefixCache:
-    """The `KEPT` prefixes that were used last."""
+    """An LRU cache of `KEPT` prefixes."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[int, ...], KeyValues] = OrderedDict()

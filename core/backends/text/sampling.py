@@ -1,7 +1,7 @@
-"""Choose the next token of each row: repetition penalty, temperature and top-p, computed where the logits are.
+"""Choose the next token of each row: repetition penalty, temperature and top-p, computed on the logits' device.
 
-Only the `CANDIDATES` most likely tokens of a sampled row cross to the CPU, where the row's own generator draws from
-them. The draw is exact: where the nucleus of top-p does not lie within the candidates, the whole row crosses instead.
+Only the `CANDIDATES` most likely tokens of a sampled row are copied to the CPU, where the row's own generator draws
+from them. The draw is exact: if the nucleus of top-p is larger than the candidates, the whole row is copied.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Protocol
 import torch
 
 TOP_P = 0.95
-"""Share of the probability that sampling draws from; greedy rows don't use it."""
+"""Top-p: the share of the probability from which sampled rows draw."""
 CANDIDATES = 128
 
 
 class SampledRow(Protocol):
-    """`written` are the row's own tokens so far; a `temperature` of 0 is greedy."""
+    """A row to choose a token for. `written`: its tokens so far; a `temperature` of 0 is greedy."""
 
     @property
     def temperature(self) -> float: ...
@@ -51,12 +51,12 @@ def _likeliest(scores: torch.Tensor, rows: Sequence[SampledRow]) -> list[int]:
 def penalize(scores: torch.Tensor, written: Sequence[Sequence[int]], penalty: float) -> torch.Tensor:
     """Scores with the written tokens made less likely (Keskar et al. 2019, as in transformers).
 
-    Tokens of the prompt are not penalized, which transformers does: a prompt made of the request's words may use them.
+    Unlike in transformers, tokens of the prompt are not penalized, because an answer should use the request's words.
     """
     longest = max(map(len, written), default=0)
     if penalty == 1.0 or longest == 0:
         return scores
-    # A row is padded with a token of its own, or, where it has none, with one whose score is put back unchanged.
+    # A row is padded with one of its own tokens, or, if it has none, with one whose score is restored.
     padded = [[*tokens, *[tokens[0] if tokens else 0] * (longest - len(tokens))] for tokens in written]
     ids = torch.tensor(padded, device=scores.device)
     has_written = torch.tensor([[bool(tokens)] for tokens in written], device=scores.device)
@@ -66,7 +66,7 @@ def penalize(scores: torch.Tensor, written: Sequence[Sequence[int]], penalty: fl
 
 
 def draw_tokens(scores: torch.Tensor, rows: Sequence[SampledRow]) -> list[int]:
-    """A token of each row by temperature and top-p, drawn with the row's generator."""
+    """Draw a token for each row by temperature and top-p, with the row's generator."""
     scaled = scores / torch.tensor([[row.temperature] for row in rows], device=scores.device)
     total = scaled.logsumexp(-1).cpu()
     values, ids = (part.cpu() for part in scaled.topk(min(CANDIDATES, scaled.shape[1])))
@@ -82,7 +82,7 @@ def draw_from_all(scaled: torch.Tensor, total: torch.Tensor, point: float) -> in
     """The token at `point` (0–1) of a whole row's nucleus."""
     token = draw_from(scaled, torch.arange(len(scaled)), total, point, complete=True)
     if token is None:
-        raise ValueError("a whole row has a nucleus")
+        raise ValueError("the row has no nucleus")
     return token
 
 

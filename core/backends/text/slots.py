@@ -1,8 +1,8 @@
-"""Keys and values of many rows in fixed memory, and the attention that reads them there.
+"""Fixed memory for the keys and values of many rows, and attention over it.
 
-One forward pass takes tokens of several rows, packed into one sequence: one token of each row that decodes, and a piece
-of the prompt of each row that is being prefilled. Linear layers see `(1, tokens, width)`; attention takes each row's
-tokens to its own slot. Position in the slot and position in the text are the same number, so nothing is padded.
+One forward pass has tokens of several rows, packed into one sequence: one token of each decoding row, and a piece of
+the prompt of each row that is being prefilled. Linear layers get `(1, tokens, width)`; attention maps each row's tokens
+to its own slot. Position in the slot and position in the text are the same number, so there is no padding.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 ATTENTION = "img_pod_slots"
-"""The name of `slot_attention` in transformers' registry. It has no mask function there, so no mask is made for it."""
+"""Name of `slot_attention` in transformers' registry; without a mask function there, transformers builds no mask."""
 _STEP = 64
-"""Attention reads the slots up to a multiple of this, so that few different shapes occur."""
+"""Attention uses the slots up to a multiple of this, so that few different shapes occur."""
 
 KeyValues = list[tuple[torch.Tensor, torch.Tensor]]
 """Per layer, `(heads, tokens, head size)` each."""
@@ -37,7 +37,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Which row each token of a packed sequence belongs to: one for each of the slots below `decoding`, then pieces."""
+    """Rows of the tokens in a packed sequence: one token for each of the slots below `decoding`, then pieces."""
 
     slots: torch.Tensor
     positions: torch.Tensor
@@ -84,9 +84,9 @@ def _additive(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _zeros(size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Zeros, because a masked key still meets its value, and 0 × NaN is NaN.
+    """A zero-filled buffer. The value of a masked key is multiplied by 0, and 0 × NaN is NaN.
 
-    On a CPU the pages are taken when they are first written: most slots are never full.
+    On a CPU memory is committed at the first write, and most slots are never full.
     """
     if device.type == "cpu":
         pages = mmap.mmap(-1, size * dtype.itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -97,7 +97,7 @@ def _zeros(size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
 class SlotCache:
     """Keys and values of all layers in two buffers a layer, seen as `slots` rows of `length` tokens.
 
-    `arrange` divides the same memory into fewer and longer rows. `tokens` bounds slots × length.
+    `arrange` divides the same memory into another number of rows. `tokens` bounds slots × length.
     """
 
     def __init__(self, config: Any, *, slots: int, tokens: int, dtype: torch.dtype, device: torch.device) -> None:
@@ -112,7 +112,7 @@ class SlotCache:
         self.arrange(slots, tokens // slots)
 
     def arrange(self, slots: int, length: int, kept: Sequence[int] = ()) -> None:
-        """Divide the memory anew. Slot `n` keeps its first `kept[n]` tokens."""
+        """Resize the slots. Slot `n` keeps its first `kept[n]` tokens."""
         saved = [self.read(slot, count) for slot, count in enumerate(kept)]
         self.slots, self.length = slots, length
         shape = (slots, self.heads, length, self.head_size)
@@ -158,7 +158,7 @@ class StepCache:
     def update(
         self, keys: torch.Tensor, values: torch.Tensor, layer: int, *_: object, **__: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Store `(1, heads, tokens, head size)` in the tokens' slots; the whole layer is what attention gets."""
+        """Store `(1, heads, tokens, head size)` in the tokens' slots; return the whole layer for attention."""
         all_keys, all_values = self.cache.layers[layer]
         all_keys[self.step.slots, :, self.step.positions] = keys[0].transpose(0, 1)
         all_values[self.step.slots, :, self.step.positions] = values[0].transpose(0, 1)
@@ -178,7 +178,7 @@ def slot_attention(
 ) -> tuple[torch.Tensor, None]:
     """Attention of packed tokens over their slots: `(1, heads, tokens, size)` → `(1, tokens, heads, size)`.
 
-    The query heads that share a key head are taken as so many queries of it, so keys and values are never repeated.
+    Query heads that share a key head are treated as several queries of it, so keys and values are not repeated.
     """
     del module, attention_mask
     heads, size = keys.shape[1], queries.shape[-1]

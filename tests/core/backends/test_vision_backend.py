@@ -249,5 +249,5 @@ def test_face_classes_are_found_in_either_layout(names: dict[int, str], classes:
 
 
 def test_detector_without_a_face_class_is_refused_at_start() -> None:
-    with pytest.raises(Misconfigured, match="no class of faces"):
+    with pytest.raises(Misconfigured, match="no class for faces"):
         _face_classes({0: "car", 1: "dog"})

@@ -239,7 +239,7 @@ def test_command_names_an_unreadable_file_and_fails(tmp_path: Path, capsys: pyte
     assert main(["inspect", str(text), str(tmp_path / "none.png")]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert "notes.txt: This is no PNG" in said.err
+    assert "notes.txt: The file is not a PNG" in said.err
     assert "none.png: No such file" in said.err
 
 
