@@ -1,12 +1,12 @@
 """Fetch, check, list and split model weights: `python -m core.weights`.
 
-    fetch --profile embedded                 all models of the profile
-    fetch --profile full --only text         one of them, as the build of an image does
+    fetch --profile embedded                 fetch all models of the profile
+    fetch --profile full --only text         fetch one model, as the build of an image does
     verify --profile full                    check every SHA-256 again
-    list                                     the models of the profile and where they are
+    list                                     list the profile's models and their folders
     layers --into /layers --count 6          move an image's weights into folders that become one layer each
 
-Exit status 1 means that it failed, with one sentence on stderr.
+The exit status is 1 after a failure, with one sentence on stderr.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("command", choices=["fetch", "verify", "list", "layers"])
     parser.add_argument("--profile", choices=list(Profile), default=Profile.EMBEDDED)
     parser.add_argument("--only", help="comma-separated: text, vision, face, image, checker, guard")
-    parser.add_argument("--to", type=Path, default=None, help="folder that holds the profiles (default: user cache)")
-    parser.add_argument("--into", type=Path, default=Path("/layers"), help="`layers`: where the folders are made")
-    parser.add_argument("--count", type=int, default=6, help="`layers`: how many folders")
+    parser.add_argument("--to", type=Path, default=None, help="folder of the profiles (default: user cache)")
+    parser.add_argument("--into", type=Path, default=Path("/layers"), help="`layers`: where the folders are created")
+    parser.add_argument("--count", type=int, default=6, help="`layers`: number of folders")
     return parser.parse_args(argv)
 
 

@@ -18,15 +18,15 @@ from typing import Any
 from core.weights.models import Progress, WeightsMissing
 
 MAX_FILE_BYTES = 4_000_000_000
-"""Largest file of converted weights: with a few small files beside it, a layer stays below 5 GB."""
+"""Largest file of converted weights, so that a layer with a few small files stays below 5 GB."""
 MAX_LAYER_BYTES = 5_000_000_000
-"""Registries take at most 10 GB a layer, and one thread unpacks each layer."""
+"""Largest layer. Registries accept up to 10 GB per layer, and one thread unpacks each layer."""
 _FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-"""Bytes of an element, by safetensors' name of its type: the floating-point types that are converted to bf16."""
+"""Floating-point types that are converted to bf16: safetensors' name of the type → bytes of an element."""
 
 
 def convert_gguf(folder: Path, progress: Progress) -> None:
-    """Replace a GGUF by safetensors. transformers dequantises a GGUF in twenty seconds, and opens the result in one."""
+    """Replace a GGUF by safetensors, which transformers opens in one second instead of twenty."""
     progress("converting GGUF to safetensors (once)")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
@@ -35,7 +35,7 @@ def convert_gguf(folder: Path, progress: Progress) -> None:
     model = AutoModelForCausalLM.from_pretrained(
         folder, gguf_file=gguf.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16
     )
-    # A model this small repeats itself without end when it is decoded greedily.
+    # With greedy decoding a model of this size repeats itself endlessly.
     model.generation_config.repetition_penalty = 1.15
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(folder, gguf_file=gguf.name).save_pretrained(folder)
@@ -46,9 +46,9 @@ def convert_gguf(folder: Path, progress: Progress) -> None:
 
 
 def convert_to_bf16(shard: Path, max_bytes: int = MAX_FILE_BYTES) -> list[Path]:
-    """Rewrite one safetensors file in bf16, in parts of at most `max_bytes`; return the files it became.
+    """Rewrite one safetensors file in bf16, in parts of at most `max_bytes`; return the new files.
 
-    Integers keep their type. A file that is in bf16 already and small enough is left as it is. Peak memory is one part.
+    Integers keep their type. A file that is in bf16 and small enough is not changed. Peak memory is one part.
     """
     from safetensors import safe_open
 
@@ -77,7 +77,7 @@ def _bf16_bytes(tensor: Any) -> int:
 
 
 def _in_parts(sizes: dict[str, int], max_bytes: int) -> list[list[str]]:
-    """Consecutive names whose sizes add up to at most `max_bytes`; a larger single tensor is a part of its own."""
+    """Groups of consecutive names with at most `max_bytes` in total; a larger tensor is a group of one."""
     parts: list[list[str]] = [[]]
     room = max_bytes
     for name, size in sizes.items():
@@ -120,8 +120,8 @@ class _Layer:
 def split_into_layers(root: Path, target: Path, count: int, max_bytes: int = MAX_LAYER_BYTES) -> list[int]:
     """Move every file below `root` into `target`/0 … `target`/`count` - 1; return the bytes of each folder.
 
-    Paths below a folder are those below `root`, so that a Dockerfile copies each folder to the same place, one layer
-    each. Raises `WeightsMissing` if a file is larger than `max_bytes` or the files need more folders.
+    Paths below a folder are those below `root`, so that a Dockerfile can copy each folder to the same path as one
+    layer. Raises `WeightsMissing` if a file is larger than `max_bytes` or the files need more folders.
     """
     layers = [_Layer(max_bytes) for _ in range(count)]
     for size, file in _largest_first(root):

@@ -1,4 +1,4 @@
-"""Which weights each profile consists of, pinned by revision and SHA-256."""
+"""The weights of each profile, pinned by revision and SHA-256."""
 
 from __future__ import annotations
 

@@ -11,12 +11,12 @@ from typing import Any
 from core.weights.models import MANIFEST, Facts, WeightsMissing
 
 HASHED_ON_LOAD_BYTES = 64 * 2**20
-"""Files up to this size are hashed whenever they are located; of larger ones the size is compared."""
+"""Files up to this size are hashed whenever they are located; for larger ones only the size is compared."""
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
 
 
 def write_manifest(folder: Path, name: str, revision: str, facts: Facts) -> Path:
-    """Hash every file below `folder` into its manifest. Raises `WeightsMissing` if one of them is a pickle."""
+    """Write the manifest of `folder` with every file's hash. Raises `WeightsMissing` if one of them is a pickle."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MANIFEST)
     if pickles := [file.name for file in files if file.suffix in _PICKLES]:
         raise WeightsMissing(
@@ -48,4 +48,4 @@ def sha256(file: Path) -> str:
 
 def check_sha256(file: Path, expected: str) -> None:
     if sha256(file) != expected:
-        raise WeightsMissing(f"{file} doesn't have the SHA-256 it should have; delete it and fetch again.")
+        raise WeightsMissing(f"{file} has a wrong SHA-256; delete it and fetch again.")

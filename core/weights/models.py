@@ -1,4 +1,4 @@
-"""The kinds of models and profiles, and the facts that a checkpoint prescribes."""
+"""The kinds of models and profiles, and the parameters of a checkpoint."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """Weights on this machine, checked. `path` is what a loader opens: the model's folder, or its one file."""
+    """Verified weights on this machine. `path` is the folder or file that the loader opens."""
 
     path: Path
     name: str

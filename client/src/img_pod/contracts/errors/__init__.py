@@ -38,8 +38,8 @@
     ├── Misconfigured                              misconfigured        500   no
     └── Internal                                   internal             500   no
 
-A message says what to do, and contains no text, picture, address or key of the request. On the wire an error is a JSON
-*string*, because the platform treats a job whose `error` is an object as completed (runpod-python #299).
+A message says what to do, and contains no text, picture, address or key of the request. Between processes an error is a
+JSON *string*, because the platform treats a job whose `error` is an object as completed (runpod-python #299).
 
 docs/errors.md is generated from the docstrings: their first paragraph says when the error is raised, the second what to
 do.
