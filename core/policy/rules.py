@@ -51,7 +51,7 @@ _SHORTEST_PIECED = 5
 
 _CHOICE = re.compile(r"\(([^()]*)\)")
 _UNSPACED = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
-_WORD = re.compile(r"[#&]|\d+|(?:[^\W\d_]|[\u0900-\u0dff\u0e00-\u0eff])+\*?")
+_WORD = re.compile(r"[#&~]|\d+|(?:[^\W\d_]|[\u0900-\u0dff\u0e00-\u0eff])+\*?")
 
 
 def phrases(pattern: str) -> Iterator[str]:
@@ -186,8 +186,9 @@ class Lexicon:
 
     def _add_numbers(self, numbers: Mapping[str, int]) -> None:
         """Single number words, for the normalization: those below 18 may be put together from pieces."""
-        for word, value in numbers.items():
-            for spelled in dict.fromkeys((native(word), folded(native(word)))):
+        for pattern, value in numbers.items():
+            words = (" ".join(tokens) for tokens in _spellings(pattern, exact=False))
+            for spelled in dict.fromkeys(words):
                 if value >= _TENS:
                     self.tens.add(spelled)
                 elif value < ADULT_AGE and len(spelled) >= _SHORTEST_NUMBER and spelled.isalpha():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from core.policy.normalization import Token
 
 NUMBERS = {"#", "&"}
+GAP = "~"
 _SHORTEST_STEM = 2
 
 
@@ -47,6 +48,8 @@ class Beginnings:
     """First word of a form without a number → the words after it."""
 
     def add(self, form: Sequence[str]) -> None:
+        if GAP in form:
+            form = form[: form.index(GAP)]
         number = next((at for at, word in enumerate(form) if word in NUMBERS), None)
         if number == 0:
             self.after_number.add(form[1] if len(form) > 1 else "")

@@ -1,6 +1,7 @@
 """Forms of stating an age, compiled into one trie; a walk over a stream returns every statement.
 
-In a form, `#` is a number and `&` an ordinal; `(a|b|)` is a choice and `{name}` one of the file's `sets`.
+In a form, `#` is a number, `&` an ordinal and `~` up to four words of any kind (not at its ends); `(a|b|)` is a choice
+and `{name}` one of the file's `sets`.
 
 May import: core.errors, core.policy.ages, core.policy.normalization.
 """
@@ -14,7 +15,7 @@ from datetime import date
 from typing import Any, TypeAlias
 
 from core.errors import Misconfigured
-from core.policy.ages.beginnings import Beginnings, before_numbers
+from core.policy.ages.beginnings import GAP, Beginnings, before_numbers
 from core.policy.ages.numbers import Number, NumberWords
 from core.policy.normalization import ADULT_AGE, Stream, Token, TokenCache
 
@@ -26,6 +27,7 @@ _BIRTH_WINDOW = 6
 """Tokens after a word for birth in which the year is looked for: `born on the 4th of May 2014`."""
 _YEAR_FIRST_WINDOW = 3
 _MAX_FILLERS = 3
+_MAX_GAP = 4
 _LONGEST_STEM = 16
 _OLDEST_BIRTH_YEAR = 1900
 _FIRST, _LEADS, _FOLLOWS, _OPENS, _ALONE, _BIRTH, _NUMBER = (1 << bit for bit in range(7))
@@ -71,6 +73,16 @@ def _born(numbers: list[float], today: date) -> Range | None:
     return (today.year - year - 1, today.year - year) if _OLDEST_BIRTH_YEAR <= year <= today.year + 1 else None
 
 
+def _born_since(epoch: int) -> Callable[[list[float], date], Range | None]:
+    """A birth year that is counted from `epoch`, as the years of Heisei are from 1988."""
+    return lambda n, today: _born([epoch + n[0]], today)
+
+
+def _born_short(numbers: list[float], today: date) -> Range | None:
+    year = numbers[0]
+    return _born([year + (2000 if year <= today.year % 100 else 1900)], today) if year < 100 else None
+
+
 def _class_of(numbers: list[float], today: date) -> Range | None:
     """School leavers are 18 in the year of their class."""
     years = numbers[0] - today.year
@@ -111,6 +123,10 @@ KINDS: Mapping[str, Callable[[list[float], date], Range | None]] = {
     "quotient": lambda n, _: _exactly(n[0] / n[1]) if n[1] else None,
     "under": _under,
     "birth_year": _born,
+    "birth_year_short": _born_short,
+    "birth_year_heisei": _born_since(1988),
+    "birth_year_reiwa": _born_since(2018),
+    "birth_year_minguo": _born_since(1911),
     "class_of": _class_of,
     "grade": _grade(6, 12),
     "grade_uk": _grade(5, 13),
@@ -151,6 +167,7 @@ class _Node:
     stems: dict[str, _Node] = field(default_factory=dict)
     number: _Node | None = None
     ordinal: _Node | None = None
+    gap: _Node | None = None
     forms: list[_Form] = field(default_factory=list)
 
     def child(self, word: str) -> _Node:
@@ -160,6 +177,9 @@ class _Node:
         if word == "&":
             self.ordinal = self.ordinal or _Node()
             return self.ordinal
+        if word == GAP:
+            self.gap = self.gap or _Node()
+            return self.gap
         branch, key = (self.stems, word[:-1]) if word.endswith("*") else (self.words, word)
         return branch.setdefault(key, _Node())
 
@@ -179,6 +199,7 @@ class _State:
     end: int
     numbers: tuple[Number, ...] = ()
     skipped: int = 0
+    gap: int = 0
 
 
 @dataclass
@@ -291,6 +312,16 @@ class AgeReader:
     def _steps(self, state: _State, stream: Stream, numbers: Mapping[int, list[Number]]) -> list[_State]:
         if state.end >= len(stream):
             return []
+        after = self._steps_of(state, stream, numbers)
+        if state.node.gap is not None:
+            opened = _State(state.node.gap, state.end, state.numbers, _MAX_FILLERS, _MAX_GAP)
+            after += self._steps(opened, stream, numbers)
+        elif state.gap:
+            after.append(_State(state.node, state.end + 1, state.numbers, _MAX_FILLERS, state.gap - 1))
+        return after
+
+    def _steps_of(self, state: _State, stream: Stream, numbers: Mapping[int, list[Number]]) -> list[_State]:
+        """The states behind the next word or number, or filler before a number."""
         node, token = state.node, stream[state.end]
         after = [_State(next_node, state.end + 1, state.numbers) for next_node in node.step(token)]
         if node.number is None and node.ordinal is None:

@@ -176,6 +176,38 @@ def test_measures_and_lengths_of_time_are_no_ages(text: str) -> None:
     assert not refused(f"nude woman, {text}")
 
 
+@pytest.mark.parametrize(
+    ("text", "ages"),
+    [
+        ("half as old as one of 30", [15]),
+        ("half as old as one two three four of 30", [15]),
+        ("half as old as one two three four five of 30", []),
+        ("half as old as of 30", [15]),
+    ],
+)
+def test_gap_of_a_form_stands_for_at_most_four_words(text: str, ages: list[float]) -> None:
+    reader = AgeReader()
+    reader.add("xx", {"stated": {"half": ["half as old as ~ of #"]}}, lambda pattern: [tuple(pattern.split())])
+    stated = reader.read(tuple((word,) for word in text.split()), TODAY)
+    assert [one.low for one in stated] == ages
+
+
+@pytest.mark.parametrize(
+    ("kind", "year", "age"),
+    [
+        ("birth_year_short", 12, 14),
+        ("birth_year_short", 80, 46),
+        ("birth_year_heisei", 23, 15),
+        ("birth_year_reiwa", 3, 5),
+    ],
+)
+def test_birth_year_of_another_count_is_converted(kind: str, year: int, age: int) -> None:
+    reader = AgeReader()
+    reader.add("xx", {"stated": {kind: ["# born"]}}, lambda pattern: [tuple(pattern.split())])
+    (stated,) = reader.read(((str(year),), ("born",)), TODAY)
+    assert (stated.low, stated.high) == (age - 1, age)
+
+
 def test_age_statement_has_its_token_span() -> None:
     compiled = lexicon()
     stream = streams("a person aged 14 there", compiled.spelling)[0]
