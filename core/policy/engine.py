@@ -21,7 +21,6 @@ from pathlib import Path
 from core.contracts import ChatMessage, Route
 from core.errors import PolicyBlocked
 from core.policy.audit import audit, configure_audit
-from core.policy.languages import load_detector
 from core.policy.loading import lexicon
 from core.policy.normalization import Stream, streams
 from core.policy.routes import ROUTES
@@ -42,8 +41,7 @@ def prepare(audit_file: Path | None, key: bytes | None) -> None:
 
     `key` is the key of the audit's hashes.
     """
-    rules_met(["everyday"])
-    load_detector()
+    lexicon()
     configure_audit(audit_file, key)
 
 

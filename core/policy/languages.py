@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from threading import Lock
 from typing import Literal, Protocol, TypeAlias
 
 from core.errors import LanguageNotSupported
@@ -69,9 +70,17 @@ class _Detector(Protocol):
     def detect(self, text: str) -> _Detected: ...
 
 
+_LOADING = Lock()
+
+
+def _detector() -> _Detector:
+    """The detector with its n-grams in memory, loaded by the first text whose words don't tell its language."""
+    with _LOADING:
+        return _loaded_detector()
+
+
 @cache
-def load_detector() -> _Detector:
-    """The detector with its n-grams in memory: 0.3 s the first time."""
+def _loaded_detector() -> _Detector:
     from eld import LanguageDetector
 
     detector: _Detector = LanguageDetector()
@@ -158,7 +167,7 @@ _UNEXPLAINED_SCORE = 0.15
 
 def _foreign(words: list[str], script: str) -> str | None:
     """The language, not covered, that words most likely are in; None where a covered one is as likely, or names are."""
-    scores = {_SAME.get(name, name): score for name, score in load_detector().detect(" ".join(words)).scores().items()}
+    scores = {_SAME.get(name, name): score for name, score in _detector().detect(" ".join(words)).scores().items()}
     language, best = max(scores.items(), key=lambda entry: entry[1], default=("", 0.0))
     ours = max((score for name, score in scores.items() if name in covered_languages()), default=0.0)
     if language not in covered_languages() and best >= _MIN_SCORE and best >= _MIN_LEAD[script] * ours:

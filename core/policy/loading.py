@@ -1,6 +1,6 @@
 """Load and compile the rules of the policy, once per process.
 
-May import: core.errors, core.policy.rules, core.policy.version.
+May import: core.errors, core.policy.rules, core.policy.spelling, core.policy.version.
 """
 
 from __future__ import annotations
@@ -9,19 +9,33 @@ import tomllib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from core.errors import Misconfigured
 from core.policy.rules import Lexicon
+from core.policy.spelling import english, hard_words
 from core.policy.version import rule_files
 
 HARD_CATEGORIES = {"sexual_minors", "non_consent", "animals", "real_person"}
 """Without rules for each of these a process does not start."""
 
 
-@cache
+_LOADING = Lock()
+
+
 def lexicon() -> Lexicon:
-    """Compile the rules, once per process. Raises `Misconfigured` where a rule is wrong or missing."""
-    return load_lexicon(rule_files())
+    """The rules, compiled once per process; threads that ask meanwhile wait. Raises `Misconfigured`."""
+    with _LOADING:
+        return _loaded()
+
+
+@cache
+def _loaded() -> Lexicon:
+    """The rules with what reading a text needs besides: the index of hard words, and the English ones."""
+    loaded = load_lexicon(rule_files())
+    hard_words(loaded.spelling)
+    english()
+    return loaded
 
 
 def load_lexicon(files: Iterable[Path]) -> Lexicon:

@@ -10,8 +10,7 @@ May import: core.errors, core.policy.ages, core.policy.normalization.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -20,7 +19,8 @@ from typing import Any, Literal, TypeAlias
 
 from core.errors import Misconfigured
 from core.policy.ages import AgeReader, punctuated_ages
-from core.policy.normalization import ADULT_AGE, Spelling, Stream, Token, TokenCache, folded, native
+from core.policy.normalization import ADULT_AGE, Spelling, Stream, Token, TokenCache, native
+from core.policy.phrases import PhraseNode, single_words, spelled_phrases, spellings, whole_phrases
 
 Span: TypeAlias = tuple[int, int]
 """First token and the one after the last."""
@@ -41,39 +41,10 @@ AGE = "minor_age"
 POSSIBLE_AGE = "possible_minor_age"
 """Concepts of the age reader: certain statements of an age below 18, and those that need sexual context."""
 
-_LONGEST_STEM = 16
 _TENS = 20
 _SHORTEST_NUMBER = 3
 _SHORTEST_PIECED = 5
 """Letters that a word needs to be put together from pieces, unless its concept names it: `lol i` is chat."""
-
-# ── phrases ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-_CHOICE = re.compile(r"\(([^()]*)\)")
-_UNSPACED = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
-_WORD = re.compile(r"[#&~]|\d+|(?:[^\W\d_]|[\u0900-\u0dff\u0e00-\u0eff])+\*?")
-
-
-def phrases(pattern: str) -> Iterator[str]:
-    """The phrases that a pattern with choices stands for. Raises `Misconfigured` where a choice is left open."""
-    choice = _CHOICE.search(pattern)
-    if choice:
-        before, after = pattern[: choice.start()], pattern[choice.end() :]
-        for option in dict.fromkeys(choice[1].split("|")):
-            yield from phrases(before + option + after)
-    elif "(" in pattern or ")" in pattern:
-        raise Misconfigured(f"The policy's phrase {pattern!r} leaves a choice open.")
-    else:
-        yield " ".join(pattern.split())
-
-
-def _spellings(pattern: str, *, exact: bool) -> Iterator[tuple[str, ...]]:
-    """The token sequences of a pattern, as normalisation leaves them: in their own script, and folded."""
-    own = native(pattern)
-    for letters in (own,) if exact else dict.fromkeys((own, folded(own))):
-        for phrase in phrases(_UNSPACED.sub(r" \1 ", letters)):
-            yield tuple(_WORD.findall(phrase))
-
 
 # ── rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -114,28 +85,11 @@ def _rule(raw: Mapping[str, Any]) -> Rule:
     )
 
 
-# ── the trie ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the lexicon ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(slots=True)
-class _Node:
-    words: dict[str, _Node] = field(default_factory=dict)
-    stems: dict[str, _Node] = field(default_factory=dict)
-    meets: set[tuple[str, Effect]] = field(default_factory=set)
-    """Concepts with a phrase that ends here, and what it does."""
-
-    def child(self, token: str) -> _Node:
-        branch, key = (self.stems, token[:-1]) if token.endswith("*") else (self.words, token)
-        return branch.setdefault(key, _Node())
-
-    def step(self, readings: Iterable[str]) -> list[_Node]:
-        words = self.words
-        after = [words[reading] for reading in readings if reading in words]
-        if self.stems:
-            for reading in readings:
-                stems = (reading[:length] for length in range(2, min(len(reading), _LONGEST_STEM) + 1))
-                after += [self.stems[stem] for stem in stems if stem in self.stems]
-        return after
+_Node: TypeAlias = PhraseNode[tuple[str, Effect]]
+"""Its ends are concepts, and what the phrase does for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +120,7 @@ class Lexicon:
     numbers: dict[str, int] = field(default_factory=dict)
     tens: set[str] = field(default_factory=set)
     ages: AgeReader = field(default_factory=AgeReader)
-    _root: _Node = field(default_factory=_Node)
+    _root: _Node = field(default_factory=PhraseNode)
     _begun: TokenCache[list[_Node]] = field(init=False, repr=False, compare=False)
     """The nodes that a first token leads to."""
 
@@ -181,14 +135,13 @@ class Lexicon:
         for concept, entry in content.get("concept", {}).items():
             self._add_concept(concept, entry)
         if "ages" in content:
-            self.ages.add(language, content["ages"], lambda pattern: set(_spellings(pattern, exact=False)))
+            self.ages.add(language, content["ages"])
             self._add_numbers(content["ages"].get("numbers", {}))
 
     def _add_numbers(self, numbers: Mapping[str, int]) -> None:
         """Single number words, for the normalization: those below 18 may be put together from pieces."""
         for pattern, value in numbers.items():
-            words = (" ".join(tokens) for tokens in _spellings(pattern, exact=False))
-            for spelled in dict.fromkeys(words):
+            for spelled in map(" ".join, spelled_phrases(pattern)):
                 if value >= _TENS:
                     self.tens.add(spelled)
                 elif value < ADULT_AGE and len(spelled) >= _SHORTEST_NUMBER and spelled.isalpha():
@@ -200,27 +153,19 @@ class Lexicon:
             self.sexual.add(concept)
         single = set()
         for key, exact, effect in _PHRASE_LISTS:
-            for pattern in entry.get(key, ()):
-                for tokens in _spellings(pattern, exact=exact):
-                    self._insert(tokens, concept, effect)
-                    if entry.get("run_together"):
-                        self._insert(("".join(tokens),), concept, effect)
-                    if len(tokens) == 1 and effect is Effect.MATCH:
-                        single.add(tokens[0].rstrip("*"))
+            for segments in (spelled for pattern in entry.get(key, ()) for spelled in spellings(pattern, exact=exact)):
+                self._root.add(segments, (concept, effect))
+                if entry.get("run_together"):
+                    together = ("".join(phrase) for phrase in whole_phrases(segments))
+                    self._root.add((tuple((word,) for word in together),), (concept, effect))
+                if effect is Effect.MATCH:
+                    single |= {word.rstrip("*") for word in single_words(segments)}
         self.words |= single
         if entry.get("hard_in_pieces"):
             self.in_pieces |= {word for word in single if len(word) >= _SHORTEST_PIECED}
         self.in_pieces |= set(entry.get("in_pieces", ()))
         self.whole_pieces |= set(entry.get("whole_pieces", ()))
         self.compounds |= single if entry.get("compounds") else set()
-
-    def _insert(self, tokens: tuple[str, ...], concept: str, effect: Effect) -> None:
-        if not tokens:
-            raise Misconfigured(f"The policy's concept {concept!r} holds an empty phrase.")
-        node = self._root
-        for token in tokens:
-            node = node.child(token)
-        node.meets.add((concept, effect))
 
     @cached_property
     def spelling(self) -> Spelling:
@@ -247,7 +192,7 @@ class Lexicon:
             nodes, end = begun[token], start + 1
             while nodes:
                 for node in nodes:
-                    for concept, effect in node.meets:
+                    for concept, effect in node.ends:
                         found[effect].setdefault(concept, []).append((start, end))
                 if end == length:
                     break

@@ -3,7 +3,7 @@
 In a form, `#` is a number, `&` an ordinal and `~` up to four words of any kind (not at its ends); `(a|b|)` is a choice
 and `{name}` one of the file's `sets`.
 
-May import: core.errors, core.policy.ages, core.policy.normalization.
+May import: core.errors, core.policy.ages, core.policy.normalization, core.policy.phrases.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from datetime import date
 from typing import Any, TypeAlias
 
 from core.errors import Misconfigured
-from core.policy.ages.beginnings import GAP, Beginnings, before_numbers
+from core.policy.ages.beginnings import GAP, NUMBERS, Beginnings, before_numbers
 from core.policy.ages.numbers import Number, NumberWords
 from core.policy.normalization import ADULT_AGE, Stream, Token, TokenCache
+from core.policy.phrases import Phrase, PhraseNode, Segments, spelled_phrases, spellings
 
-Spell: TypeAlias = Callable[[str], Iterable[tuple[str, ...]]]
 Range: TypeAlias = tuple[float, float]
 
 OLDEST = 150
@@ -28,7 +28,6 @@ _BIRTH_WINDOW = 6
 _YEAR_FIRST_WINDOW = 3
 _MAX_FILLERS = 3
 _MAX_GAP = 4
-_LONGEST_STEM = 16
 _OLDEST_BIRTH_YEAR = 1900
 _FIRST, _LEADS, _FOLLOWS, _OPENS, _ALONE, _BIRTH, _NUMBER = (1 << bit for bit in range(7))
 _DATE = re.compile(r"\d{1,2}\.\d{1,2}\.((?:19|20)\d\d)|((?:19|20)\d\d)\.\d{1,2}\.\d{1,2}")
@@ -161,36 +160,10 @@ class _Form:
     language: str
 
 
-@dataclass(slots=True)
-class _Node:
-    words: dict[str, _Node] = field(default_factory=dict)
-    stems: dict[str, _Node] = field(default_factory=dict)
-    number: _Node | None = None
-    ordinal: _Node | None = None
-    gap: _Node | None = None
-    forms: list[_Form] = field(default_factory=list)
-
-    def child(self, word: str) -> _Node:
-        if word == "#":
-            self.number = self.number or _Node()
-            return self.number
-        if word == "&":
-            self.ordinal = self.ordinal or _Node()
-            return self.ordinal
-        if word == GAP:
-            self.gap = self.gap or _Node()
-            return self.gap
-        branch, key = (self.stems, word[:-1]) if word.endswith("*") else (self.words, word)
-        return branch.setdefault(key, _Node())
-
-    def step(self, token: Token) -> list[_Node]:
-        words = self.words
-        after = [words[reading] for reading in token if reading in words]
-        if self.stems:
-            for reading in token:
-                stems = (reading[:length] for length in range(2, min(len(reading), _LONGEST_STEM) + 1))
-                after += [self.stems[stem] for stem in stems if stem in self.stems]
-        return after
+_Node: TypeAlias = PhraseNode[_Form]
+_NUMBER_EDGE, _ORDINAL_EDGE, _GAP_EDGE = "# number", "# ordinal", "# gap"
+"""Words of the trie for what is no word of a text. No token holds a space, so that none is taken for them."""
+_EDGES = {"#": _NUMBER_EDGE, "&": _ORDINAL_EDGE, GAP: _GAP_EDGE}
 
 
 @dataclass(slots=True)
@@ -212,17 +185,17 @@ class AgeReader:
     birth_words: set[str] = field(default_factory=set)
     birth_words_possible: set[str] = field(default_factory=set)
     birth_words_after: set[str] = field(default_factory=set)
-    _root: _Node = field(default_factory=_Node)
+    _root: _Node = field(default_factory=PhraseNode)
     _beginnings: Beginnings = field(default_factory=Beginnings)
     _roles: TokenCache[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._roles = TokenCache(self._role)
 
-    def add(self, language: str, content: Mapping[str, Any], spell: Spell) -> None:
+    def add(self, language: str, content: Mapping[str, Any]) -> None:
         """Take one language's `[ages]` table. Raises `Misconfigured` for a kind that does not exist."""
         self._roles.clear()
-        self._add_numbers(language, content, spell)
+        self._add_numbers(language, content)
         sets = content.get("sets", {})
         for certain, key in ((True, "stated"), (False, "possible")):
             for kind, patterns in content.get(key, {}).items():
@@ -232,28 +205,26 @@ class AgeReader:
                 for pattern in patterns:
                     if fixed is None and "#" not in pattern and "&" not in pattern:
                         raise Misconfigured(f"The form {pattern!r} of an age needs a number (`#` or `&`).")
-                    self._add_form(_filled(pattern, sets), _Form(kind, fixed, certain, language), spell)
+                    self._add_form(_filled(pattern, sets), _Form(kind, fixed, certain, language))
 
-    def _add_numbers(self, language: str, content: Mapping[str, Any], spell: Spell) -> None:
+    def _add_numbers(self, language: str, content: Mapping[str, Any]) -> None:
         for key, ordinal in (("numbers", False), ("ordinals", True)):
-            words = {phrase: value for word, value in content.get(key, {}).items() for phrase in spell(word)}
+            words = {phrase: value for word, value in content.get(key, {}).items() for phrase in spelled_phrases(word)}
             self.words.add("" if content.get("any_language") else language, words, ordinal=ordinal)
-        self.words.joiners[language] = {phrase[0] for word in content.get("joiners", ()) for phrase in spell(word)}
+        self.words.joiners[language] = _first_words(content, "joiners")
         if content.get("units_first"):
             self.words.units_first.add(language)
-        self.fillers |= {phrase[0] for word in content.get("fillers", ()) for phrase in spell(word) if len(phrase) == 1}
-        self.birth_words |= {phrase[0] for word in content.get("birth", ()) for phrase in spell(word)}
-        self.birth_words_possible |= {phrase[0] for word in content.get("birth_possible", ()) for phrase in spell(word)}
-        self.birth_words_after |= {phrase[0] for word in content.get("birth_after", ()) for phrase in spell(word)}
+        self.fillers |= {phrase[0] for phrase in _phrases(content, "fillers") if len(phrase) == 1}
+        self.birth_words |= _first_words(content, "birth")
+        self.birth_words_possible |= _first_words(content, "birth_possible")
+        self.birth_words_after |= _first_words(content, "birth_after")
 
-    def _add_form(self, pattern: str, form: _Form, spell: Spell) -> None:
-        for tokens in spell(pattern):
-            self._beginnings.add(tokens)
-            node = self._root
-            for token in tokens:
-                node = node.child(token)
-            if form not in node.forms:
-                node.forms.append(form)
+    def _add_form(self, pattern: str, form: _Form) -> None:
+        for segments in spellings(pattern):
+            for opening in _openings(segments):
+                self._beginnings.add(opening)
+            edges = (tuple(tuple(_EDGES.get(word, word) for word in option) for option in parts) for parts in segments)
+            self._root.add(tuple(edges), form)
 
     def read(self, stream: Stream, today: date) -> list[Statement]:
         """Every statement of an age; one inside of a longer one is left out: `20 minus 6 years old` is 14."""
@@ -303,7 +274,7 @@ class AgeReader:
         states = self._steps(_State(self._root, start), stream, numbers)
         while states:
             for state in states:
-                for form in state.node.forms:
+                for form in state.node.ends:
                     if years := _years(form, state.numbers, today):
                         computed = form.kind in _COMPUTED
                         yield Statement(*years, start, state.end, form.certain, computed)
@@ -313,8 +284,8 @@ class AgeReader:
         if state.end >= len(stream):
             return []
         after = self._steps_of(state, stream, numbers)
-        if state.node.gap is not None:
-            opened = _State(state.node.gap, state.end, state.numbers, _MAX_FILLERS, _MAX_GAP)
+        if gap := state.node.after(_GAP_EDGE):
+            opened = _State(gap, state.end, state.numbers, _MAX_FILLERS, _MAX_GAP)
             after += self._steps(opened, stream, numbers)
         elif state.gap:
             after.append(_State(state.node, state.end + 1, state.numbers, _MAX_FILLERS, state.gap - 1))
@@ -324,13 +295,12 @@ class AgeReader:
         """The states behind the next word or number, or filler before a number."""
         node, token = state.node, stream[state.end]
         after = [_State(next_node, state.end + 1, state.numbers) for next_node in node.step(token)]
-        if node.number is None and node.ordinal is None:
-            return after
         for number in numbers.get(state.end, ()):
-            counted = node.ordinal if number.ordinal else node.number
+            counted = node.after(_ORDINAL_EDGE if number.ordinal else _NUMBER_EDGE)
             if counted is not None:
                 after.append(_State(counted, number.end, (*state.numbers, number)))
-        if node is not self._root and state.skipped < _MAX_FILLERS and not self.fillers.isdisjoint(token):
+        counts = node.after(_NUMBER_EDGE) or node.after(_ORDINAL_EDGE)
+        if counts and node is not self._root and state.skipped < _MAX_FILLERS and not self.fillers.isdisjoint(token):
             after.append(_State(node, state.end + 1, state.numbers, state.skipped + 1))
         return after
 
@@ -346,6 +316,28 @@ class AgeReader:
                 yield from (replace(stated, certain=False) for stated in within)
             if not self.birth_words_after.isdisjoint(token):
                 yield from _years_within(stream, numbers, max(0, at - _YEAR_FIRST_WINDOW), at, today)
+
+
+def _phrases(content: Mapping[str, Any], key: str) -> set[Phrase]:
+    return {phrase for pattern in content.get(key, ()) for phrase in spelled_phrases(pattern)}
+
+
+def _first_words(content: Mapping[str, Any], key: str) -> set[str]:
+    return {phrase[0] for phrase in _phrases(content, key)}
+
+
+def _openings(segments: Segments) -> set[Phrase]:
+    """Each phrase up to its first number or gap, and at least its first two words: what `Beginnings` asks for."""
+    marks = {*NUMBERS, GAP}
+    found: set[Phrase] = set()
+    opened: set[Phrase] = {()}
+    for at, options in enumerate(segments):
+        marked = any(not marks.isdisjoint(option) for later in segments[at + 1 :] for option in later)
+        longer = {(*begun, *option) for begun in opened for option in options}
+        complete = {phrase for phrase in longer if len(phrase) > 1 and not (marked and marks.isdisjoint(phrase))}
+        found |= complete
+        opened = longer - complete
+    return found | opened
 
 
 def _fixed(kind: str) -> Range | None:

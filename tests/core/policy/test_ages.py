@@ -187,7 +187,7 @@ def test_measures_and_lengths_of_time_are_no_ages(text: str) -> None:
 )
 def test_gap_of_a_form_stands_for_at_most_four_words(text: str, ages: list[float]) -> None:
     reader = AgeReader()
-    reader.add("xx", {"stated": {"half": ["half as old as ~ of #"]}}, lambda pattern: [tuple(pattern.split())])
+    reader.add("xx", {"stated": {"half": ["half as old as ~ of #"]}})
     stated = reader.read(tuple((word,) for word in text.split()), TODAY)
     assert [one.low for one in stated] == ages
 
@@ -203,7 +203,7 @@ def test_gap_of_a_form_stands_for_at_most_four_words(text: str, ages: list[float
 )
 def test_birth_year_of_another_count_is_converted(kind: str, year: int, age: int) -> None:
     reader = AgeReader()
-    reader.add("xx", {"stated": {kind: ["# born"]}}, lambda pattern: [tuple(pattern.split())])
+    reader.add("xx", {"stated": {kind: ["# born"]}})
     (stated,) = reader.read(((str(year),), ("born",)), TODAY)
     assert (stated.low, stated.high) == (age - 1, age)
 
@@ -222,4 +222,4 @@ def test_age_statement_has_its_token_span() -> None:
 )
 def test_invalid_age_pattern_is_a_start_up_failure(stated: dict[str, list[str]], message: str) -> None:
     with pytest.raises(Misconfigured, match=message):
-        AgeReader().add("xx", {"stated": stated}, lambda pattern: [tuple(pattern.split())])
+        AgeReader().add("xx", {"stated": stated})
