@@ -6,7 +6,8 @@
     python -m bench.gpu --random --shrink           # tiny models on a CPU: test of the benchmark itself
     python -m bench.gpu --meta                      # memory computed without a device: the tables of docs/models.md
 
-A measurement that runs out of memory is a row of the table. Prints one table; `--json FILE` writes one document.
+A measurement that runs out of memory is a row of the table. Prints one table; `--json FILE` writes one document, after
+every row, so that a run that is cut off leaves what it measured.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -84,15 +85,32 @@ def main(  # noqa: PLR0913  (each argument is an option of the command line)
         return
     if not random and weights is None:
         raise typer.BadParameter("choose --random, --weights FOLDER or --meta")
+    parts = _parts(only)
     on = choose_device(device)
-    cap = cap_memory(on, fit) if fit is not None and on.type == "cuda" else None
+    if fit is not None and on.type != "cuda":
+        raise typer.BadParameter("--fit limits the memory of a CUDA device, and this run has none")
+    cap = None if fit is None else cap_memory(on, fit)
     meter = Meter(on, 0, 1) if shrink else Meter(on)
     facts = report.facts(on, cap_gib=cap, weights="random" if weights is None else str(weights))
-    rows = []
-    for row in run(meter, SHRUNK if shrink else FULL, weights, tuple(only.split(","))):
-        console.print(f"{row.part}: {row.what}", style="dim", markup=False)
-        rows.append(row)
-    console.print(report.table(rows, ", ".join(f"{name} {value}" for name, value in facts.items())))
+    rows: list[Row] = []
+    _write(out, facts, rows)
+    try:
+        for row in run(meter, SHRUNK if shrink else FULL, weights, parts):
+            console.print(f"{row.part}: {row.what}", style="dim", markup=False)
+            rows.append(row)
+            _write(out, facts, rows)
+    finally:  # after an error, the rows that were measured before it
+        console.print(report.table(rows, ", ".join(f"{name} {value}" for name, value in facts.items())))
+
+
+def _parts(only: str) -> tuple[str, ...]:
+    parts = tuple(only.split(","))
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise typer.BadParameter(f"there is no part {unknown[0]!r}; choose from {', '.join(PARTS)}")
+    return parts
+
+
+def _write(out: Path | None, facts: dict[str, Any], rows: list[Row]) -> None:
     if out is not None:
         document = {"facts": facts, "rows": [row.to_json() for row in rows]}
         out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import typer
 
 from bench.gpu import memory
-from bench.gpu.__main__ import PARTS, run
+from bench.gpu.__main__ import PARTS, main, run
 from bench.gpu.measure import Meter, Row
 from bench.gpu.plan import SHRUNK
 from bench.gpu.report import facts, table
@@ -17,6 +21,10 @@ from bench.gpu.zimage import SWITCHES
 from core.backends.image import WORKING_BYTES
 from core.errors import TooLarge
 from core.settings import ROOT
+from core.weights import Model, locate
+from core.weights.manifest import write_manifest
+from core.weights.models import MANIFEST
+from core.weights.store import entry_of
 
 CPU = torch.device("cpu")
 
@@ -38,6 +46,61 @@ def test_each_benchmark_part_runs_on_tiny_models(part: str) -> None:
         assert switches["plain bf16"].values["latents_distance"] == 0
         assert 0 < switches["transformer int8"].values["latents_distance"] < 0.5
     json.dumps([row.to_json() for row in rows])
+
+
+def _fetched_like_full(root: Path) -> Path:
+    """The embedded weights in the folders and with the manifests of a fetch of the full ones."""
+    for model in (Model.IMAGE, Model.TEXT, Model.VISION, Model.FACE):
+        located, entry = locate("embedded", model), entry_of("full", model)
+        source = located.path if located.path.is_dir() else located.path.parent
+        for file in source.rglob("*"):
+            target = root / "full" / model / file.relative_to(source)
+            if file.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(file)
+        (root / "full" / model / MANIFEST).unlink()
+        write_manifest(root / "full" / model, entry.name, entry.source.revision, located.facts)
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+def test_benchmark_runs_on_fetched_weights_by_one_command(tmp_path: Path) -> None:
+    weights, out = _fetched_like_full(tmp_path / "weights"), tmp_path / "rows.json"
+    main(weights=weights, shrink=True, only="load,llm,selfie", device="cpu", out=out)
+    document = json.loads(out.read_text())
+    assert document["facts"]["weights"] == str(weights)
+    assert {row["part"] for row in document["rows"]} == {"load", "llm", "selfie"}
+    assert not [row["what"] for row in document["rows"] if row["failed"]]
+
+
+def test_rows_before_an_unexpected_error_are_written_and_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> Iterator[Row]:
+        yield Row("llm", "weights loaded", {"allocated_gib": 14.2})
+        raise RuntimeError("device-side assert")
+
+    monkeypatch.setattr("bench.gpu.__main__.run", broken)
+    out = tmp_path / "rows.json"
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        main(random=True, device="cpu", out=out)
+    assert [row["what"] for row in json.loads(out.read_text())["rows"]] == ["weights loaded"]
+    assert "allocated_gib 14.2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "choose --random"),
+        ({"random": True, "only": "zimage,text"}, "there is no part 'text'"),
+        ({"random": True, "fit": 24.0, "device": "cpu"}, "--fit limits"),
+    ],
+)
+def test_arguments_without_a_meaning_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(typer.BadParameter, match=message):
+        main(**arguments)
 
 
 @pytest.mark.parametrize(
