@@ -25,7 +25,7 @@ from core.contracts import CAPTION_TASK, CaptionRequest, ChatMessage, ExpandRequ
 from core.text.budgets import BUDGETS
 from core.weights import Model, locate
 from core.worker.device import Device
-from handlers.llm import LlmInput, LlmOutput, writer
+from handlers.llm import LlmInput, LlmOutput, text_device
 
 VOCABULARY = 152_064
 """Vocabulary of Qwen2.5."""
@@ -126,7 +126,7 @@ async def throughput(device: Device[LlmInput, LlmOutput]) -> list[Figure]:
 
 
 async def _all(backend: LoadedText) -> list[Figure]:
-    device = writer(backend, BUDGETS["embedded"], max_batch=8, window_s=0.01)
+    device = text_device(backend, BUDGETS["embedded"], max_batch=8, window_s=0.01)
     await device.run(_caption())
     figures = await waiting(device) + await throughput(device)
     device.close()

@@ -1,4 +1,4 @@
 """The handlers of the GPU workers, one thin module per image.
 
-May import: core, and never one another.
+May import: core, not one another.
 """

@@ -1,4 +1,4 @@
-"""The llm worker: a chat → a prompt for the image model, and a prompt → a caption.
+"""The llm worker: writes a prompt for the image model from a chat, and a caption from a prompt.
 
     {"input": {"task": "chat/scenes/expand", "messages": [{"role": "user", "content": "us two at the beach"}]}}
     {"prompt": "Two adults walk along a beach at …", "shortened": 0, "repaired": false, "device_ms": 900, …}
@@ -6,10 +6,10 @@
     {"input": {"task": "chat/1to1/caption", "prompt": "Two adults walk along a beach at …"}}
     {"caption": "Two people share a quiet walk along the beach as the sun sets.", "repaired": false, …}
 
-Tasks: chat/1to1/expand, chat/shorts/expand, chat/scenes/expand, chat/1to1/caption (one captioner for all routes), and
-moderate, which writes nothing: it returns what the text classifier makes of a prompt that no other task here reads.
-A text is judged before the model sees it, and what the model wrote is judged after; where a text classifier is
-configured, it classifies both as well. Importing this loads nothing.
+Tasks: chat/1to1/expand, chat/shorts/expand, chat/scenes/expand, chat/1to1/caption (for all routes), and moderate, which
+returns the text classifier's verdict on a prompt that no other task receives. The rules judge a text before the model
+receives it, and judge the text that the model writes; a text classifier, if configured, classifies both too. Importing
+this module loads nothing.
 """
 
 from __future__ import annotations
@@ -76,57 +76,57 @@ def handler(
     device: Device[LlmInput, LlmOutput],
     *,
     minor_probability: float,
-    second_opinion: bool = False,
+    has_classifier: bool = False,
     unsupported_language: UnsupportedLanguage = "refuse",
     worker_id: str | None = None,
 ) -> JobHandler[StageRequest]:
-    """`second_opinion`: the device has a text classifier, which classifies every text.
+    """The handler of a loaded worker. `has_classifier`: the device has a text classifier, which classifies every text.
 
-    `unsupported_language`: what happens to a text that the rules don't cover.
+    `unsupported_language`: treatment of a text that the rules don't cover.
     """
 
     async def respond(request: StageRequest, job: Job) -> ExpandResult | CaptionResult | ModerateResult:
-        if isinstance(request, ModerateRequest) and not second_opinion and unsupported_language != "translate":
-            raise Misconfigured("This llm worker has no text classifier to ask; set LLM_CLASSIFIER=guard for it.")
-        turn = _Turn(request, job, device, second_opinion=second_opinion, unsupported_language=unsupported_language)
-        # The longest chat is judged for a second, while the loop has other jobs to take and to report.
+        if isinstance(request, ModerateRequest) and not has_classifier and unsupported_language != "translate":
+            raise Misconfigured("This llm worker has no text classifier; set LLM_CLASSIFIER=guard for it.")
+        work = _LlmJob(request, job, device, has_classifier=has_classifier, unsupported_language=unsupported_language)
+        # Judging the longest chat takes a second, so it runs in a thread and does not block the job loop.
         verdict = await asyncio.to_thread(judge_request, request, minor_probability)
-        if await turn.translate_uncovered():
-            verdict = await asyncio.to_thread(judge_request, turn.request, minor_probability)
-        verdict = await turn.joined(verdict, _texts(turn.request), "request")
+        if await work.translate_uncovered():
+            verdict = await asyncio.to_thread(judge_request, work.request, minor_probability)
+        verdict = await work.combined_verdict(verdict, _texts(work.request), "request")
         if isinstance(request, ModerateRequest):
             return ModerateResult(
                 verdict="constrained" if verdict.action is Action.CONSTRAIN else "allowed",
                 categories=verdict.categories,
-                prompt=_translated_prompt(request, turn.request),
-                **_facts(turn, backend, worker_id),
+                prompt=_translated_prompt(request, work.request),
+                **_facts(work, backend, worker_id),
             )
-        written = await turn.write()
+        written = await work.write()
         if isinstance(written, Caption):
-            written = await turn.fit_for_everybody(written)
-            facts = _facts(turn, backend, worker_id)
+            written = await work.safe_caption_of(written)
+            facts = _facts(work, backend, worker_id)
             return CaptionResult(caption=written.text, repaired=written.repaired, **facts)
-        prompt = await turn.judged(written.prompt, verdict)
-        facts = _facts(turn, backend, worker_id)
+        prompt = await work.check_prompt(written.prompt, verdict)
+        facts = _facts(work, backend, worker_id)
         return ExpandResult(prompt=prompt, shortened=written.shortened, repaired=written.repaired, **facts)
 
     return respond
 
 
 @dataclass(slots=True)
-class _Turn:
-    """One job's turns on the device, and what they took together."""
+class _LlmJob:
+    """One job: its calls of the device, and their total device time."""
 
     request: StageRequest
     job: Job
     device: Device[LlmInput, LlmOutput]
-    second_opinion: bool
+    has_classifier: bool
     unsupported_language: UnsupportedLanguage = "refuse"
-    judged_by_classifier_alone: bool = False
+    only_classified: bool = False
     meter: DeviceTime = field(default_factory=DeviceTime)
 
     async def translate_uncovered(self) -> bool:
-        """Put texts that the rules don't cover into English; whether there were any.
+        """Translate texts that the rules don't cover to English; return whether there were any.
 
         Raises `LanguageNotSupported` if the deployment neither translates nor classifies them.
         """
@@ -134,14 +134,14 @@ class _Turn:
         found = await asyncio.to_thread(uncovered, texts)
         if found is None:
             return False
-        if self.unsupported_language == "classify" and self.second_opinion:
-            self.judged_by_classifier_alone = True
+        if self.unsupported_language == "classify" and self.has_classifier:
+            self.only_classified = True
             return False
         if self.unsupported_language != "translate" or sum(map(len, texts)) > MAX_TRANSLATED_CHARS:
             raise not_supported(found, stage="request")
         english = await self._in_english(texts)
-        still = await asyncio.to_thread(uncovered, english)
-        if still or not all(english):
+        uncovered_still = await asyncio.to_thread(uncovered, english)
+        if uncovered_still or not all(english):
             raise not_supported(found, stage="translate")
         self.request = _with_texts(self.request, english)
         return True
@@ -150,7 +150,7 @@ class _Turn:
         done = await self.device.run(Foreign(tuple(texts)))
         self.meter.add(done)
         if not isinstance(done.result, Translation):
-            raise TypeError("the device answered a translation with something else")
+            raise TypeError("the device returned another result than a translation")
         return done.result.texts
 
     async def write(self) -> Written:
@@ -158,33 +158,33 @@ class _Turn:
         self.meter.add(done)
         self.meter.batch_size = done.batch_size
         if isinstance(done.result, tuple | Translation):
-            raise TypeError("the device answered a request with another kind of result")
+            raise TypeError("the device returned a result of another kind")
         return done.result
 
-    async def joined(self, verdict: Verdict, texts: Sequence[str], stage: str) -> Verdict:
+    async def combined_verdict(self, verdict: Verdict, texts: Sequence[str], stage: str) -> Verdict:
         """The rules' verdict, or the stricter one of the text classifier. Raises `PolicyBlocked`."""
-        if not self.second_opinion:
+        if not self.has_classifier:
             return verdict
         route, treated_as = _route(self.request), _treated_as(self.request)
         labels = await self._classify(texts)
-        if self.judged_by_classifier_alone and not all(label and label.label == "safe" for label in labels):
-            # No rule has read an age here: what isn't plainly safe can't be shown to be without a minor.
-            raise LanguageNotSupported("A text is in a language without rules, and not plainly safe.", stage=stage)
+        if self.only_classified and not all(label and label.label == "safe" for label in labels):
+            # The rules can't find ages in this language, so only a text that is classified as safe is accepted.
+            raise LanguageNotSupported("A text is in a language without rules, and not classified safe.", stage=stage)
         joined = apply_classifier(verdict, labels, route, treated_as=treated_as)
         return enforce(joined, texts, route, stage=stage)
 
-    async def judged(self, prompt: str, of_request: Verdict) -> str:
-        """Check the model's text like any text; constrain it if only the classifier rates it as explicit."""
+    async def check_prompt(self, prompt: str, of_request: Verdict) -> str:
+        """Check the prompt that the model wrote; constrain it if only the classifier rates it as explicit."""
         reject_uncovered([prompt], stage="expand")
         verdict = check([prompt], _route(self.request), treated_as=_treated_as(self.request), stage="expand")
-        verdict = await self.joined(verdict, [prompt], "expand")
+        verdict = await self.combined_verdict(verdict, [prompt], "expand")
         explicit = Action.CONSTRAIN in {of_request.action, verdict.action}
         # The zimage worker applies the rules again; the classifier runs only here.
-        return constrain(prompt) if self.second_opinion and explicit else prompt
+        return constrain(prompt) if self.has_classifier and explicit else prompt
 
-    async def fit_for_everybody(self, caption: Caption) -> Caption:
+    async def safe_caption_of(self, caption: Caption) -> Caption:
         """The caption, or a neutral one if the classifier doesn't rate it as safe."""
-        if not self.second_opinion:
+        if not self.has_classifier:
             return caption
         plain = judge([caption.text], Route.GENERAL)
         verdict = apply_classifier(plain, await self._classify([caption.text]), Route.GENERAL)
@@ -196,12 +196,15 @@ class _Turn:
         done = await self.device.run(Texts(split_for_classifier(texts)))
         self.meter.add(done)
         if not isinstance(done.result, tuple):
-            raise TypeError("the device answered texts with a text")
+            raise TypeError("the device returned another result than classifications")
         return done.result
 
 
 def judge_request(request: StageRequest, minor_probability: float) -> Verdict:
-    """Raises `PolicyBlocked`, `MinorSuspected`. A caption belongs to no route: it is judged by what all refuse."""
+    """Judge a request's texts and features; a caption by the rules of all routes.
+
+    Raises `PolicyBlocked`, `MinorSuspected`.
+    """
     if isinstance(request, CaptionRequest):
         return check(_texts(request), Route.GENERAL, stage="request")
     if isinstance(request, ExpandRequest) and request.features is not None:
@@ -242,16 +245,16 @@ def _treated_as(request: StageRequest) -> Treatment | None:
     return request.context.treated_as if request.context else None
 
 
-def _facts(turn: _Turn, backend: TextBackend, worker_id: str | None) -> dict[str, Any]:
+def _facts(work: _LlmJob, backend: TextBackend, worker_id: str | None) -> dict[str, Any]:
     return {
-        "request_id": turn.request.request_id,
+        "request_id": work.request.request_id,
         "worker_id": worker_id,
         "model": backend.info,
-        **turn.meter.facts(),
+        **work.meter.facts(),
     }
 
 
-def writer(
+def text_device(
     backend: TextBackend,
     budget: Budget,
     *,
@@ -259,28 +262,28 @@ def writer(
     window_s: float,
     classifier: TextClassifier | None = None,
 ) -> Device[LlmInput, LlmOutput]:
-    """The device that writes: each round of each job is one completion, or a few, of the running batch.
+    """The device for texts: each round of each job is one or a few completions in the running batch.
 
-    Texts to classify need the same device; they are classified between two steps of the batch, which takes about as
-    long as a few steps.
+    Texts to classify use the same device; they are classified between two steps of the batch, which takes about as long
+    as a few steps.
     """
 
     def run(requests: Sequence[LlmInput], callbacks: BatchCallbacks) -> Sequence[Outcome[LlmOutput]]:
-        batch = _WriterBatch(callbacks, budget, classifier)
+        batch = _TextBatch(callbacks, budget, classifier)
         batch.add_written(run_programs(batch.join(requests), backend, batch))
         return [batch.outcomes[index] for index in range(len(batch.outcomes))]
 
     return Device(run, max_batch=max_batch, window_s=window_s)
 
 
-class _WriterBatch:
-    """A batch of jobs as the `BatchCallbacks` of its programs: texts to classify are answered when they join."""
+class _TextBatch:
+    """A batch of jobs; the `BatchCallbacks` of its programs. Texts to classify are answered when they join."""
 
     def __init__(self, callbacks: BatchCallbacks, budget: Budget, classifier: TextClassifier | None) -> None:
         self.callbacks, self.budget, self.classifier = callbacks, budget, classifier
         self.count = 0
         self.programs: list[int] = []
-        """The place of each program's job."""
+        """The index of each program's job."""
         self.outcomes: dict[int, Outcome[LlmOutput]] = {}
 
     def join(self, requests: Sequence[LlmInput]) -> list[Program[Any]]:
@@ -319,7 +322,7 @@ class _WriterBatch:
 
 @dataclass(frozen=True, slots=True)
 class _Members:
-    """The callbacks of some members of a batch, as those of a closed batch."""
+    """The callbacks of some members of a batch, which others can't join."""
 
     callbacks: BatchCallbacks
     places: Sequence[int]
@@ -349,7 +352,7 @@ def program(request: LlmInput, budget: Budget) -> Program[Any]:
 
 
 def load(settings: Settings) -> JobHandler[StageRequest]:
-    """Loads the weights, writes a few tokens to warm up, and returns the handler. Raises `Misconfigured`."""
+    """Load the weights, warm up, and return the handler. Raises `Misconfigured`."""
     from core.backends.devices import use_threads
     from core.backends.guard import load_classifier
     from core.backends.text import load_text, warm_up
@@ -362,7 +365,7 @@ def load(settings: Settings) -> JobHandler[StageRequest]:
     classifier = None
     if own.classifier == "guard":
         classifier = load_classifier(settings.weights.locate(Model.GUARD), device=own.device, max_batch=own.max_batch)
-    device = writer(
+    device = text_device(
         backend,
         BUDGETS[settings.weights.weights],
         max_batch=own.max_batch,
@@ -373,7 +376,7 @@ def load(settings: Settings) -> JobHandler[StageRequest]:
         backend,
         device,
         minor_probability=settings.policy.minor_probability,
-        second_opinion=classifier is not None,
+        has_classifier=classifier is not None,
         unsupported_language=settings.unsupported_language,
         worker_id=settings.platform.pod_id,
     )

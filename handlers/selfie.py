@@ -1,4 +1,4 @@
-"""The selfie worker: a selfie → the person's features and the face's quality; a generated picture → apparent ages.
+"""The selfie worker: reads a person's features and face quality from a selfie, and apparent ages from a picture.
 
     {"input": {"task": "profile/analyze", "selfie": "<base64, data URI or https URL>"}}
 
@@ -9,7 +9,7 @@
 
     {"faces": [{"age_band": "25_34", "confidence": 0.93, "under_18": 0.01}], "whole": {…}, "faces_not_read": 0, …}
 
-No picture is kept, logged or embedded. Importing this module loads nothing.
+No picture is stored or logged. Importing this module loads nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _INCOMPLETE = Degraded(stage="analyze", reason="incomplete_picture", fallback="p
 
 @dataclass(frozen=True, slots=True)
 class AgeReading:
-    """The age check of a generated picture's people."""
+    """A request for the apparent ages of the people in a generated picture."""
 
     image: Image
 
@@ -54,8 +54,8 @@ SelfieInput: TypeAlias = SelfieRequest | AgeReading
 SelfieOutput: TypeAlias = SelfieAnalysis | PictureAges
 
 
-def reader(backend: VisionBackend, *, max_batch: int = 1) -> Device[SelfieInput, SelfieOutput]:
-    """The device of this worker; selfies and age readings form batches of their own."""
+def vision_device(backend: VisionBackend, *, max_batch: int = 1) -> Device[SelfieInput, SelfieOutput]:
+    """The device of this worker; selfies and age readings run in separate batches."""
 
     def run(asked: Sequence[SelfieInput], watch: BatchCallbacks) -> Sequence[Outcome[SelfieOutput]]:
         readings = [one.image for one in asked if isinstance(one, AgeReading)]
@@ -74,7 +74,7 @@ def handler(
     fetch: Fetch | None = None,
     worker_id: str | None = None,
 ) -> JobHandler[StageRequest]:
-    """`fetch` gets a selfie by its URL; unset, from public https addresses only."""
+    """The handler of a loaded worker. `fetch` downloads a selfie's URL; the default allows public https only."""
 
     def facts(request: StageRequest, done: DeviceResult[SelfieOutput]) -> dict[str, Any]:
         return {
@@ -99,7 +99,7 @@ def handler(
             SelfieRequest(opened.image, request.face), lambda step, of: job.progress.report("analyze", step, of)
         )
         if not isinstance(done.result, SelfieAnalysis):
-            raise TypeError("the device answered a selfie with ages")
+            raise TypeError("the device returned another result than an analysis")
         features = done.result.features
         return AnalyzeResult(
             **facts(request, done),
@@ -112,7 +112,7 @@ def handler(
         picture = await open_generated(request.picture)
         done = await device.run(AgeReading(picture), lambda step, of: job.progress.report("check", step, of))
         if not isinstance(done.result, PictureAges):
-            raise TypeError("the device answered an age reading with features")
+            raise TypeError("the device returned another result than ages")
         ages = done.result
         return CheckResult(
             **facts(request, done), faces=ages.faces, whole=ages.whole, faces_not_read=ages.faces_not_read
@@ -122,7 +122,7 @@ def handler(
 
 
 def _in_file_pixels(face: FaceMeta, scale: float) -> FaceMeta:
-    """Faces found in a picture that was decoded at 1/`scale` of its size, in px of the file."""
+    """Convert the boxes of a picture that was decoded at 1/`scale` of its size to px of the file."""
     if scale == 1:
         return face
     boxes = tuple(_scaled(box, scale) for box in face.boxes)
@@ -135,7 +135,7 @@ def _scaled(box: tuple[int, int, int, int], scale: float) -> tuple[int, int, int
 
 
 def load(settings: Settings) -> JobHandler[StageRequest]:
-    """Loads the weights, reads one picture to warm up, and returns the handler. Raises `Misconfigured`."""
+    """Load the weights, warm up, and return the handler. Raises `Misconfigured`."""
     from core.backends.devices import use_threads
     from core.backends.vision import ConfidenceThresholds, load_vision, warm_up
     from core.images.decoder_process import prestart
@@ -155,7 +155,7 @@ def load(settings: Settings) -> JobHandler[StageRequest]:
     warm_up(backend)
     return handler(
         backend,
-        reader(backend, max_batch=settings.selfie.max_batch),
+        vision_device(backend, max_batch=settings.selfie.max_batch),
         signing_key=settings.policy.key,
         fetch=HttpsFetch(ports=frozenset(settings.selfie.url_ports)),
         worker_id=settings.platform.pod_id,

@@ -1,4 +1,4 @@
-"""The zimage worker: prompt → picture, with the prompt judged before and the picture checked after it is generated.
+"""The zimage worker: judges a prompt, generates a picture and checks it.
 
     {"input": {"task": "generate", "prompt": "a lighthouse at dusk", "seed": 7, "width": 1024, "height": 1024}}
 
@@ -6,7 +6,7 @@
      "prompt_used": "a lighthouse at dusk", "model": {…}, "policy": {…}, "device_ms": 2900, "batch_size": 1, …}
 
 Tasks: profile/generate, chat/1to1/generate, chat/shorts/generate, chat/scenes/generate, chat/private/generate and
-generate. The task names the route whose policy holds. Importing this module loads nothing.
+generate. The task names the route whose policy applies. Importing this module loads nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from core.backends.image import ImageOptions
 
 
-def handler(  # noqa: PLR0913  # each is one part or one setting of the worker
+def handler(  # noqa: PLR0913  # each argument is a part or a setting of the worker
     backend: ImageBackend,
     checker: PictureChecker | None,
     device: Device[ImageRequest, GeneratedImage],
@@ -41,7 +41,10 @@ def handler(  # noqa: PLR0913  # each is one part or one setting of the worker
     covered_only: bool = True,
     worker_id: str | None = None,
 ) -> JobHandler[GenerateRequest]:
-    """`covered_only`: a prompt in a language without rules is refused, because only the llm worker can judge it."""
+    """The handler of a loaded worker.
+
+    `covered_only`: refuse a prompt in a language without rules, because only the llm worker can judge it.
+    """
     sizes = ImageSizes(*backend.sides, default=backend.default_side)
 
     async def generate(request: GenerateRequest, job: Job) -> GenerateResult:

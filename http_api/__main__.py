@@ -1,11 +1,11 @@
-"""The HTTP API as a process: `python -m http_api`.
+"""Command `python -m http_api`: the server of the HTTP API.
 
     python -m http_api                   serve on HTTP_HOST:HTTP_PORT
-    python -m http_api --upstream URL    serve the playground for a deployment elsewhere; the key is RUNPOD_API_KEY
-    python -m http_api new-key NAME      make a caller's key and its entry for HTTP_KEYS_FILE
-    python -m http_api webhook-secret    make an ORCHESTRATOR_WEBHOOK_SECRET
+    python -m http_api --upstream URL    serve the playground for a remote deployment; the key is RUNPOD_API_KEY
+    python -m http_api new-key NAME      create a caller's key and its entry for HTTP_KEYS_FILE
+    python -m http_api webhook-secret    create an ORCHESTRATOR_WEBHOOK_SECRET
 
-Where there is no platform around: `python -m localpod run -- python -m http_api`.
+To run it locally: `python -m localpod run -- python -m http_api`.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ def _new_key(name: str) -> int:
     from http_api.callers import new_key
 
     key, entry = new_key(name)
-    print(f"The key, which is stored nowhere: {key}", file=sys.stderr)
+    print(f"The key, which is not stored: {key}", file=sys.stderr)
     print(
-        "Add to the `keys:` of HTTP_KEYS_FILE, with max_in_flight, per_minute or daily_usd if wanted:", file=sys.stderr
+        "Add to the `keys:` of HTTP_KEYS_FILE, optionally with max_in_flight, per_minute or daily_usd:", file=sys.stderr
     )
     print(entry, end="")
     return 0
@@ -70,9 +70,9 @@ def _new_key(name: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m http_api", description="The HTTP API of img-pod.")
-    parser.add_argument("--upstream", metavar="URL", help="serve the playground for this deployment, adding the key")
+    parser.add_argument("--upstream", metavar="URL", help="serve the playground for this deployment and add the key")
     commands = parser.add_subparsers(dest="command")
-    key = commands.add_parser("new-key", help="make a caller's key and its entry for HTTP_KEYS_FILE")
+    key = commands.add_parser("new-key", help="create a caller's key and its entry for HTTP_KEYS_FILE")
     key.add_argument("name", help="the caller's name")
     commands.add_parser("webhook-secret", help="make an ORCHESTRATOR_WEBHOOK_SECRET")
     return parser

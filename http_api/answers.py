@@ -1,4 +1,4 @@
-"""A job's end as a response: JSON, the picture itself, or a stream of events.
+"""Responses with a job's result or error: JSON, the picture itself, or a stream of events.
 
 May import: core.contracts, core.errors, starlette.
 """
@@ -40,7 +40,7 @@ def ended_response(job: HttpJob, *, as_image: bool) -> Response:
         return error_response(job.error or DeadlineExceeded("The request did not end in time."))
     if as_image:
         return image_response(job.result)
-    # The last event is the result as JSON already.
+    # The data of the last event is the result as JSON.
     return Response(job.events[-1].data.encode(), media_type="application/json")
 
 
@@ -60,31 +60,31 @@ def image_response(result: Result) -> Response:
 
 
 async def disconnected(request: Request) -> None:
-    """Returns when the caller's connection ends. Only after the body was read."""
+    """Wait until the caller's connection ends. Call it only after the body was read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 async def ends_before_disconnect(request: Request, job: HttpJob, seconds: float) -> bool | None:
-    """Whether the job ended within `seconds`; None if the caller went away first."""
+    """Whether the job ended within `seconds`; None if the caller disconnected first."""
     ending = asyncio.ensure_future(job.wait())
-    leaving = asyncio.ensure_future(disconnected(request))
+    disconnecting = asyncio.ensure_future(disconnected(request))
     try:
-        await asyncio.wait({ending, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ending, disconnecting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if job.ended:
             return True
-        return None if leaving.done() else False
+        return None if disconnecting.done() else False
     finally:
-        for waiting in (ending, leaving):
+        for waiting in (ending, disconnecting):
             waiting.cancel()
-        await asyncio.gather(ending, leaving, return_exceptions=True)
+        await asyncio.gather(ending, disconnecting, return_exceptions=True)
 
 
 class EventStream(Response):
     """The events of a job as server-sent events, with comments that keep the connection alive.
 
-    Where the stream's own time is over before the job, the last event is an `error` unless `resumable`. `on_leave` is
-    called when the stream ends before the job.
+    If the stream's time limit is reached before the job ends, the last event is an `error` unless `resumable`.
+    `on_disconnect` is called when the stream ends before the job.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class EventStream(Response):
         job: HttpJob,
         *,
         within_s: float,
-        on_leave: Callable[[], None] | None = None,
+        on_disconnect: Callable[[], None] | None = None,
         after: int = 0,
         resumable: bool = False,
         headers: dict[str, str] | None = None,
@@ -102,21 +102,21 @@ class EventStream(Response):
         self._job = job
         self._after = after
         self._within_s = within_s
-        self._on_leave = on_leave
+        self._on_disconnect = on_disconnect
         self._resumable = resumable
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         writing = asyncio.ensure_future(self._write(send))
-        leaving = asyncio.ensure_future(disconnected(Request(scope, receive)))
+        disconnecting = asyncio.ensure_future(disconnected(Request(scope, receive)))
         try:
-            await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({writing, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if self._on_leave is not None and not (writing.done() and self._job.ended):
-                self._on_leave()
-            for task in (writing, leaving):
+            if self._on_disconnect is not None and not (writing.done() and self._job.ended):
+                self._on_disconnect()
+            for task in (writing, disconnecting):
                 task.cancel()
-            await asyncio.gather(writing, leaving, return_exceptions=True)
+            await asyncio.gather(writing, disconnecting, return_exceptions=True)
 
     async def _write(self, send: Send) -> None:
         async for chunk in self._chunks():
@@ -140,14 +140,14 @@ class EventStream(Response):
                 last = event.id
                 yield event_bytes(event)
         if not self._resumable:
-            yield event_bytes(Event(last + 1, "error", json.dumps(problem(self._late()))))
+            yield event_bytes(Event(last + 1, "error", json.dumps(problem(self._stream_timeout()))))
 
-    def _late(self) -> DeadlineExceeded:
+    def _stream_timeout(self) -> DeadlineExceeded:
         return DeadlineExceeded(
-            f"An event stream lasts {self._within_s:g} s at most; send `Prefer: respond-async` for longer requests."
+            f"An event stream lasts at most {self._within_s:g} s; send `Prefer: respond-async` for longer requests."
         )
 
 
 def event_bytes(event: Event) -> bytes:
-    """One event on the wire; `data` is JSON and has no line break."""
+    """Serialize one event; `data` is JSON without line breaks."""
     return f"id: {event.id}\nevent: {event.name}\ndata: {event.data}\n\n".encode()

@@ -1,4 +1,4 @@
-"""The FastAPI application: every route, over one `Service`.
+"""The FastAPI application with all routes, for one `Service`.
 
 May import: core, orchestrator, fastapi, http_api.
 """
@@ -34,9 +34,9 @@ Handler = Callable[[Request], Any]
 
 
 def create_app(service: Service, settings: Settings) -> FastAPI:
-    """The application over `service`, which its maker shuts down. Raises `Misconfigured` for a wrong file of keys.
+    """Create the application for `service`, which the caller shuts down. Raises `Misconfigured` for a wrong key file.
 
-    Leaving the application's lifespan cancels the jobs that are left; `app.state.jobs.drain` waits for them before.
+    The end of the application's lifespan cancels running jobs; `app.state.jobs.drain` waits for them first.
     """
     store = JobStore.from_settings(settings)
     jobs = Jobs(service, settings.http, store)
@@ -51,7 +51,7 @@ def create_app(service: Service, settings: Settings) -> FastAPI:
         if store is not None:
             await store.close()
 
-    # No redirect of `/v1/imagegen/`: behind TLS it would name http, and the key would follow in plain text.
+    # No redirect of `/v1/imagegen/`: behind TLS its address would be http, and the key would be sent in plain text.
     app = FastAPI(
         title="img-pod", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
@@ -76,7 +76,7 @@ def create_app(service: Service, settings: Settings) -> FastAPI:
 def _add(
     app: FastAPI, method: str, path: str, handler: Handler, operation: str, tag: str, extra: dict[str, Any]
 ) -> None:
-    """Adds a route whose handler reads the request itself: FastAPI's own validation would answer 422."""
+    """Add a route whose handler reads the request itself, because FastAPI's own validation would answer 422."""
     first = next(iter(extra["responses"]))
     app.add_api_route(
         path,
@@ -120,7 +120,7 @@ def _add_operation_routes(app: FastAPI, health: Health, metrics: Metrics, caller
     _add(app, "GET", "/ping", health.ping, "ping", "operation", operations.PING)
     _add(app, "GET", "/healthz", health.healthz, "healthz", "operation", operations.HEALTHZ)
     _add(app, "GET", "/metrics", read_metrics, "metrics", "operation", operations.METRICS)
-    _add(app, "GET", "/errors/{code}", _explain, "explainError", "operation", operations.ERRORS)
+    _add(app, "GET", "/errors/{code}", _explain_code, "explainError", "operation", operations.ERRORS)
 
 
 def _add_documentation(app: FastAPI) -> None:
@@ -137,7 +137,7 @@ def _add_documentation(app: FastAPI) -> None:
     app.mount("/docs/assets", docs_page.assets())
 
 
-async def _explain(request: Request) -> Response:
+async def _explain_code(request: Request) -> Response:
     text = explanation(request.path_params["code"])
     if text is None:
         raise NotFound("There is no such error code.")
@@ -153,21 +153,21 @@ async def _on_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals: no such path, or not this method."""
+    """Convert Starlette's own refusals: an unknown path, or a wrong method."""
     del request
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if status == 404:
-        return error_response(NotFound("There is no such path; /openapi.json lists those there are."), headers)
+        return error_response(NotFound("There is no such path; /openapi.json lists all paths."), headers)
     if status == 405:
-        return error_response(MethodNotAllowed("This path is not for this method; see `Allow`."), headers)
+        return error_response(MethodNotAllowed("This path doesn't support the method; see `Allow`."), headers)
     if status < 500:
         return error_response(InvalidRequest("The request can't be read."), headers)
     return error_response(internal_error(error), headers)
 
 
 class GuardMiddleware:
-    """Headers that every answer carries, and an answer for what no handler foresaw: no traceback reaches a log."""
+    """Adds the headers of every answer, and answers unexpected exceptions without a traceback in the log."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

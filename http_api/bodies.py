@@ -1,7 +1,7 @@
-"""Request bodies: bounded while they are read, and never written to the disk.
+"""Read request bodies with limits of size and time, and without writing to disk.
 
-JSON is the task's input. `profile/create` also takes a form with a `selfie` file, and an image as the body itself; both
-become the same input. What its fields may hold is `read_request`'s business.
+JSON is the task's input. `profile/create` also accepts a form with a `selfie` file, and an image as the body; both are
+converted to the same input, which `read_request` validates.
 
 May import: core.contracts, core.errors, starlette.
 """
@@ -25,14 +25,14 @@ from core.errors import BodyTimeout, InvalidRequest, TooLarge, UnsupportedMediaT
 _OTHER_FIELDS_BYTES = 200_000
 MAX_SELFIE_BODY_BYTES = MAX_SELFIE_CHARS + _OTHER_FIELDS_BYTES
 MAX_BODY_BYTES = 2_000_000
-"""Of the other routes: the longest chat, every character escaped."""
+"""Limit of the other routes: the longest chat, with every character escaped."""
 _DRAINED_BYTES = 32_000_000
-"""How much of a body that is too large is still read, so that its sender reads the answer and not a reset."""
+"""Bytes of a too large body that are still read, so that its sender receives the answer instead of a reset."""
 _MAX_FORM_FIELDS = 30
 
 
 async def read_input(request: Request, route: Route, timeout_s: float) -> dict[str, Any]:
-    """The task's input. Raises `InvalidRequest`, `TooLarge`, `BodyTimeout` or `UnsupportedMediaType`."""
+    """Read the task's input. Raises `InvalidRequest`, `TooLarge`, `BodyTimeout` or `UnsupportedMediaType`."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     limit = MAX_SELFIE_BODY_BYTES if route is Route.PROFILE else MAX_BODY_BYTES
     try:
@@ -46,24 +46,24 @@ async def read_input(request: Request, route: Route, timeout_s: float) -> dict[s
             ):
                 body = {"selfie": base64.b64encode(await read_body(request, limit)).decode()}
             else:
-                raise UnsupportedMediaType(_takes(route))
+                raise UnsupportedMediaType(_accepted_types_hint(route))
     except TimeoutError:
-        raise BodyTimeout(_late(timeout_s)) from None
+        raise BodyTimeout(_timeout_message(timeout_s)) from None
     if body.get("task", route) != route:
-        raise InvalidRequest("`task`: the path names the task; leave the field out.")
+        raise InvalidRequest("`task`: the path names the task; omit the field.")
     return {**body, "task": str(route)}
 
 
 async def read_body_in_time(request: Request, limit: int, timeout_s: float) -> bytes:
-    """Raises `TooLarge` or `BodyTimeout`."""
+    """Read the body. Raises `TooLarge` or `BodyTimeout`."""
     try:
         async with asyncio.timeout(timeout_s):
             return await read_body(request, limit)
     except TimeoutError:
-        raise BodyTimeout(_late(timeout_s)) from None
+        raise BodyTimeout(_timeout_message(timeout_s)) from None
 
 
-def _late(timeout_s: float) -> str:
+def _timeout_message(timeout_s: float) -> str:
     return f"The request's body took longer than {timeout_s:g} s to arrive."
 
 
@@ -83,7 +83,7 @@ def read_json(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _takes(route: Route) -> str:
+def _accepted_types_hint(route: Route) -> str:
     if route is Route.PROFILE:
         return "Send `Content-Type: application/json`, `multipart/form-data` with a `selfie` file, or an image."
     return "Send `Content-Type: application/json`."
@@ -109,12 +109,12 @@ async def _bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
 
 
 class _MemoryParser(MultiPartParser):
-    """Starlette's parser, which writes files above 1 MiB to the disk; a selfie must stay in memory."""
+    """Starlette's parser without its temporary files for uploads above 1 MiB: a selfie must stay in memory."""
 
     spool_max_size = MAX_SELFIE_BODY_BYTES + 1
 
     def close(self) -> None:
-        """Frees the files of a form whose reading ended early."""
+        """Free the files of a form that was not read to its end."""
         for file in self._files_to_close_on_error:
             file.close()
 
@@ -151,7 +151,7 @@ async def _fields_of(form: FormData) -> dict[str, Any]:
 
 
 def _typed(name: str, value: str) -> Any:
-    """A form's text as the field's type: `7` for a seed is a number, for a style a text."""
+    """Convert a form's text to the field's type: `7` is a number for `seed`, and a text for `style`."""
     if name in _text_fields():
         return value
     try:
@@ -162,7 +162,7 @@ def _typed(name: str, value: str) -> Any:
 
 @cache
 def _text_fields() -> frozenset[str]:
-    """The fields of `profile/create` that hold text."""
+    """The text fields of `profile/create`."""
     schema = REQUESTS[Route.PROFILE].model_json_schema()
 
     def is_text(given: dict[str, Any]) -> bool:

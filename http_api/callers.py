@@ -1,6 +1,6 @@
-"""Callers of the HTTP API: keys, how many requests each may have in flight and per minute, and its daily budget.
+"""Callers of the HTTP API: keys, limits of concurrent requests and of requests per minute, and daily budgets.
 
-The file of `HTTP_KEYS_FILE` holds hashes, never keys. `python -m http_api new-key NAME` makes an entry:
+The file of `HTTP_KEYS_FILE` contains hashes, never keys. `python -m http_api new-key NAME` creates an entry:
 
     keys:
       - name: shop
@@ -9,8 +9,8 @@ The file of `HTTP_KEYS_FILE` holds hashes, never keys. `python -m http_api new-k
         per_minute: 120
         daily_usd: 25.0
 
-Counts and spending are of this process; with several, each has its own. SHA-256 suffices because a key is 256 random
-bits: there is no dictionary to try.
+Each process counts requests and spending separately. SHA-256 suffices because a key is 256 random bits, which a
+dictionary attack can't find.
 
 May import: core.
 """
@@ -74,7 +74,7 @@ class Caller:
         return "" if self.entry is None else self.entry.name
 
     def admission(self) -> Callable[[], None]:
-        """Takes a place in flight; what it returns gives the place back. Raises `RateLimited` or `BudgetSpent`."""
+        """Admit a request; call the returned function at its end. Raises `RateLimited` or `BudgetSpent`."""
         if self.entry is not None:
             self._check(self.entry)
         self.in_flight += 1
@@ -84,16 +84,16 @@ class Caller:
         self.in_flight -= 1
 
     def spend(self, usd: float) -> None:
-        self._turn_day()
+        self._reset_daily_spending()
         self.spent_usd += usd
 
     def _check(self, entry: KeyEntry) -> None:
         if entry.max_in_flight is not None and self.in_flight >= entry.max_in_flight:
             raise RateLimited(
-                f"This key may have {entry.max_in_flight} requests in flight; wait for one to end.",
+                f"This key may have {entry.max_in_flight} concurrent requests; wait for one to end.",
                 retry_after_ms=_BUSY_MS,
             )
-        self._turn_day()
+        self._reset_daily_spending()
         if entry.daily_usd is not None and self.spent_usd >= entry.daily_usd:
             now = self.now()
             midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
@@ -110,26 +110,26 @@ class Caller:
             self._recent.popleft()
         if len(self._recent) >= per_minute:
             wait_ms = math.ceil(1000 * (self._recent[0] + _MINUTE_S - now))
-            raise RateLimited(f"This key may send {per_minute} requests a minute.", retry_after_ms=wait_ms)
+            raise RateLimited(f"This key may send {per_minute} requests per minute.", retry_after_ms=wait_ms)
         self._recent.append(now)
 
-    def _turn_day(self) -> None:
+    def _reset_daily_spending(self) -> None:
         today = self.now().date().isoformat()
         if today != self._day:
             self._day, self.spent_usd = today, 0.0
 
 
 class Callers:
-    """Everyone who may call. Without a file there are no keys, and everyone is the same caller."""
+    """All callers. Without a file no key is needed, and all requests belong to one anonymous caller."""
 
     def __init__(self, entries: tuple[KeyEntry, ...] = ()) -> None:
         self._callers = [Caller(entry) for entry in entries]
-        self._nobody = Caller(None)
+        self._anonymous = Caller(None)
         self._by_name = {caller.name: caller for caller in self._callers}
 
     @classmethod
     def from_file(cls, path: Path | None) -> Callers:
-        """Raises `Misconfigured`, which names the file and the field, never a value."""
+        """Load the file of keys. Raises `Misconfigured`, which names the file and the field, never a value."""
         if path is None:
             return cls()
         try:
@@ -148,20 +148,20 @@ class Callers:
         return bool(self._callers)
 
     def identify(self, headers: Mapping[str, str]) -> Caller:
-        """Whose key the request carries. Raises `Unauthorized`."""
+        """The caller of the request's key. Raises `Unauthorized`."""
         if not self._callers:
             if headers.get("sec-fetch-site") == "cross-site":
                 raise Unauthorized("A page of another site may not call this server without a key.")
-            return self._nobody
+            return self._anonymous
         presented = hashlib.sha256(_key_of(headers).encode()).hexdigest()
-        # Every hash is compared, each in constant time: the time taken says nothing about which one is close.
+        # All hashes are compared in constant time, so that the time reveals nothing about them.
         matches = [caller for caller in self._callers if _equal(caller, presented)]
         if not matches:
             raise Unauthorized("Send a valid key as `X-API-Key`, or as `Authorization: Bearer`.")
         return matches[0]
 
     def spend(self, name: str, usd: float) -> None:
-        """Counts a request's cost against its caller's budget."""
+        """Add a request's cost to its caller's spending."""
         if (caller := self._by_name.get(name)) is not None:
             caller.spend(usd)
 
@@ -180,7 +180,7 @@ def _key_of(headers: Mapping[str, str]) -> str:
 
 
 def new_key(name: str) -> tuple[str, str]:
-    """A new key, and its entry for the file. Raises `Misconfigured` for a name that can't be one."""
+    """A new key, and its entry for the file. Raises `Misconfigured` for an invalid name."""
     key = f"ip_{secrets.token_urlsafe(32)}"
     try:
         entry = KeyEntry(name=name, sha256=hashlib.sha256(key.encode()).hexdigest())

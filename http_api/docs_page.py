@@ -1,4 +1,4 @@
-"""The OpenAPI document as a page to try it on, with Swagger UI's own files: nothing is fetched from elsewhere.
+"""Interactive documentation of the HTTP API: Swagger UI, served from this process without other hosts.
 
 May import: starlette, fastapi_swagger's files.
 """

@@ -1,4 +1,4 @@
-"""Health of the process, for the platform's load balancer and for people.
+"""Health of the process, for the platform's load balancer and for monitoring.
 
 May import: core, starlette, http_api.
 """

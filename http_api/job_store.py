@@ -1,9 +1,10 @@
-"""Jobs in the deployment's bucket, so that their end can be read from another process, and after this one has ended.
+"""Jobs in the deployment's bucket, so that another process can read their results, also after this one has ended.
 
     jobs/<id>.json    {"caller": "…", "until": 1766000000.0, "view": {… as GET /v1/jobs/{id} answers}}
 
-While a job runs, `until` is when it must have ended: a view that still says `running` after that is of a process that
-died. Afterwards it is how long the view is kept. Old objects are for the bucket's lifecycle rule.
+While a job runs, `until` is the time by which it must have ended: a later view that is still `running` belongs to a
+process that crashed. Afterwards it is the time until which the view is valid. A lifecycle rule of the bucket has to
+delete old objects.
 
 May import: core, orchestrator.bucket.
 """
@@ -38,7 +39,7 @@ class JobStore:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> JobStore | None:
-        """None unless `ORCHESTRATOR_LEDGER=s3`, which keeps idempotent results in the bucket as well."""
+        """The store; None unless `ORCHESTRATOR_LEDGER=s3`, which stores idempotent results in the bucket too."""
         if settings.orchestrator.ledger != "s3":
             return None
         return cls(Bucket(settings.storage), settings.http.keep_jobs_s)

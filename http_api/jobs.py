@@ -1,8 +1,7 @@
-"""Jobs of the HTTP API: each runs one request of the service and keeps its events.
+"""Jobs of the HTTP API: each runs one request of the service and stores its events.
 
-A job belongs to its connection: it is cancelled when the caller goes away, unless the caller asked for an asynchronous
-answer. An ended job is kept for a time and within a total of bytes. With a bucket (`job_store`) every process can read
-its end.
+A job is cancelled when its caller disconnects, unless the caller asked for an asynchronous answer. Ended jobs are kept
+with limits of time and total bytes. With a bucket (`job_store`) every process can read their results.
 
 May import: core, orchestrator.service.
 """
@@ -35,7 +34,7 @@ log = logger()
 Status = Literal["running", "completed", "failed", "cancelled"]
 _PROGRESS_EVERY_S = 0.1
 _JOB_BYTES = 4_000
-"""What a job holds beside its events."""
+"""Bytes of a job besides its events, estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class Event:
 
 @dataclass(slots=True)
 class HttpJob:
-    """One request under way or ended."""
+    """One running or ended request."""
 
     id: str
     request: PictureRequest = field(repr=False)
@@ -79,7 +78,7 @@ class HttpJob:
         news.set()
 
     async def follow(self, after: int, keep_alive_s: float) -> AsyncIterator[Event | None]:
-        """Events after the one with id `after`, until the job's last one; None if nothing happened for a while."""
+        """Events after the one with id `after`, up to the job's last one; None for each `keep_alive_s` without one."""
         position = max(0, after)
         while True:
             news = self._news
@@ -135,18 +134,18 @@ class Jobs:
         return len(self._jobs) - len(self._ended)
 
     def check_open(self) -> None:
-        """Raises `WorkerStopping` while the process drains."""
+        """Raise `WorkerStopping` while the process drains."""
         if self.draining:
             raise WorkerStopping("This process is stopping; send the request again.", retry_after_ms=1_000)
 
     def start(self, request: PictureRequest, caller: str, release: Callable[[], None]) -> HttpJob:
-        """Starts the request; `release` is called at its end."""
+        """Start the request; `release` is called at its end."""
         self._forget_old()
         job = HttpJob(f"job_{uuid.uuid4().hex}", request, caller, time.time())
         self._jobs[job.id] = job
         job.publish("accepted", {"id": job.id, "task": str(request.task), "request_id": request.request_id})
         job.running = asyncio.create_task(self._run(job))
-        # Not at the task's own end: a task that is cancelled before its first step runs none of its code.
+        # As a callback and not inside the task, because a task that is cancelled before its first step runs no code.
         job.running.add_done_callback(lambda _: self._finish(job, release))
         return job
 
@@ -157,7 +156,7 @@ class Jobs:
             await self._store.write(job.caller, job.view())
 
     async def find(self, job_id: str, caller: str) -> HttpJob | dict[str, Any]:
-        """The job, or the view of one that another process ran. Raises `NotFound` for another caller's as well."""
+        """The job, or the view of another process' job. Raises `NotFound`, also for another caller's job."""
         job = self._jobs.get(job_id)
         if job is not None and job.caller == caller:
             return job
@@ -170,7 +169,7 @@ class Jobs:
         return view
 
     async def delete(self, job_id: str, caller: str) -> None:
-        """Cancels a running job, and forgets an ended one with its result. Raises `NotFound`."""
+        """Cancel a running job, or delete an ended one with its result. Raises `NotFound`."""
         job = await self.find(job_id, caller)
         if isinstance(job, HttpJob) and not job.ended:
             job.cancel()
@@ -182,7 +181,7 @@ class Jobs:
             await self._store.delete(job_id)
 
     def forget(self, job_id: str) -> None:
-        """Drops a job at its end, such as one whose answer was delivered."""
+        """Delete a job at its end, because its answer was delivered."""
         if (job := self._ended.pop(job_id, None)) is not None:
             self._jobs.pop(job_id, None)
             self._bytes -= job.bytes

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: counts and seconds by route, stage and code, and nothing that a caller wrote.
+"""Metrics for Prometheus: counts and seconds by route, stage and code. No label contains a caller's text.
 
 May import: core, orchestrator, prometheus_client, starlette.
 """
@@ -32,7 +32,7 @@ class Metrics:
         self.http_seconds = Histogram(
             "img_pod_http_request_seconds", "Until the answer was sent.", ["path"], buckets=_SECONDS, registry=registry
         )
-        self.http_in_flight = Gauge("img_pod_http_requests_in_flight", "HTTP requests under way.", registry=registry)
+        self.http_in_flight = Gauge("img_pod_http_requests_in_flight", "Running HTTP requests.", registry=registry)
         self.requests = Counter(
             "img_pod_requests_total", "Requests that ended, by error code.", ["route", "code"], registry=registry
         )
@@ -56,14 +56,14 @@ class Metrics:
         )
         self.places = Gauge(
             "img_pod_places_in_use",
-            "Pictures under way, of `ORCHESTRATOR_ROUTE_CAPACITY`.",
+            "Running pictures; the limit is `ORCHESTRATOR_ROUTE_CAPACITY`.",
             ["route"],
             registry=registry,
         )
         self.circuits = Gauge("img_pod_open_circuits", "Endpoints that are not called.", ["pool"], registry=registry)
 
     def observe(self, traced: RequestTrace) -> None:
-        """Counts a request that ended."""
+        """Count a request that has ended."""
         route = str(traced.route)
         self.requests.labels(route, traced.code or "ok").inc()
         self.request_seconds.labels(route).observe(traced.wall_ms / 1000)
@@ -87,7 +87,7 @@ class Metrics:
 
 
 class MetricsMiddleware:
-    """Counts every HTTP request by the path of its route, never by the address itself."""
+    """Counts every HTTP request by the path pattern of its route, not by its URL."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -116,5 +116,5 @@ class MetricsMiddleware:
 
 
 def _method(method: str) -> str:
-    """A caller may send any word as the method: only known ones become a label."""
+    """The label of a method; unknown methods share one, because a caller may send any word."""
     return method if method in {"GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"} else "other"

@@ -1,10 +1,10 @@
-"""OpenAI's images route over `imagegen`, for programs that speak it: `POST /v1/images/generations`, `GET /v1/models`.
+"""OpenAI-compatible routes for `imagegen`: `POST /v1/images/generations`, `GET /v1/models`.
 
     client = openai.OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="…")
     client.images.generate(model="any", prompt="a lighthouse at dusk", n=2, size="1024x1024")
 
-Any model name is taken. `size` is honoured or refused. Pictures come as base64, or as URLs where storage is configured.
-Fields that change nothing here (quality, style, user, …) are ignored; those that ask for what is not there are refused.
+Any model name is accepted. An unsupported `size` is refused. Pictures are base64, or URLs if storage is configured.
+Fields without an effect here (quality, style, user, …) are ignored; unsupported features are refused.
 
 May import: core, starlette, http_api.
 """
@@ -42,7 +42,7 @@ class ImagesRequest(BaseModel):
     size: Annotated[str | None, Field(description="`auto` or WIDTHxHEIGHT in px.")] = None
     output_format: Annotated[ImageFormat | None, Field(description="The file format.")] = None
     response_format: Annotated[
-        Literal["b64_json", "url"] | None, Field(description="`url` needs storage; unset, what there is.")
+        Literal["b64_json", "url"] | None, Field(description="`url` needs storage; unset: a URL if there is storage.")
     ] = None
     stream: Annotated[Literal[False] | None, Field(description="Streams are at `/v1/imagegen`.")] = None
     background: Annotated[Literal["auto", "opaque"] | None, Field(description="Never transparent.")] = None
@@ -87,7 +87,7 @@ class OpenAiRoutes:
         finally:
             self.routes.abandon(job)
         if job.result is None or not ended:
-            raise job.error or DeadlineExceeded(f"An answer is waited for {wait_s:g} s at most.")
+            raise job.error or DeadlineExceeded(f"The picture was not finished within {wait_s:g} s, the longest wait.")
         return json_response(_as_images(job.result), headers={"X-Request-Id": parsed.request_id or job.id})
 
     async def _read(self, request: Request) -> PictureRequest:
@@ -139,7 +139,7 @@ def _as_images(result: Result) -> dict[str, Any]:
 
 
 def openai_error(error: ImgPodError) -> Response:
-    """The error in OpenAI's shape, which its clients raise as their own classes."""
+    """The error in OpenAI's format, which its clients raise as their own classes."""
     refused = isinstance(error, Refused)
     kind = "invalid_request_error" if error.http_status < 500 else "server_error"
     code = "content_policy_violation" if refused else error.code

@@ -1,7 +1,7 @@
-"""The OpenAPI document: what FastAPI knows of the routes, and the messages of `core.contracts` as its schemas.
+"""Build the OpenAPI document from FastAPI's routes and the messages of `core.contracts`.
 
-Requests and results are the job API's own classes, so that the document says what `read_request` checks. Made into
-docs/openapi.json by `python -m tools.docs`.
+Requests and results are the job API's own classes, so that the document describes what `read_request` checks.
+`python -m tools.docs` writes it to docs/openapi.json.
 
 May import: core.contracts, core.errors, fastapi.
 """
@@ -24,7 +24,7 @@ _REF = "#/components/schemas/{model}"
 _DESCRIPTION = """\
 Avatar and chat pictures over HTTP. A POST waits for its picture; `Prefer: respond-async` answers at once with a job,
 `Accept: text/event-stream` sends progress, `Accept: image/webp` the picture alone. Errors are RFC 9457 problems, and
-422 is a refusal by the content policy and nothing else. See docs/http.md.
+422 is always a refusal by the content policy. See docs/http.md.
 """
 
 
@@ -37,7 +37,7 @@ def build(app: FastAPI) -> Json:
         routes=app.routes,
         tags=[
             {"name": "pictures", "description": "Tasks: each answers with a picture."},
-            {"name": "jobs", "description": "Requests that outlive their connection."},
+            {"name": "jobs", "description": "Requests that continue without their connection."},
             {"name": "openai", "description": "OpenAI's images route."},
             {"name": "operation", "description": "Health and metrics."},
         ],
@@ -45,7 +45,7 @@ def build(app: FastAPI) -> Json:
             {"url": "/", "description": "This server."},
             {
                 "url": "https://{endpoint_id}.api.runpod.ai",
-                "description": "A load-balancing endpoint; its edge takes the RunPod key as a bearer.",
+                "description": "A load-balancing endpoint, with the RunPod key as a bearer token.",
                 "variables": {"endpoint_id": {"default": "ENDPOINT_ID"}},
             },
         ],
@@ -76,19 +76,27 @@ def _problem() -> Json:
     nullable_text = {"type": ["string", "null"]}
     return {
         "type": "object",
-        "description": "An error, as RFC 9457 describes it.",
+        "description": "An error according to RFC 9457.",
         "required": ["type", "title", "status", "detail", "code", "retryable", "stage", "retry_after_ms", "trace_id"],
         "properties": {
-            "type": {"type": "string", "description": "Where this server explains the code: `/errors/{code}`."},
+            "type": {"type": "string", "description": "URL of the code's explanation: `/errors/{code}`."},
             "title": {"type": "string", "description": "The code in words."},
             "status": {"type": "integer", "description": "The HTTP status."},
             "detail": {"type": "string", "description": "What is wrong and what to do; never a text of the request."},
-            "code": {"type": "string", "enum": sorted(BY_CODE), "description": "Stays the same between releases."},
+            "code": {
+                "type": "string",
+                "enum": sorted(BY_CODE),
+                "description": "Code of the error; constant between releases.",
+            },
             "retryable": {"type": "boolean", "description": "Whether the same request may succeed later."},
             "stage": {**nullable_text, "description": "The stage that failed."},
-            "retry_after_ms": {"type": ["integer", "null"], "description": "When to try again, ms."},
-            "trace_id": {**nullable_text, "description": "In every log line of the request."},
-            "categories": {"type": "array", "items": TEXT, "description": "`policy_blocked`: the kinds of rules met."},
+            "retry_after_ms": {"type": ["integer", "null"], "description": "Time to wait before a retry, ms."},
+            "trace_id": {**nullable_text, "description": "Id in every log line of the request."},
+            "categories": {
+                "type": "array",
+                "items": TEXT,
+                "description": "`policy_blocked`: the kinds of rules that matched.",
+            },
         },
     }
 
@@ -96,7 +104,7 @@ def _problem() -> Json:
 def _job() -> Json:
     return {
         "type": "object",
-        "description": "A request under way or ended.",
+        "description": "A running or ended request.",
         "required": ["id", "status", "task", "request_id", "created_at", "progress", "result", "error"],
         "properties": {
             "id": TEXT,
@@ -107,7 +115,7 @@ def _job() -> Json:
             "progress": {"anyOf": [ref("StageProgress"), {"type": "null"}]},
             "result": {"anyOf": [ref("Result"), {"type": "null"}]},
             "error": {"anyOf": [ref("Problem"), {"type": "null"}]},
-            "events": {"type": "string", "description": "Address of the job's events."},
+            "events": {"type": "string", "description": "URL of the job's events."},
         },
     }
 
@@ -152,7 +160,7 @@ def _webhooks() -> Json:
     }
     operation = {
         "operationId": "pictureEnded",
-        "summary": "Posted to a request's `webhook_url`, signed as Standard Webhooks say",
+        "summary": "Posted to a request's `webhook_url`, signed according to Standard Webhooks",
         "requestBody": {"content": {"application/json": {"schema": message}}},
         "responses": {"2XX": {"description": "Taken."}, "410": {"description": "Send no more."}},
     }

@@ -1,4 +1,4 @@
-"""The operations of the OpenAPI document: what FastAPI can't know of handlers that read the request themselves.
+"""Operations of the OpenAPI document: parts that FastAPI can't derive, because handlers read the request themselves.
 
 May import: core.contracts, core.errors, http_api.problems.
 """
@@ -35,20 +35,20 @@ EXAMPLES: dict[Route, Json] = {
 TEXT: Json = {"type": "string"}
 
 _STATUS_WORDS = {
-    400: "A field, a header or the body is not as it must be.",
+    400: "A field, a header or the body is invalid.",
     401: "No valid key.",
     402: "The key's daily budget is spent.",
-    404: "There is no such thing, or it belongs to another caller.",
-    405: "The path is not for this method.",
-    406: "`Accept` names no form that this request can be answered in.",
+    404: "The path, job or picture doesn't exist, or belongs to another caller.",
+    405: "The path doesn't support the method.",
+    406: "`Accept` allows no media type in which this request can be answered.",
     408: "The body took too long to arrive.",
     409: "The idempotency key is in use, or was used for another request.",
     413: "The body, a field or the result is too large.",
-    415: "The body's type is not one that the path takes.",
+    415: "The path doesn't accept the body's type.",
     422: "The content policy refuses the request.",
     429: "Too many requests; see `Retry-After`.",
     499: "The request was cancelled.",
-    500: "A defect or a wrong setting.",
+    500: "An unexpected error or a wrong setting.",
     502: "A worker failed.",
     503: "Not available now; see `Retry-After`.",
     504: "Out of time.",
@@ -60,7 +60,7 @@ _WAIT_HEADERS = {
 }
 _JOB_HEADERS = {
     "X-Job-Id": {"schema": TEXT, "description": "The job's id."},
-    "X-Request-Id": {"schema": TEXT, "description": "The request's own, or the job's id."},
+    "X-Request-Id": {"schema": TEXT, "description": "The request's own id, or the job's."},
 }
 
 
@@ -97,8 +97,8 @@ def _header(name: str, description: str, schema: Json | None = None) -> Json:
 _ID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^[\x21-\x7e]+$"}
 _CREATE_HEADERS = [
     _header("Prefer", "`respond-async`, `wait=N` (seconds), or both."),
-    _header("Idempotency-Key", "As the field `idempotency_key`.", _ID_SCHEMA),
-    _header("X-Request-Id", "As the field `request_id`.", _ID_SCHEMA),
+    _header("Idempotency-Key", "Same as the field `idempotency_key`.", _ID_SCHEMA),
+    _header("X-Request-Id", "Same as the field `request_id`.", _ID_SCHEMA),
 ]
 
 
@@ -155,7 +155,7 @@ def _result_response() -> Json:
 def _accepted_response() -> Json:
     location = {"Location": {"schema": TEXT, "description": "Where the job is."}}
     return {
-        "description": "The job goes on; read it at `Location`.",
+        "description": "The job continues; read it at `Location`.",
         "headers": {**_JOB_HEADERS, **location},
         "content": {"application/json": {"schema": ref("Job")}},
     }

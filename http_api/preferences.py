@@ -32,7 +32,7 @@ _FORMS: dict[str, Form] = {
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """`image_format` is one that the caller named; `wait_s` and `respond_async` are those of `Prefer`."""
+    """Preferences of a request. `image_format` is from `Accept`, `wait_s` and `respond_async` are from `Prefer`."""
 
     form: Form = "json"
     image_format: ImageFormat | None = None
@@ -65,7 +65,7 @@ class Preferences:
 
 
 def _best(accept: str) -> str:
-    """The supported media type with the highest quality; of equals, the first."""
+    """The supported media type with the highest quality; the first of equal ones."""
     if not accept.strip():
         return "*/*"
     offered = [

@@ -1,6 +1,6 @@
 """Errors as `application/problem+json` (RFC 9457).
 
-`type` is the address at which this server explains the code: `/errors/{code}`.
+`type` is the URL of the code's explanation on this server: `/errors/{code}`.
 
 May import: core.errors, starlette.
 """
@@ -18,7 +18,7 @@ from core.errors import BY_CODE, ImgPodError, Unauthorized
 from core.worker.job import to_jsonable
 
 _BODY_UNREAD = frozenset({408, 413})
-"""The rest of the body may still be on its way: without closing the connection it would be read without an end."""
+"""Statuses after which the connection is closed, because the rest of the body would be read without a limit."""
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -69,6 +69,6 @@ def title(code: str) -> str:
 
 
 def explanation(code: str) -> str | None:
-    """When the error happens and what to do about it; None for a code that does not exist."""
+    """Cause and remedy of an error code; None for an unknown code."""
     cls = BY_CODE.get(code)
     return None if cls is None else f"{title(code)} ({cls.http_status})\n\n{inspect.cleandoc(cls.__doc__ or '')}\n"

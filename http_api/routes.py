@@ -1,4 +1,4 @@
-"""POST of a task, and the jobs that such requests start.
+"""Handlers of the tasks and of jobs.
 
     read the body → read the request → admit the caller → start the job → wait as the caller prefers
 
@@ -26,11 +26,11 @@ from http_api.problems import error_response
 from orchestrator.stored_pictures import StoredPictures
 
 PATHS: dict[Route, str] = {route: f"/v1/{route}" for route in Route}
-"""The paths of the system that this one re-makes."""
+"""Paths of the original system that this one replaces."""
 
 _HEADER_FIELDS = {"idempotency-key": "idempotency_key", "x-request-id": "request_id"}
 CLIENT_GONE = 499
-"""The status that is logged if the caller has disconnected; nginx's number."""
+"""Status that is logged if the caller has disconnected, as in nginx."""
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -44,7 +44,7 @@ class Routes:
     stored: StoredPictures | None
 
     def create(self, route: Route) -> Endpoint:
-        """The handler that POST of `route` is."""
+        """The handler for POST of `route`."""
 
         async def create(request: Request) -> Response:
             return await self._create(request, route)
@@ -74,13 +74,13 @@ class Routes:
         return parsed
 
     async def answer(self, request: Request, job: HttpJob, preferences: Preferences) -> Response:
-        """The job's answer in the form and within the time that the caller prefers."""
+        """Wait for the job's answer and return it, with the media type and wait that the caller prefers."""
         headers = _answer_headers(job, preferences)
         if preferences.form == "stream":
             if preferences.detached:
                 await self.jobs.keep(job)
-            on_leave = None if preferences.detached else lambda: self.abandon(job)
-            return EventStream(job, within_s=self.settings.wait_s, on_leave=on_leave, headers=headers)
+            on_disconnect = None if preferences.detached else lambda: self.abandon(job)
+            return EventStream(job, within_s=self.settings.wait_s, on_disconnect=on_disconnect, headers=headers)
         if preferences.detached:
             return await self._wait_then_accept(request, job, preferences)
         return await self._wait(request, job, preferences)
@@ -101,7 +101,7 @@ class Routes:
         if not ended:
             response = error_response(
                 DeadlineExceeded(
-                    f"An answer is waited for {self.settings.wait_s:g} s at most; send `Prefer: respond-async`."
+                    f"The picture was not finished within {self.settings.wait_s:g} s; send `Prefer: respond-async`."
                 )
             )
         response.headers.update(_answer_headers(job, preferences))
@@ -128,7 +128,7 @@ class Routes:
     async def read_events(self, request: Request) -> Response:
         job = await self.jobs.find(request.path_params["job_id"], self.callers.identify(request.headers).name)
         if not isinstance(job, HttpJob):
-            raise NotFound("This job ran in another process, which alone has its events; read the job itself.")
+            raise NotFound("This job's events are in another process only; read the job itself.")
         after = request.headers.get("last-event-id", "0")
         if not after.isdecimal() or len(after) > 9:
             raise InvalidRequest("`Last-Event-ID` must be the id of an event of this job.")
@@ -155,7 +155,7 @@ def _with_headers(body: dict[str, Any], request: Request, preferences: Preferenc
             continue
         value = value.removeprefix('"').removesuffix('"')
         if filled.setdefault(name, value) != value:
-            raise InvalidRequest(f"`{name}`: the header and the body say different things.")
+            raise InvalidRequest(f"`{name}`: the header and the body have different values.")
     if preferences.image_format is not None:
         filled.setdefault("output_format", preferences.image_format)
     return filled
@@ -165,7 +165,7 @@ def _check_form(parsed: PictureRequest, preferences: Preferences) -> None:
     if preferences.form != "image":
         return
     if parsed.n > 1:
-        raise NotAcceptable("An image is one picture: ask for `n` pictures with `Accept: application/json`.")
+        raise NotAcceptable("An image response has one picture: request `n` pictures with `Accept: application/json`.")
     if preferences.image_format not in {None, parsed.output_format}:
         raise NotAcceptable("`Accept` and `output_format` name different formats.")
 

@@ -33,7 +33,7 @@ _CLOSE_S = 5
 
 
 class StartingApp:
-    """The application once it is loaded; before that, /ping answers 204 and all other paths 503."""
+    """The application after it has loaded; before, /ping answers 204 and all other paths 503."""
 
     def __init__(self, load: Callable[[], Service], settings: Settings) -> None:
         self._load = load
@@ -134,11 +134,11 @@ def serve(load: Callable[[], Service], settings: Settings) -> NoReturn:
 
 
 def check_exposure(settings: HttpSettings) -> None:
-    """Raises `Misconfigured` if everyone on a network could spend the deployment's money."""
+    """Raise `Misconfigured` if callers without a key could reach the API from the network."""
     if settings.keys_file is None and not settings.allow_without_keys and not _is_loopback(settings.host):
         raise Misconfigured(
             f"Without keys the HTTP API listens on loopback only, not on {settings.host}: set HTTP_KEYS_FILE, or "
-            "HTTP_ALLOW_WITHOUT_KEYS=true where something in front checks callers."
+            "HTTP_ALLOW_WITHOUT_KEYS=true if a proxy in front authenticates callers."
         )
 
 

@@ -1,7 +1,7 @@
-"""The playground in front of a deployment elsewhere: `python -m http_api --upstream https://ID.api.runpod.ai`.
+"""The playground for a remote deployment: `python -m http_api --upstream https://ID.api.runpod.ai`.
 
-A browser cannot call a load-balancing endpoint itself, because its edge asks for a key on every path. This process
-serves the page on loopback, forwards its requests, and adds the key, which never reaches the page.
+A browser can't call a load-balancing endpoint directly, because every path needs a key. This process serves the page on
+loopback, forwards its requests, and adds the key, which the page never receives.
 
 May import: httpx, starlette, http_api.
 """
@@ -34,7 +34,7 @@ _TIMEOUT = httpx.Timeout(10, read=340, write=60)
 
 
 def create_app(upstream: str, api_key: str, transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
-    """The page and a forwarder to `upstream`. Raises `Misconfigured` for an address that would show the key."""
+    """The page, and a proxy to `upstream`. Raises `Misconfigured` for an address that is not https."""
     address = urlsplit(upstream)
     if address.scheme != "https" and address.hostname not in {"127.0.0.1", "localhost"}:
         raise Misconfigured("--upstream must be an https address, because the key is sent to it.")
@@ -85,7 +85,7 @@ async def _forward(request: Request, client: httpx.AsyncClient) -> Response:
 
 
 def _check_origin(request: Request) -> None:
-    """Refuse requests of other pages, which would spend the account's money: by host name (rebinding) and by origin."""
+    """Refuse requests of other pages, which would cause costs, by host name (against DNS rebinding) and by origin."""
     host = request.headers.get("host", "").rsplit(":", 1)[0]
     origin = request.headers.get("origin")
     if host not in _LOOPBACK or (origin is not None and urlsplit(origin).netloc != request.headers.get("host")):

@@ -1,10 +1,10 @@
-"""The orchestrator as a RunPod worker: a request in, a finished picture out.
+"""The orchestrator as a RunPod worker: receives a request, returns a finished picture.
 
     {"input": {"task": "chat/1to1/imagegen", "messages": [{"role": "user", "content": "a walk in the rain?"}]}}
 
     {"image_base64": "…", "caption": "…", "prompt_used": "…", "seed": 7, "timeline": […], "degraded": [], …}
 
-Where there is no platform around: `python -m localpod run -- python -m orchestrator`.
+To run it locally: `python -m localpod run -- python -m orchestrator`.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Bucket:
         return response.content, response.headers["ETag"]
 
     async def put(self, name: str, data: bytes, replaces: str | None) -> str | None:
-        """Replace the object with the tag `replaces`, or create it. The new tag; None if another writer was first."""
+        """Replace the object with the tag `replaces`, or create it. Return its tag; None if another writer won."""
         condition = {"If-None-Match": "*"} if replaces is None else {"If-Match": replaces}
         response = await self._send("PUT", name, data, condition)
         if response.status_code in {404, 409, 412}:
@@ -62,7 +62,7 @@ class Bucket:
         return tag
 
     async def write(self, name: str, data: bytes) -> None:
-        """Writes over whatever is there."""
+        """Write the object unconditionally."""
         self._check(await self._send("PUT", name, data, {}))
 
     async def delete(self, name: str) -> None:
@@ -72,7 +72,7 @@ class Bucket:
             self._check(response, tagged=False)
 
     async def names(self, folder: str) -> list[str]:
-        """The first names below `folder` in their order, a thousand at most."""
+        """The first names below `folder` in order, at most 1,000."""
         prefix = f"{self._prefix}{folder}/"
         query = f"?list-type=2&max-keys=1000&prefix={quote(prefix, safe='')}"
         response = await self._request("GET", self._bucket_url + query, b"", {})
@@ -96,7 +96,7 @@ class Bucket:
             raise EndpointUnavailable("The bucket is not available. Try again.", stage=_STAGE)
         if response.status_code >= 300 or (tagged and "ETag" not in response.headers):
             raise Misconfigured(
-                f"The bucket answered {response.status_code}: the BUCKET_* key has to read and write it.",
+                f"The bucket answered {response.status_code}: the BUCKET_* key must be allowed to read and write it.",
                 stage=_STAGE,
             )
 

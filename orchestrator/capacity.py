@@ -15,7 +15,7 @@ _SHORTEST_WAIT_MS = 100
 
 
 class Capacity:
-    """Limit of the pictures of one route that are under way, with a measured rate of completion."""
+    """Limit of concurrent pictures of one route, with a measured rate of completion."""
 
     def __init__(self, limit: int, *, retry_after_cap_ms: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
@@ -38,7 +38,7 @@ class Capacity:
 
     @property
     def running(self) -> int:
-        """How many pictures are under way."""
+        """Number of running pictures."""
         return self._running
 
     def retry_after_ms(self) -> int:
@@ -51,7 +51,7 @@ class Capacity:
 
 
 class RetryBudget:
-    """Retries limited to a share of first attempts, so that they can't amplify an outage; `reserve` to begin with."""
+    """Limit of retries to a share of first attempts, so that they can't amplify an outage; starts with `reserve`."""
 
     def __init__(self, share: float, *, reserve: float = 10.0) -> None:
         self._share = share

@@ -1,9 +1,9 @@
 """One request in progress: its stages, deadline, timeline and degradations.
 
-A stage here is a typed call: the request model in, the result model out, with the pool, the limit and the share of the
-whole progress that belong to it. What may be degraded is degraded here; policy never is.
+A stage is a typed call with its request and result models, its pool, its time limit and its share of the progress.
+Optional stages that fail are replaced here; policy checks are never replaced.
 
-May import: core, orchestrator.endpoints. It knows no HTTP and no order of stages.
+May import: core, orchestrator.endpoints.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ S = TypeVar("S", bound=StageResult)
 P = TypeVar("P")
 
 _RUNSYNC_WAIT_MS = 1_500
-"""Wait of a short stage's `runsync`: until it is over, its job can't be cancelled."""
+"""Wait of a short stage's `runsync`, during which its job can't be cancelled."""
 
 _SMALLEST_RESULT_BYTES = 10_000
 
@@ -94,7 +94,7 @@ _REPLACEABLE_FAILURES = (StageFailed, DeadlineExceeded, Busy)
 
 @dataclass(slots=True)
 class Chain:
-    """`prices` are dollars per worker second by pool; a pool without one makes the cost unknown."""
+    """State and stages of one request. `prices`: dollars per worker second by pool; without one the cost is unknown."""
 
     request: PictureRequest
     job: Job
@@ -110,7 +110,7 @@ class Chain:
     _from_percent: int = 0
 
     def reject_unreachable_deadline(self) -> None:
-        """Raises `DeadlineExceeded`, before any cost, if `timeout_s` is below half of the shortest such request."""
+        """Raise `DeadlineExceeded` before any stage if `timeout_s` is below half of the shortest such request."""
         shortest_s = self._picture_time.shortest_s or 0.0
         if self.request.task is Route.PROFILE:
             shortest_s += self.endpoints.expected(Pool.SELFIE, "analyze").shortest_s or 0.0
@@ -128,7 +128,7 @@ class Chain:
         return await self._stage("analyze", Pool.SELFIE, request, AnalyzeResult, on_progress=progress)
 
     async def expand(self, task: ExpandTask, request: ChatRequest) -> str:
-        """A prompt for the chat. Where the llm worker fails, a template prompt from the chat's last message.
+        """Write a prompt for the chat; if the llm worker fails, use a template with the chat's last message.
 
         Raises `LanguageNotSupported`.
         """
@@ -148,25 +148,24 @@ class Chain:
             result = await self._stage("expand", Pool.LLM, asked, ExpandResult, by=by, on_progress=progress, short=True)
         except _REPLACEABLE_FAILURES as error:
             if foreign or (self.settings.llm.classifier != "none" and self.treated_as == "moderated"):
-                # Only the llm worker classifies, and judges a language without rules: the chat would go unchecked.
+                # Only the llm worker can classify the chat, or judge a language without rules.
                 raise
             self._record_degraded("expand", error, "template_prompt")
             return template_prompt(request.messages, request.features)
         return result.prompt
 
-    async def moderate(self, said: str, prompt: str) -> str:
-        """The prompt as allowed for generation, after the llm worker has checked `said`. For prompts that no model
-        wrote.
+    async def moderate(self, text: str, prompt: str) -> str:
+        """Have the llm worker check `text`, which no model wrote, and return the prompt allowed for generation.
 
-        The stage runs where the deployment has a text classifier, or where the rules don't cover the language: the
-        prompt then comes back in English, if the deployment translates. A failure of the stage fails the request.
-        Raises `PolicyBlocked`, `LanguageNotSupported`.
+        The stage runs if the deployment has a text classifier, or if the rules don't cover the language; the prompt is
+        then returned in English, if the deployment translates. A failure of the stage fails the request. Raises
+        `PolicyBlocked`, `LanguageNotSupported`.
         """
-        foreign = await self.needs_llm_judgement([said])
+        foreign = await self.needs_llm_judgement([text])
         if self.settings.llm.classifier == "none" and not foreign:
             return prompt
         self._wake_picture_pool()
-        request = ModerateRequest(task=MODERATE_TASK, route=self.request.task, prompt=said, **self._common("moderate"))
+        request = ModerateRequest(task=MODERATE_TASK, route=self.request.task, prompt=text, **self._common("moderate"))
         result = await self._stage("moderate", Pool.LLM, request, ModerateResult, short=True)
         prompt = result.prompt or prompt
         return constrain(prompt) if result.verdict == "constrained" else prompt
@@ -179,7 +178,7 @@ class Chain:
         return found is not None
 
     async def generate(self, task: GenerateTask, prompt: str) -> Pictures:
-        """The request's `n` pictures, generated in parallel. If one fails, the others are kept."""
+        """Generate the request's `n` pictures in parallel. If one fails, the others are kept."""
         n = self.request.n
         progress = SharedProgress(n, self._progress("generate", 95))
 
@@ -207,11 +206,11 @@ class Chain:
         )
 
     async def check_pictures(self, pictures: Pictures) -> Pictures:
-        """The pictures, after the people's age was read in those that the output check calls sexual.
+        """Check the apparent ages in pictures that the output check rates as sexual; return the pictures that pass.
 
-        One refused picture refuses the request, so that `n` is no number of tries; one whose check fails is withheld
-        alone. Nothing replaces the check, and no picture is generated anew. Raises `PolicyBlocked`, and the first error
-        where no picture is left.
+        One refused picture refuses the request, so that a larger `n` gives no more attempts. If a check fails, only its
+        picture is withheld. No picture is generated again. Raises `PolicyBlocked`, and the first error if no picture is
+        left.
         """
         return await check_all(pictures, self._check_picture)
 
@@ -239,7 +238,7 @@ class Chain:
         return result.caption if safe_caption(result.caption) else self._template_caption(prompt)
 
     async def with_caption(self, picture: Awaitable[P], prompt: str) -> tuple[P, str]:
-        """The picture and its caption, made at the same time. A caption never fails its picture."""
+        """Await the picture and write its caption concurrently. A failed caption never fails its picture."""
         captioning = asyncio.ensure_future(self.caption(prompt))
         try:
             generated = await picture
@@ -260,7 +259,7 @@ class Chain:
     def _template_caption(self, prompt: str) -> str:
         return template_caption(prompt, safe_caption, self._language)
 
-    # ── how a stage is run ──
+    # ── running a stage ──
 
     @property
     def _picture_pool(self) -> Pool:
@@ -314,12 +313,12 @@ class Chain:
         try:
             read = result.model_validate(answered.output, extra="ignore")
         except ValidationError:
-            raise BadAnswer(f"The {stage} worker's answer is not one this release knows.", stage=stage) from None
+            raise BadAnswer(f"This release can't read the {stage} worker's answer.", stage=stage) from None
         self._record(call, request, answered, read, started)
         return read
 
     def _progress(self, stage: str, ends_at_percent: int) -> OnProgress:
-        """Convert a stage's progress to the request's progress, which starts at the end of the stage before."""
+        """Convert a stage's progress to the request's progress, which starts at the end of the previous stage."""
         begins_at, self._from_percent = self._from_percent, ends_at_percent
         self.job.progress.report(stage, 0, 1, begins_at)
 

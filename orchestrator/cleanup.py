@@ -1,4 +1,4 @@
-"""Cancelling of jobs that are no longer needed, and placeholder jobs that wake a pool.
+"""Cancel jobs that are no longer needed, and start workers of a pool with placeholder jobs.
 
 May import: core.errors, core.logs, core.settings, orchestrator.{deadlines,pools,runpod_client,stage_call}.
 """
@@ -35,7 +35,7 @@ class JobCleanup:
         self._running: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
-        """Wait for cancels that are under way: two seconds at most."""
+        """Wait up to two seconds for pending cancels."""
         if self._running:
             await asyncio.wait(self._running, timeout=_CLOSE_S)
 
@@ -78,7 +78,7 @@ class JobCleanup:
                     await sleep_until((error.retry_after_ms or jitter_ms) / 1000, until)
                     pause_s = min(2 * pause_s, 2.0)
                 except ImgPodError:
-                    return  # the job has ended and is forgotten
+                    return  # the job has ended, and the platform has deleted it
                 else:
                     return
         log.warning("job not cancelled", endpoint_id=endpoint.id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A moment of the monotonic clock; seconds."""
+    """A deadline in seconds of the monotonic clock."""
 
     at: float
 

@@ -1,14 +1,15 @@
-"""Stage calls: one `call` is one stage, from its first submit to its answer.
+"""Stage calls: submit a stage's job, poll it to its end, retry, cancel.
 
-A call takes an endpoint of the pool, submits the job, polls it to its end, and retries where that is safe. Stages that
-are short, or have proved to be, are submitted by `runsync` with a short wait, which answers at once; long ones by
-`run`, whose answer has the job's id early enough to cancel it. A job that nobody waits for is cancelled.
+A call selects an endpoint of the pool, submits the job, polls it to its end, and retries if that is safe. Stages that
+are short, by declaration or by measurement, are submitted with `runsync` and a short wait, which returns the result at
+once; long ones with `run`, which returns the job's id early enough to cancel it. A job whose caller is gone is
+cancelled.
 
-    the platform limits the request rate    retried as long as the deadline allows: nothing has run
+    the platform limits the request rate    retried until the deadline, because nothing has run
     the endpoint was not reached, 503       retried, on another endpoint first
-    a submit's answer was lost              retried once, under the same `replay_key`: the first may run as well
+    a submit's answer was lost              retried once, under the same `replay_key`, as the first may run too
     a job failed with a retryable error     retried
-    anything else                           not retried: a second run would cost the same and end the same
+    anything else                           not retried: a second run would fail in the same way
 
 May import: core.errors, core.logs, core.settings, orchestrator.
 """
@@ -60,10 +61,10 @@ log = logger()
 
 MAX_ATTEMPTS = 3
 MAX_LOST_SUBMITS = 1
-"""Submits with a lost answer that are followed by another one; each may mean one execution more than needed."""
+"""Retries after submits with a lost answer; each may cause one unnecessary execution."""
 _REQUEST_S = 10.0
 _FINAL_STATUS_S = 0.5
-"""For a last status request at the deadline: a job that has just ended is not thrown away."""
+"""Time for a last status request at the deadline, so that the result of a job that has just ended is used."""
 _SHORTEST_PAUSE_S = 0.05
 
 
@@ -89,16 +90,16 @@ class Endpoints:
         self.lost_submits = 0
 
     async def close(self) -> None:
-        """Wait for cancels that are under way, then close the connections."""
+        """Wait for pending cancels, then close the connections."""
         await self._cleanup.close()
         await self._client.close()
 
     def wake(self, pool: Pool) -> None:
-        """Have a worker of `pool` started while the job for it is still being prepared."""
+        """Start a worker of `pool` in advance, while the job for it is still being prepared."""
         self._cleanup.wake(pool)
 
     def expected(self, pool: Pool, stage: str, size: int = 0) -> StageDurations:
-        """Execution times of such jobs so far."""
+        """Measured execution times of such jobs."""
         return self._history[pool, stage, size]
 
     def pool_states(self) -> dict[str, dict[str, int]]:
@@ -107,7 +108,10 @@ class Endpoints:
     # ── one stage ──
 
     async def call(self, call: Call, deadline: Deadline, on_progress: OnProgress | None = None) -> StageAnswer:
-        """Raises the stage's own error, `Throttled`, `EndpointUnavailable`, `DeadlineExceeded`, `BadAnswer`."""
+        """Run one stage and return its answer.
+
+        Raises the stage's own error, `Throttled`, `EndpointUnavailable`, `DeadlineExceeded`, `BadAnswer`.
+        """
         self._reject_unreachable_deadline(call, deadline)
         self._budget.first()
         tries = _Tries()
@@ -136,7 +140,7 @@ class Endpoints:
         shortest_s = self.expected(call.pool, call.stage, call.size).shortest_s
         if deadline.left_s() <= (shortest_s or 0) / 2:
             raise DeadlineExceeded(
-                f"Too little of `timeout_s` was left for {call.stage}; allow more time.", stage=call.stage
+                f"The remaining part of `timeout_s` is too short for {call.stage}; allow more time.", stage=call.stage
             )
 
     def _count_lost(self, error: ImgPodError, call: Call, endpoint: Endpoint, tries: _Tries) -> None:
@@ -151,7 +155,7 @@ class Endpoints:
         if pause_s >= deadline.left_s():
             return False
         if isinstance(error, PlatformThrottled):
-            return True  # a refused submit ran nothing, so it does not count as a retry: only the deadline limits these
+            return True  # a refused submit ran nothing, so it is limited by the deadline and not by the retry budget
         if isinstance(error, ResponseLost) and tries.lost > MAX_LOST_SUBMITS:
             return False
         return tries.attempts < MAX_ATTEMPTS and self._budget.another()
@@ -168,7 +172,7 @@ class Endpoints:
     def _answered(self, endpoint: Endpoint, call: Call, state: State, tries: _Tries) -> StageAnswer:
         execution_ms = read_ms(state.get("executionTime"))
         if execution_ms is not None:
-            # Without the queue: a cold start says nothing about when the next job will end.
+            # Without the time in the queue, because a cold start doesn't predict the next job's duration.
             self.expected(call.pool, call.stage, call.size).add(execution_ms / 1000)
         return StageAnswer(
             output=state["output"],
@@ -184,7 +188,7 @@ class Endpoints:
     # ── one attempt ──
 
     async def _run(self, endpoint: Endpoint, call: Call, deadline: Deadline, on_progress: OnProgress | None) -> State:
-        """The job's final state. If this ends early for any reason, the job is cancelled."""
+        """Submit the job and return its final state. If this ends early for any reason, the job is cancelled."""
         started = time.monotonic()
         endpoint.circuit.enter()
         endpoint.in_flight += 1
@@ -217,7 +221,7 @@ class Endpoints:
         left_s = max(deadline.left_s(), 0.0)
         body: dict[str, Any] = {
             "input": call.payload,
-            # The platform's own limits stand behind ours, rounded up to its floors of 5 s and 10 s.
+            # The platform enforces the same limits as a fallback, rounded up to its minimums of 5 s and 10 s.
             "policy": {
                 "executionTimeout": 1000 * max(5, math.ceil(call.limit_s)),
                 "ttl": 1000 * max(10, math.ceil(min(left_s, self._settings.queue_allowance_s + call.limit_s))),
@@ -253,7 +257,7 @@ class Endpoints:
             if state.get("status") == "IN_PROGRESS":
                 running_since = running_since or started_at(state, started, queued_at, now)
                 report_progress(state.get("output"), on_progress)
-            else:  # also again, when its worker died
+            else:  # also after its worker was lost
                 running_since, queued_at = None, now
             until = self._until(call, deadline, started, running_since)
             pause_s = wait_s(
@@ -272,7 +276,7 @@ class Endpoints:
         return Deadline(min(deadline.at, running_since + call.limit_s))
 
     async def _status(self, endpoint: Endpoint, job_id: str, call: Call, until: Deadline) -> State | None:
-        """The job's state, or None if this status request failed: a later one costs nothing."""
+        """The job's state; None if this status request failed, because a later one may succeed."""
         within_s = min(_REQUEST_S, max(0.0, until.left_s()) + _FINAL_STATUS_S)
         try:
             state = await self._client.request("GET", f"{endpoint.id}/status/{job_id}", call.stage, within_s=within_s)

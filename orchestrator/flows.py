@@ -1,14 +1,14 @@
 """Flows: the order of stages that answers each task.
 
-    profile/create         analyze → gate → (moderate) → generate → (check)
+    profile/create         analyze → reject minors → (moderate) → generate → (check)
     chat/…                 judge → expand → judge → generate → (check) ∥ caption
     chat/private/imagegen  evaluate → (moderate) → generate → (check) ∥ caption
     imagegen               sanitize → (moderate) → generate → (check) (∥ caption on request)
 
-Every text is judged before the first stage runs, and what a model wrote is judged again before the next one does.
-`moderate` runs where there is a text classifier and the text goes through no other stage of the llm worker: a chat is
-classified when it is expanded. `check` runs for pictures that the output check calls sexual, on every route. What a
-stage is called with, how long it may take and what replaces it is in chain.py; how a worker is reached, endpoints.py.
+Every text is judged before the first stage runs, and a text that a model wrote is judged before the next stage.
+`moderate` runs if there is a text classifier, for texts that no other stage of the llm worker receives; a chat is
+classified when it is expanded. `check` runs for pictures that the output check rates as sexual, on every route.
+chain.py has each stage's arguments, time limit and fallback; endpoints.py calls the workers.
 
 May import: core.contracts, core.policy, core.prompts, orchestrator.chain. No HTTP, no JSON, no retry.
 """
@@ -61,40 +61,40 @@ async def create_profile(request: ProfileCreate, chain: Chain) -> Result:
 
 
 async def picture_of_chat(request: ChatRequest, chain: Chain) -> Result:
-    route, expansion, painting = _CHAT[type(request)]
-    _gate_person(request, chain)
-    # Also messages that no model receives: leniency must not be a way around the policy. In a thread, because the
-    # longest chat takes a second to check: other requests go on.
-    said = await asyncio.to_thread(check_chat, request.received, route, treated_as=chain.treated_as, stage="request")
-    chain.treated_as = said.treated_as
-    prompt = await chain.expand(expansion, request)
+    route, expand_task, generate_task = _CHAT[type(request)]
+    _reject_minor_features(request, chain)
+    # Messages that no model receives are checked too, so that they can't be used to bypass the policy. The longest chat
+    # takes a second, so the check runs in a thread.
+    chat = await asyncio.to_thread(check_chat, request.received, route, treated_as=chain.treated_as, stage="request")
+    chain.treated_as = chat.treated_as
+    prompt = await chain.expand(expand_task, request)
     check([prompt], route, treated_as=chain.treated_as, stage="expand")
-    if said.verdict.action is Action.CONSTRAIN:
+    if chat.verdict.action is Action.CONSTRAIN:
         prompt = constrain(prompt)
-    pictures, caption = await chain.with_caption(_checked_pictures(painting, prompt, chain), prompt)
+    pictures, caption = await chain.with_caption(_checked_pictures(generate_task, prompt, chain), prompt)
     return _result(request, route, chain, pictures, caption=caption)
 
 
 async def picture_of_private_prompt(request: ChatPrivate, chain: Chain) -> Result:
-    _gate_person(request, chain)
-    said = _with_person(request)
-    prompt = await chain.moderate(said, evaluate_private_chat(said).prompt)
+    _reject_minor_features(request, chain)
+    text = _with_person(request)
+    prompt = await chain.moderate(text, evaluate_private_chat(text).prompt)
     pictures, caption = await chain.with_caption(_checked_pictures(GenerateTask.PRIVATE, prompt, chain), prompt)
     return _result(request, Route.PRIVATE, chain, pictures, caption=caption)
 
 
 async def picture_of_prompt(request: ImageGen, chain: Chain) -> Result:
-    _gate_person(request, chain)
-    said = _with_person(request)
-    prompt = await chain.moderate(said, sanitize_general(said).prompt)
-    painting = _checked_pictures(GenerateTask.GENERAL, prompt, chain)
+    _reject_minor_features(request, chain)
+    text = _with_person(request)
+    prompt = await chain.moderate(text, sanitize_general(text).prompt)
+    generation = _checked_pictures(GenerateTask.GENERAL, prompt, chain)
     if not request.caption:
-        return _result(request, Route.GENERAL, chain, await painting)
-    pictures, caption = await chain.with_caption(painting, prompt)
+        return _result(request, Route.GENERAL, chain, await generation)
+    pictures, caption = await chain.with_caption(generation, prompt)
     return _result(request, Route.GENERAL, chain, pictures, caption=caption)
 
 
-# ── what the flows share ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── shared by the flows ─────────────────────────────────────────────────────────────────────────────────────────────
 
 _CHAT: dict[type[ChatRequest], tuple[Route, ExpandTask, GenerateTask]] = {
     Chat1to1: (Route.CHAT_1TO1, ExpandTask.CHAT_1TO1, GenerateTask.CHAT_1TO1),
@@ -104,12 +104,12 @@ _CHAT: dict[type[ChatRequest], tuple[Route, ExpandTask, GenerateTask]] = {
 
 
 async def _checked_pictures(task: GenerateTask, prompt: str, chain: Chain) -> Pictures:
-    """The task's pictures after their age check; no flow gets pictures in any other way."""
+    """Generate the task's pictures and check ages. Every flow gets its pictures from here."""
     return await chain.check_pictures(await chain.generate(task, prompt))
 
 
-def _gate_person(request: PersonRequest, chain: Chain) -> None:
-    """Raises `MinorSuspected`: the request's own features pass the same gate as those of a selfie."""
+def _reject_minor_features(request: PersonRequest, chain: Chain) -> None:
+    """Check the request's features like those of a selfie. Raises `MinorSuspected`."""
     if request.features is not None:
         reject_minor(request.features, threshold=chain.settings.policy.minor_probability)
 
@@ -165,4 +165,4 @@ FLOWS: dict[Route, Flow] = {
     Route.PRIVATE: cast("Flow", picture_of_private_prompt),
     Route.GENERAL: cast("Flow", picture_of_prompt),
 }
-"""Each flow takes the request class of its own route; `read_request` guarantees that."""
+"""The flow of each route. A flow's request has the class of its route, which `read_request` ensures."""

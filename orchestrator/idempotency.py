@@ -1,6 +1,6 @@
-"""Idempotent results, kept in the memory of one orchestrator process.
+"""Idempotent results, stored in the memory of one orchestrator process.
 
-`idempotency_s3.py` keeps them in a bucket, where every orchestrator can read them.
+`idempotency_s3.py` stores them in a bucket, where every orchestrator can read them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from core.errors import AlreadyRunning, IdempotencyMismatch
 
 
 class IdempotencyStore(Protocol):
-    """Results of requests with an idempotency key. Failures are not kept: the same key may be used again."""
+    """Results of requests with an idempotency key. Failures are not stored, so that the key may be used again."""
 
     async def run_once(
         self,
@@ -26,15 +26,15 @@ class IdempotencyStore(Protocol):
         run: Callable[[], Awaitable[Result]],
         s3_config: Mapping[str, object] | None = None,
     ) -> Result:
-        """`run()`'s result, or the one it gave before. `s3_config` is the job's own bucket.
+        """Return the stored result, or run and store the result. `s3_config` is the job's own bucket.
 
-        Raises `AlreadyRunning` while the first runs, and `IdempotencyMismatch` for another body.
+        Raises `AlreadyRunning` while the first request runs, and `IdempotencyMismatch` for another body.
         """
         ...
 
 
 class InMemoryIdempotency:
-    """Results of one process, kept `keep_s` seconds and at most `max_bytes` of them; the oldest are dropped first."""
+    """Results of one process, stored for `keep_s` seconds, up to `max_bytes` in total; the oldest are evicted."""
 
     def __init__(
         self, *, keep_s: float, max_bytes: int = 256_000_000, clock: Callable[[], float] = time.monotonic
@@ -71,7 +71,7 @@ class InMemoryIdempotency:
 
     def _keep(self, key: str, body: str, result: Result) -> None:
         if _size_bytes(result) > self._max_bytes:
-            return  # it would displace all others and then itself
+            return  # it would evict all others and then itself
         self._kept[key] = (self._clock() + self._keep_s, body, result)
         self._bytes += _size_bytes(result)
         self._drop_expired()
@@ -84,7 +84,7 @@ class InMemoryIdempotency:
 
 
 def digest(request: PictureRequest, s3_config: Mapping[str, object] | None = None) -> str:
-    """What two requests with one key must have in common: all but the caller's names, and the bucket, less its keys."""
+    """Hash of what requests with one key have in common: all but the caller's ids, and the bucket without its keys."""
     body = request.model_dump(mode="json", exclude={"idempotency_key", "request_id"})
     body["received"] = [message.content for message in request.received]
     if s3_config is not None:

@@ -1,13 +1,13 @@
 """Idempotent results in a bucket, valid across orchestrator workers and restarts.
 
 One object for each key. The process that writes it first (`If-None-Match: *`) runs the request under a lease as long as
-the request may take; other processes read that it runs, or its result. An expired lease is taken over by one successor
-(`If-Match`): the bucket's conditional writes decide every race, and nothing is locked.
+the request's time limit; other processes read that it is running, or its result. An expired lease is taken over by one
+process (`If-Match`). The bucket's conditional writes decide every race, without locks.
 
     {"body": "<digest>", "until": 1766000000.0, "result": null | {…}}
 
-The object's name is a hash of the key; a result holds what its caller was answered, prompt and caption included. Times
-are the machines' own, so their clocks have to agree within seconds. Old objects are for the bucket's lifecycle rule.
+The object's name is a hash of the key; a result is the whole answer, prompt and caption included. Times are those of
+the machines, whose clocks have to agree within seconds. A lifecycle rule of the bucket has to delete old objects.
 
 May import: core, orchestrator.{bucket,idempotency}.
 """
@@ -37,7 +37,7 @@ _MAX_RACES = 5
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A stored entry. `result` None: the request is running, or has failed; `until` distinguishes them."""
+    """A stored entry. With `result` None the request is running, or after `until` has failed."""
 
     body: str
     until: float
@@ -48,7 +48,7 @@ class _Entry:
 
     @classmethod
     def read(cls, data: bytes) -> _Entry:
-        """One that can't be read has expired."""
+        """Parse an entry; an unreadable one counts as expired."""
         try:
             found = json.loads(data)
             return cls(str(found["body"]), float(found["until"]), found["result"])
@@ -57,7 +57,7 @@ class _Entry:
 
 
 class S3Idempotency:
-    """`lease_s` is the longest time of a request. Call `close` at the end."""
+    """Idempotent results in a bucket. `lease_s` is the longest time of a request. Call `close` at the end."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class S3Idempotency:
         run: Callable[[], Awaitable[Result]],
         s3_config: Mapping[str, object] | None = None,
     ) -> Result:
-        """Like `IdempotencyStore.once`. Raises `EndpointUnavailable` without running anything if the bucket fails."""
+        """As `IdempotencyStore.run_once`. Raises `EndpointUnavailable` without running anything if the bucket fails."""
         name, body = _object_name(key), digest(request, s3_config)
         for _ in range(_MAX_RACES):
             found, tag = await self._bucket.get(name)
@@ -93,7 +93,9 @@ class S3Idempotency:
             held = await self._bucket.put(name, self._running(body), tag)
             if held is not None:
                 return await self._run(name, body, held, run)
-        raise AlreadyRunning("Others race for this `idempotency_key`; send it again.", retry_after_ms=1_000)
+        raise AlreadyRunning(
+            "Other requests use this `idempotency_key` at the same time; send it again.", retry_after_ms=1_000
+        )
 
     def _running(self, body: str) -> bytes:
         return _Entry(body, self._clock() + self._lease_s).to_json()
@@ -112,9 +114,9 @@ class S3Idempotency:
         """Store the outcome. A result that can't be stored is still returned; its key is free when the lease ends."""
         try:
             if await self._bucket.put(name, entry.to_json(), tag) is None:
-                log.warning("idempotency key was taken over", reason="lease over")
+                log.warning("idempotency key was taken over", reason="lease expired")
         except (EndpointUnavailable, Misconfigured) as error:
-            log.warning("idempotent answer not kept", code=error.code)
+            log.warning("idempotent answer not stored", code=error.code)
 
 
 def _result_of(entry: _Entry) -> Result:
@@ -123,7 +125,7 @@ def _result_of(entry: _Entry) -> Result:
     try:
         return Result.model_validate(entry.result, extra="ignore")
     except ValidationError:
-        raise AlreadyRunning("This key's answer is of another release; use a new one.") from None
+        raise AlreadyRunning("The answer stored under this key is of another release; use a new key.") from None
 
 
 def _object_name(key: str) -> str:

@@ -1,4 +1,4 @@
-"""The pictures of one request: their seeds, their progress as one stage, and their part of the result.
+"""The pictures of one request: their seeds, combined progress, and entries in the result.
 
 May import: core.contracts, core.errors.
 """
@@ -43,7 +43,7 @@ class Pictures:
         return tuple(dict.fromkeys(found))
 
     def items(self) -> tuple[ImageItem, ...]:
-        """What the result lists under `images`: empty for a single picture."""
+        """The result's `images`; empty for a single picture."""
         return tuple(map(_item, self.outcomes)) if len(self.outcomes) > 1 else ()
 
 
@@ -67,7 +67,7 @@ def _item(outcome: PictureOutcome) -> ImageItem:
 
 
 def consecutive_seeds(first: int | None, n: int) -> list[int | None]:
-    """`n` seeds from `first` on. Unset, the worker draws a single one; several are drawn here, to be consecutive."""
+    """`n` seeds beginning with `first`. An unset single seed is left to the worker; several start at a random one."""
     if n == 1:
         return [first]
     start = secrets.randbelow(_DRAWN_SEEDS) if first is None else first
@@ -77,7 +77,7 @@ def consecutive_seeds(first: int | None, n: int) -> list[int | None]:
 async def generate_all(
     seeds: Sequence[int | None], generate: Callable[[int, int | None], Awaitable[GenerateResult]]
 ) -> Pictures:
-    """Run `generate(index, seed)` for all seeds at the same time. Raises the first error where all failed."""
+    """Run `generate(index, seed)` for all seeds at the same time. Raises the first error if all failed."""
 
     async def outcome_of(index: int, seed: int | None) -> PictureOutcome:
         try:
@@ -91,7 +91,7 @@ async def generate_all(
 async def check_all(pictures: Pictures, check: Callable[[int, GenerateResult], Awaitable[GenerateResult]]) -> Pictures:
     """Run `check(index, picture)` for all pictures at the same time; a failed check replaces its picture by its error.
 
-    Raises `PolicyBlocked` if one picture is refused, and the first error where no picture is left.
+    Raises `PolicyBlocked` if one picture is refused, and the first error if no picture is left.
     """
 
     async def outcome_of(index: int, outcome: PictureOutcome) -> PictureOutcome:
@@ -122,7 +122,7 @@ async def _some_of(running: Sequence[Coroutine[None, None, PictureOutcome]]) -> 
 
 
 class SharedProgress:
-    """The progress of several pictures as that of one stage: the sums of their steps and the mean of their shares."""
+    """The progress of several pictures as that of one stage: the sums of their steps and their mean percentage."""
 
     def __init__(self, n: int, report: Callable[[StageProgress], None]) -> None:
         self._report = report

@@ -1,4 +1,4 @@
-"""When the status of a running job is requested next, and how many status requests are allowed per second."""
+"""Time of the next status request for a running job, and a rate limiter for status requests."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable
 _MIN_PAUSE_S = 0.005
 _POLLS_PER_S = 500.0
 _MAX_PAUSE_S = 0.5
-"""Longer pauses would delay progress, cancels and failures."""
+"""Longest pause; a longer one would delay progress, cancels and failures."""
 MIN_RUNSYNC_WAIT_MS = 1_000
-"""The shortest wait that `runsync` takes. The job's id is known only after it, so an earlier cancel is impossible."""
+"""Shortest wait of `runsync`. The job's id is known only after it, so that an earlier cancel is impossible."""
 
 
 class StageDurations:
@@ -28,43 +28,43 @@ class StageDurations:
             return
         self.spread_s += 0.2 * (abs(took_s - self.mean_s) - self.spread_s)
         self.mean_s += 0.2 * (took_s - self.mean_s)
-        # Drifts up slowly, so that one fast run does not count forever.
+        # Increases slowly, so that one fast run has no lasting effect.
         self.shortest_s = min(took_s, self.shortest_s * 1.02)
 
     @property
     def earliest_s(self) -> float:
-        """Jobs hardly ever end before this; 0 if nothing is known."""
+        """Time before which a job hardly ever ends; 0 if unknown."""
         return 0.0 if self.mean_s is None else self.mean_s - max(2 * self.spread_s, 0.02)
 
     @property
     def latest_s(self) -> float:
-        """Jobs have mostly ended by this; 0 if nothing is known."""
+        """Time by which most jobs have ended; 0 if unknown."""
         return 0.0 if self.mean_s is None else self.mean_s + max(2 * self.spread_s, 0.1)
 
     @property
     def runsync_wait_ms(self) -> int | None:
-        """How long `runsync` may wait, for jobs that mostly end within it: no poll is as fast."""
+        """Wait of `runsync` if most jobs end within its limit; None otherwise. It is faster than polling."""
         return MIN_RUNSYNC_WAIT_MS if self.mean_s is not None and 1000 * self.latest_s < MIN_RUNSYNC_WAIT_MS else None
 
 
 def wait_s(history: StageDurations, elapsed_s: float, in_flight: int = 1) -> float:
     """Seconds to wait before the next status request, `elapsed_s` after the job began.
 
-    `in_flight` jobs share the endpoint: where many wait, each can wait a little longer.
+    `in_flight` jobs share the endpoint; the more there are, the longer each waits.
     """
     if history.mean_s is None:
         wanted_s = elapsed_s / 10
     elif elapsed_s < history.earliest_s:
         wanted_s = history.earliest_s - elapsed_s
     elif elapsed_s <= history.latest_s:
-        wanted_s = history.mean_s / 100  # an answer is then seen one per cent late at most
+        wanted_s = history.mean_s / 100  # an end is then noticed at most one per cent late
     else:
         wanted_s = (elapsed_s - history.latest_s) / 5
     return max(_MIN_PAUSE_S, min(max(wanted_s, in_flight / _POLLS_PER_S), _MAX_PAUSE_S))
 
 
 class PollRateLimiter:
-    """Requests of one kind to one endpoint: `per_s` in the long run, `burst` at once. First come, first served."""
+    """FIFO rate limiter for one kind of request to one endpoint: `per_s` on average, `burst` at once."""
 
     def __init__(self, per_s: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._gap_s = 1 / per_s
@@ -73,7 +73,7 @@ class PollRateLimiter:
         self._next = clock() - self._slack_s
 
     def reserve_s(self) -> float:
-        """Reserve the next request; seconds until it may be sent."""
+        """Reserve the next request; return the seconds until it may be sent."""
         now = self._clock()
         self._next = max(self._next, now - self._slack_s) + self._gap_s
         return max(0.0, self._next - now)

@@ -22,9 +22,9 @@ log = logger()
 
 
 class Circuit:
-    """Closed while an endpoint answers; open after `failures` in a row; then one call at a time may try it.
+    """Circuit breaker: open after `failures` in a row; after `open_s` one call at a time may test the endpoint.
 
-    Only reaching the endpoint counts: a job that fails there is an answer.
+    Only whether the endpoint was reached counts; a failed job is an answer.
     """
 
     def __init__(self, failures: int, open_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -43,14 +43,14 @@ class Circuit:
         return max(left_s, 1.0) if self._probing else left_s
 
     def enter(self) -> None:
-        """Record that a call begins. Each must end in `answered` or `failed`."""
+        """Record the start of a call, which must end with `answered` or `failed`."""
         self._probing = self._open_until is not None
 
     def answered(self) -> None:
         self._failures, self._open_until, self._probing = 0, None, False
 
     def failed(self) -> bool:
-        """Record a failed call; whether it opened the circuit, which a call begun before that does not do again."""
+        """Record a failed call; return whether it opened the circuit. Calls that began earlier don't open it again."""
         self._failures += 1
         if self._failures < self._limit or (self._open_until is not None and not self._probing):
             return False
@@ -62,8 +62,8 @@ class Circuit:
 class Endpoint:
     """One endpoint id and its state in this process.
 
-    The platform allows 2,000 status requests and 100 cancels in 10 s, 20 cancels at once: one process uses
-    less than that. `wake_job` is a queued job whose only purpose is to have a worker started.
+    The platform allows 2,000 status requests and 100 cancels in 10 s, and 20 cancels at once; the limits of one process
+    are lower. `wake_job` is a queued job whose only purpose is that the platform starts a worker.
     """
 
     id: str
@@ -77,7 +77,7 @@ class Endpoint:
 
 
 class Pools:
-    """Raises `Misconfigured` for a pool without an endpoint. Pools may share endpoints."""
+    """The endpoints of each pool, which pools may share. Raises `Misconfigured` for a pool without an endpoint."""
 
     def __init__(self, settings: OrchestratorSettings) -> None:
         self._cap_ms = settings.retry_after_cap_ms
@@ -110,7 +110,7 @@ class Pools:
         return any(one.id not in tried and one.circuit.retry_in_s() == 0 for one in self._pools[pool])
 
     def states(self) -> dict[str, dict[str, int]]:
-        """Pool → how many endpoints it has, and how many of them are not called."""
+        """Pool → number of endpoints, and how many of them have an open circuit."""
         return {
             str(pool): {
                 "endpoints": len(endpoints),

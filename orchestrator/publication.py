@@ -1,4 +1,4 @@
-"""A finished result on its way out: pictures into the bucket, their ids, and when they expire.
+"""Deliver a finished result: upload its pictures, and set their ids and expiry.
 
 May import: core, orchestrator.stored_pictures.
 """
@@ -21,7 +21,7 @@ log = logger()
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """`stored` is None if the deployment has no bucket."""
+    """Delivers results. `stored` is None if the deployment has no bucket."""
 
     delivery: PictureDelivery
     stored: StoredPictures | None
@@ -32,10 +32,10 @@ class Publication:
         return cls(delivery, StoredPictures.from_settings(settings.storage))
 
     def check(self, request: PictureRequest, job: Job) -> None:
-        """Raises `InvalidRequest` for an invalid bucket, and for an expiry that the deployment can't enforce."""
+        """Raise `InvalidRequest` for an invalid bucket, and for an expiry that the deployment can't enforce."""
         self.delivery.check(job.s3_config)
         if request.expires_after_s is not None and (self.stored is None or job.s3_config is not None):
-            raise InvalidRequest("`expires_after_s` needs the deployment's own bucket (BUCKET_…); leave it out.")
+            raise InvalidRequest("`expires_after_s` needs the deployment's own bucket (BUCKET_…); omit the field.")
 
     async def publish(self, result: Result, request: PictureRequest, job: Job) -> Result:
         """The result with uploaded pictures. If an upload fails, the pictures remain in the result."""
@@ -71,7 +71,7 @@ class Publication:
         return item.model_copy(update=more), degraded
 
     async def _tracked(self, item: ImageItem, request: PictureRequest, job: Job) -> dict[str, str | None]:
-        """The stored picture's id, once its expiry is noted. A picture whose expiry can't be noted is deleted."""
+        """Store a picture's expiry and return its id. If the expiry can't be stored, the picture is deleted."""
         if self.stored is None or job.s3_config is not None or item.image_url is None:
             return {}
         picture_id = self.stored.picture_id(item.image_url, job.caller)

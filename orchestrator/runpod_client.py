@@ -1,7 +1,7 @@
-"""Client of the platform's job API: one request, and the error that each refusal becomes.
+"""Client of the platform's job API: sends a request, and converts each refusal to a typed error.
 
-Uses aiohttp, a dependency of the SDK, and not httpx: with hundreds of requests in flight httpx spends so long on
-choosing among its connections that answers are seconds late.
+Uses aiohttp, a dependency of the SDK, instead of httpx: with hundreds of concurrent requests httpx takes so long to
+choose a connection that answers are seconds late.
 
 May import: aiohttp, core.errors, core.safe_http, core.settings.
 """
@@ -44,7 +44,7 @@ class EndpointUnreachable(EndpointUnavailable):
 
 
 class ResponseLost(EndpointUnavailable):
-    """The request may have had its effect: a submitted job may run."""
+    """The request may have had an effect: a submitted job may run."""
 
 
 class JobNotFound(StageFailed):
@@ -64,7 +64,7 @@ class RunpodClient:
         self._session: aiohttp.ClientSession | None = None
 
     def _open(self) -> aiohttp.ClientSession:
-        # At the first request: a worker is loaded before the loop runs that it answers in.
+        # Created at the first request, because a worker is loaded before its event loop runs.
         if self._session is None:
             tls = public_authorities() if self._base.startswith("https:") else False
             self._session = aiohttp.ClientSession(
@@ -80,13 +80,13 @@ class RunpodClient:
             await self._session.close()
 
     async def request(self, method: str, path: str, stage: str, *, within_s: float, **options: Any) -> dict[str, Any]:
-        """The answer's JSON object.
+        """Send a request and return the answer's JSON object.
 
         Raises `EndpointUnreachable`, `ResponseLost`, `PlatformThrottled`, `JobNotFound`, `Misconfigured`, `TooLarge` or
         `StageFailed`.
         """
         try:
-            # Bounds the whole request: an answer that drips would outlast any timeout between two reads.
+            # Bounds the whole request; a timeout between two reads would not end a slow answer.
             async with asyncio.timeout(max(0.001, within_s)):
                 sending = self._open().request(method, self._base + path, allow_redirects=False, **options)
                 async with sending as response:
@@ -102,16 +102,16 @@ class RunpodClient:
         except ValueError:
             state = None
         if not isinstance(state, dict):
-            raise ResponseLost("The platform's answer was no JSON object.", stage=stage)
+            raise ResponseLost("The platform's answer was not a JSON object.", stage=stage)
         return state
 
 
 _REFUSALS: dict[int, tuple[type[ImgPodError], str]] = {
     401: (Misconfigured, "The RunPod key may not call this endpoint; check RUNPOD_API_KEY."),
     403: (Misconfigured, "The RunPod key may not call this endpoint; check RUNPOD_API_KEY."),
-    404: (JobNotFound, "The endpoint or the job is gone; check the endpoint's id."),
+    404: (JobNotFound, "The endpoint or the job doesn't exist; check the endpoint's id."),
     413: (TooLarge, "The platform refuses a request this large; send the selfie as a URL."),
-    429: (PlatformThrottled, "The platform asks for fewer requests."),
+    429: (PlatformThrottled, "The platform's rate limit was reached."),
     503: (EndpointUnreachable, "The platform is not available."),  # by its definition the request was not handled
 }
 

@@ -1,6 +1,6 @@
-"""One orchestrator process: what all its requests share, and how one request is admitted, run and published.
+"""The orchestrator's service: admits, runs and delivers requests, with the state that they share.
 
-Both doors, the platform's job queue and the HTTP API, call `Service.answer`.
+The worker of the platform's job queue and the HTTP API both call `Service.answer`.
 
 May import: core, orchestrator.
 """
@@ -34,10 +34,10 @@ from orchestrator.webhooks import Webhooks
 log = logger()
 
 _DEADLINE_GRACE_S = 0.7
-"""After its deadline, what a request gets to end in by itself."""
+"""Time after its deadline for a request to end by itself."""
 _NOT_ADMITTED = (AlreadyRunning, IdempotencyMismatch, QueueFull)
 _LONGEST_REQUEST_S = 900.0
-"""The bound that a request's `timeout_s` has."""
+"""Upper bound of a request's `timeout_s`."""
 
 
 @dataclass(slots=True)
@@ -51,19 +51,19 @@ class Service:
     trace: Tracing = field(default_factory=NoTracing)
     webhooks: Webhooks = field(default_factory=lambda: Webhooks(None))
     observers: list[Callable[[RequestTrace], None]] = field(default_factory=list)
-    """Called with every request that has ended, failed ones included."""
+    """Called after every request, failed ones included."""
     _sweeping: asyncio.Task[None] | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Service:
-        """Raises `Misconfigured` if a pool has no endpoint or the platform no key."""
+        """Create the service. Raises `Misconfigured` if a pool has no endpoint or the platform no key."""
         own = settings.orchestrator
         return cls(
             settings=settings,
             endpoints=Endpoints(settings.platform, own),
             prices=prices(load_endpoints()),
             publication=Publication.from_settings(settings),
-            answers=answers(own, settings.storage),
+            answers=idempotency_store(own, settings.storage),
             capacity={
                 route: Capacity(own.route_capacity, retry_after_cap_ms=own.retry_after_cap_ms) for route in Route
             },
@@ -72,14 +72,14 @@ class Service:
         )
 
     async def shutdown(self) -> None:
-        """Wait for cancels of child jobs, webhooks and spans under way: seven seconds at most."""
+        """Wait up to seven seconds for pending cancels, webhooks and spans."""
         if self._sweeping is not None:
             self._sweeping.cancel()
         await asyncio.gather(self.endpoints.close(), self.webhooks.close())
         await asyncio.to_thread(self.trace.flush)
 
     async def answer(self, request: PictureRequest, job: Job) -> Result:
-        """A request's result. Raises the flow's errors, `QueueFull`, and the errors of an idempotency key."""
+        """Run a request and return its result. Raises the flow's errors, `QueueFull`, and idempotency errors."""
         self.publication.check(request, job)
         self.webhooks.check(request)
         self._start_sweeping()
@@ -100,7 +100,7 @@ class Service:
         key = request.idempotency_key
         if key is None:
             return await self._run(request, job)
-        # A newline is in no key: the keys of one caller can't be spelt as another's.
+        # No key contains a newline, so that a caller can't construct another caller's key.
         scoped = f"{job.caller}\n{key}" if job.caller else key
         result = await self.answers.run_once(scoped, request, lambda: self._run(request, job), job.s3_config)
         return result.model_copy(update={"request_id": request.request_id})
@@ -138,7 +138,7 @@ class Service:
             observe(traced)
 
     async def _within_deadline(self, request: PictureRequest, route: Route, chain: Chain) -> Result:
-        # Each stage minds the deadline; this stands behind them, so that nothing can hang.
+        # Each stage observes the deadline; this is a fallback, so that no request can hang.
         try:
             async with asyncio.timeout(chain.deadline.left_s() + _DEADLINE_GRACE_S):
                 chain.reject_unreachable_deadline()
@@ -176,8 +176,8 @@ def prices(endpoints: EndpointList) -> dict[Pool, float]:
     return found
 
 
-def answers(settings: OrchestratorSettings, storage: StorageSettings) -> IdempotencyStore:
-    """Raises `Misconfigured` if they are to be kept in a bucket and none is set."""
+def idempotency_store(settings: OrchestratorSettings, storage: StorageSettings) -> IdempotencyStore:
+    """The configured store. Raises `Misconfigured` if it needs a bucket and none is set."""
     if settings.ledger == "memory":
         return InMemoryIdempotency(keep_s=settings.keep_results_s)
     from orchestrator.bucket import Bucket

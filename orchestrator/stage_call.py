@@ -1,4 +1,4 @@
-"""One stage as it is sent and as it is answered, and what can be read from a job's state.
+"""The call of a stage and its answer, and functions that interpret a job's state.
 
 May import: core.contracts, core.errors, core.settings, orchestrator.{deadlines,runpod_client}.
 """
@@ -26,9 +26,9 @@ class NoWorker(EndpointUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One stage as it is sent. `limit_s` bounds its execution; `wait_ms` is how long `runsync` may hold the answer.
+    """A stage to run. `limit_s` bounds its execution; `wait_ms` is the wait of `runsync`.
 
-    Jobs of the same stage, pool and `size` are expected to take equally long.
+    Jobs with the same stage, pool and `size` are expected to take equally long.
     """
 
     stage: str
@@ -42,7 +42,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class StageAnswer:
-    """A stage's output and the platform's own facts about it. `attempts` counts submits, `lost` those unanswered."""
+    """A stage's output, with the platform's times. `attempts` counts submits, `lost` those without an answer."""
 
     output: Mapping[str, Any] = field(repr=False)
     endpoint_id: str
@@ -68,9 +68,9 @@ async def sleep_until(seconds: float, until: Deadline) -> None:
 
 
 def require_job_id(state: State, stage: str) -> State:
-    """Raises `ResponseLost` if a job may run but the answer has no id."""
+    """Raise `ResponseLost` if a job may run but the answer has no id."""
     if state.get("status") not in FINAL and not job_id_of(state):
-        raise ResponseLost("The platform's answer names no job.", stage=stage)
+        raise ResponseLost("The platform's answer has no job id.", stage=stage)
     return state
 
 
@@ -80,7 +80,7 @@ def job_id_of(state: State) -> str:
 
 
 def started_at(state: State, started: float, queued_at: float, now: float) -> float:
-    """When the job began to run, by the platform's `delayTime` where that is plausible."""
+    """Start of the job's execution, from the platform's `delayTime` if that is plausible."""
     queue_ms = read_ms(state.get("delayTime"))
     return now if queue_ms is None else max(queued_at, min(now, started + queue_ms / 1000))
 
@@ -90,7 +90,7 @@ def timeout_error(call: Call, deadline: Deadline, running_since: float | None) -
         return DeadlineExceeded("The request's `timeout_s` ran out; allow more time.", stage=call.stage)
     if running_since is None:
         return NoWorker(
-            f"No worker took {call.stage} in time; see whether pool {call.pool} has workers.", stage=call.stage
+            f"No worker took {call.stage} in time; check that pool {call.pool} has workers.", stage=call.stage
         )
     return DeadlineExceeded(f"{call.stage} ran longer than its limit of {call.limit_s:g} s.", stage=call.stage)
 

@@ -1,8 +1,8 @@
 """Ids, deletion and expiry of pictures in the deployment's bucket.
 
-A picture's id is its object's name and a code that ties it to its caller: whoever sees a picture's URL can't delete it,
-and nothing has to be stored for the check. Expiry is a marker object whose name begins with the time, so that any
-process lists what is due first, also after the one that wrote it has ended.
+A picture's id is its object's name and a code that authenticates its caller, so that a picture's URL is not enough to
+delete it, and no state is needed for the check. Expiry is a marker object whose name begins with the time, so that any
+process can list the pictures that are due.
 
     expiring/<seconds since 1970, 12 digits>.<object's name>
 
@@ -43,7 +43,7 @@ class StoredPictures:
 
     @classmethod
     def from_settings(cls, storage: StorageSettings) -> StoredPictures | None:
-        """None if no bucket is set. Every process with the bucket's key makes the same ids."""
+        """The deployment's bucket; None if none is set. Every process with the bucket's key creates the same ids."""
         if storage.endpoint_url is None or storage.access_key_id is None or storage.secret_access_key is None:
             return None
         return cls(Bucket(storage), storage.secret_access_key.get_secret_value().encode())
@@ -52,24 +52,24 @@ class StoredPictures:
         await self._bucket.close()
 
     def picture_id(self, url: str, caller: str) -> str | None:
-        """Id of a picture; None for a URL that isn't one of our objects."""
+        """Id of a picture; None if the URL is not an object in this bucket."""
         name = object_name(url)
         return None if name is None else f"{name}.{self._code(name, caller)}"
 
     async def delete(self, picture_id: str, caller: str) -> None:
-        """Delete a picture. Raises `NotFound` for an id of no picture of this caller, and the bucket's errors."""
+        """Delete a picture. Raises `NotFound` for an id that is not this caller's, and the bucket's errors."""
         found = _PICTURE_ID.fullmatch(picture_id)
         if found is None or not hmac.compare_digest(found[2], self._code(found[1], caller)):
             raise NotFound("There is no such picture; its id is the `picture_id` of the result.")
         await self._bucket.delete(found[1])
 
     async def expire(self, url: str, after_s: float) -> None:
-        """Has the picture deleted `after_s` seconds from now."""
+        """Schedule the deletion of a picture in `after_s` seconds."""
         if (name := object_name(url)) is not None:
             await self._bucket.write(f"expiring/{int(self._clock() + after_s):012d}.{name}", b"")
 
     async def sweep(self) -> int:
-        """Deletes the pictures that are due; returns how many."""
+        """Delete the pictures that are due; return how many."""
         deleted = 0
         for marker in await self._bucket.names("expiring"):
             found = _MARKER.fullmatch(marker)
@@ -97,6 +97,6 @@ class StoredPictures:
 
 
 def object_name(url: str) -> str | None:
-    """The name of the object that `url` opens."""
+    """The name of the object at `url`."""
     found = _URL_PATH.fullmatch(urlsplit(url).path)
     return found[1] if found else None

@@ -1,8 +1,7 @@
-"""Requests and their stages as OpenTelemetry spans, sent over OTLP where `ORCHESTRATOR_OTLP_ENDPOINT` is set.
+"""Export requests and their stages as OpenTelemetry spans, over OTLP to `ORCHESTRATOR_OTLP_ENDPOINT`.
 
-Spans are made from what the chain has recorded anyway, when a request has ended: nothing is measured twice, and no
-request waits for an exporter. Its trace id is the one in every log line. Attributes are names, times and counts, never
-what a person wrote.
+Spans are created after a request has ended, from the timeline that the chain has recorded, so no request waits for an
+exporter. The trace id is that of the log lines. Attributes are names, times and counts, never a user's text.
 
 May import: core, opentelemetry (the extra `orchestrator`).
 """
@@ -27,7 +26,7 @@ _FLUSH_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class RequestTrace:
-    """A request that has ended; `wall_ms` is how long it took, `code` the error it ended with."""
+    """A request that has ended; `wall_ms` is its duration, `code` that of its error."""
 
     trace_id: str
     route: Route
@@ -39,7 +38,7 @@ class RequestTrace:
 
     @property
     def cost_usd(self) -> float:
-        """What its stages cost, as far as prices are known."""
+        """Cost of its stages with a known price."""
         return sum(record.cost_usd or 0.0 for record in self.timeline)
 
 
@@ -49,7 +48,7 @@ class Tracing(Protocol):
     def __call__(self, request: RequestTrace) -> None: ...
 
     def flush(self) -> None:
-        """Wait until everything is sent: two seconds at most."""
+        """Wait up to two seconds until everything is sent."""
         ...
 
 
@@ -64,7 +63,7 @@ class NoTracing:
 
 
 class OtlpTracing:
-    """A `Trace` that exports spans in the background. Raises `Misconfigured` without the extra."""
+    """`Tracing` that exports spans in the background. Raises `Misconfigured` without the extra."""
 
     def __init__(self, endpoint: str, exporter: SpanExporter | None = None) -> None:
         try:
@@ -85,7 +84,7 @@ class OtlpTracing:
         self._tracer = self._provider.get_tracer("orchestrator")
 
     def flush(self) -> None:
-        # The SDK's own bound is not kept by its batches: a collector that hangs would hold a worker that is to go.
+        # The SDK's batches don't observe its own time limit: a hanging collector would delay the worker's exit.
         sending = threading.Thread(target=self._provider.force_flush, daemon=True)
         sending.start()
         sending.join(_FLUSH_S)
@@ -129,7 +128,7 @@ def _stage_attributes(record: StageRecord) -> dict[str, Any]:
 
 
 def _fixed_trace_ids() -> Any:
-    """The SDK's generator, but for the trace id, which the request already has in its log lines."""
+    """The SDK's id generator, with the trace id that the request already has in its log lines."""
     from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
     class FixedTraceIds(RandomIdGenerator):

@@ -1,10 +1,10 @@
-"""Results posted to an address that the request named, signed as Standard Webhooks say.
+"""Post results to the request's webhook address, signed according to Standard Webhooks.
 
     {"type": "picture.completed", "timestamp": "…", "data": {"job_id": "…", …the result without picture bytes}}
     {"type": "picture.failed",    "timestamp": "…", "data": {"job_id": "…", "request_id": …, "task": …, "error": {…}}}
 
-The platform's own webhook is unsigned and repeats the request's input, a selfie included; this one holds no input.
-Addresses are connected to as a selfie's URL is: public https only, no redirect (`core.safe_http`).
+The platform's own webhook is unsigned and repeats the request's input, a selfie included; this one contains no input.
+Addresses are restricted like a selfie's URL: public https only, no redirects (`core.safe_http`).
 Specification: github.com/standard-webhooks/standard-webhooks.
 
 May import: core, httpcore, standardwebhooks.
@@ -33,7 +33,7 @@ log = logger()
 
 _TIMEOUT_S = 15.0
 _PAUSES_S = (2.0, 10.0, 60.0, 300.0)
-"""Between attempts; a process that ends earlier gives up earlier."""
+"""Pauses between attempts, in seconds. There are no further attempts after the process has ended."""
 _CLOSE_S = 3.0
 _MAX_PENDING = 1_000
 _GONE = 410
@@ -41,7 +41,7 @@ _PICTURE_BYTES: Any = {"image_base64": True, "images": {"__all__": {"image_base6
 
 
 class Webhooks:
-    """Sends in the background. `close` when done. Without a secret, a request that names a webhook is refused."""
+    """Posts webhooks in the background. `close` when done. Without a secret, a request with a webhook is refused."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Webhooks:
             _signer(self._secret)
 
     def check(self, request: PictureRequest) -> None:
-        """Raises `InvalidRequest` or `BadUrl`, before anything is paid for."""
+        """Check a request's webhook before any stage runs. Raises `InvalidRequest` or `BadUrl`."""
         if request.webhook_url is None:
             return
         if self._secret is None:
@@ -82,7 +82,7 @@ class Webhooks:
         self._post(request, "picture.failed", {**named, "error": error.body()})
 
     async def close(self) -> None:
-        """Gives those under way a moment to arrive."""
+        """Wait a few seconds for pending deliveries."""
         if self._pending:
             await asyncio.wait(self._pending, timeout=_CLOSE_S)
         for task in list(self._pending):
@@ -112,7 +112,7 @@ class Webhooks:
         log.warning("webhook given up", reason=outcome)
 
     async def _attempt(self, url: str, message_id: str, body: bytes) -> str:
-        """`delivered`, or in a word why not."""
+        """Post once; return `delivered` or the reason of the failure in one word."""
         headers = list(self._signed(message_id, body).items())
         pool = httpcore.AsyncConnectionPool(
             ssl_context=self._ssl or public_authorities(), network_backend=self._network
@@ -144,7 +144,7 @@ class Webhooks:
 
 
 def verify_webhook(body: bytes, headers: Mapping[str, str], secret: str) -> dict[str, Any]:
-    """The message of a webhook whose signature and age (five minutes at most) were checked.
+    """Check a webhook's signature and age (at most five minutes) and return its message.
 
     Raises `InvalidRequest` if either is wrong.
     """
@@ -158,7 +158,7 @@ def verify_webhook(body: bytes, headers: Mapping[str, str], secret: str) -> dict
 
 
 def _signer(secret: str) -> Any:
-    """Raises `Misconfigured` for a secret that is not base64 with at least 24 bytes."""
+    """The signer for `secret`. Raises `Misconfigured` if it is not the base64 of at least 24 bytes."""
     import base64
     import binascii
 
@@ -172,6 +172,6 @@ def _signer(secret: str) -> Any:
     if not 24 <= len(key) <= 64:
         raise Misconfigured(
             "ORCHESTRATOR_WEBHOOK_SECRET must be `whsec_` and the base64 of 24 to 64 random bytes; "
-            "make one with: python -m http_api webhook-secret"
+            "create one with: python -m http_api webhook-secret"
         )
     return Webhook(key)

@@ -1,7 +1,7 @@
-"""The playground: a page for a browser that makes pictures over the HTTP API of the same address.
+"""The playground: a web page that makes pictures with the HTTP API of the same address.
 
-Static ES modules in `static/`, without a framework, a build step or a request to another host. `offered.py` gives the
-page results that exist already, such as those of `./demo`.
+Static ES modules in `static/`, without a framework, a build step or a request to another host. `offered.py` provides
+existing results, such as those of `./demo`.
 
 May import: starlette, core.errors, http_api.
 """
@@ -22,7 +22,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data: https:; "
     "connect-src 'self' https:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Scripts and styles come from this address only. Pictures may also come from a bucket, whose address is not known."""
+"""Scripts and styles from this address only. Pictures may also come from a bucket, whose address is unknown here."""
 _HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cache-Control": "no-cache",
@@ -54,7 +54,7 @@ async def _file(request: Request) -> Response:
 
 
 def _static(name: str) -> Response:
-    """Raises `NotFound`. Only the names of existing files are served, so that no path leads outside."""
+    """A static file. Raises `NotFound`. Only names of existing files are accepted, which prevents path traversal."""
     files = {file.name: file for file in STATIC.iterdir()}
     if name not in files:
         raise NotFound("The playground has no such file.")

@@ -1,6 +1,6 @@
-"""Results on this machine that the playground puts into its gallery: a folder as `./demo` writes it.
+"""Local results that the playground shows in its gallery: a folder that `./demo` has written.
 
-Each `<task>.json` is a result whose `image_base64` names the picture's file beside it.
+Each `<task>.json` is a result whose `image_base64` names the picture's file in the same folder.
 
 May import: starlette, core.errors.
 """
@@ -27,7 +27,7 @@ class OfferedResults:
         self._folder = folder
 
     async def index(self, request: Request) -> Response:
-        """The gallery's entries, with the address of each picture."""
+        """The gallery's entries, with the URL of each picture."""
         del request
         return JSONResponse([entry for entry in map(self._entry, self._results()) if entry is not None])
 
@@ -36,7 +36,7 @@ class OfferedResults:
         names = {path.name: path for path in map(self._picture_of, self._results()) if path is not None}
         path = names.get(request.path_params["name"])
         if path is None:
-            raise NotFound("No such picture is offered.")
+            raise NotFound("There is no such picture.")
         return FileResponse(path)
 
     def _results(self) -> list[Path]:

@@ -16,7 +16,7 @@ from core.text.budgets import Budget
 from core.text.translation import MAX_TRANSLATED_CHARS, translate
 from core.worker.job import Job
 from core.worker.progress import Progress
-from handlers.llm import UnsupportedLanguage, handler, writer
+from handlers.llm import UnsupportedLanguage, handler, text_device
 
 FOREIGN = "vaikas žaidžia su smėliu paplūdimyje"
 ENGLISH = "a child plays with sand on the beach"
@@ -53,12 +53,12 @@ class Labels:
 def worker(
     model: Writes, unsupported: UnsupportedLanguage, classifier: TextClassifier | None = None
 ) -> Iterator[Callable[..., Any]]:
-    device = writer(model, Budget(), max_batch=8, window_s=0.0, classifier=classifier)
+    device = text_device(model, Budget(), max_batch=8, window_s=0.0, classifier=classifier)
     respond = handler(
         model,
         device,
         minor_probability=0.3,
-        second_opinion=classifier is not None,
+        has_classifier=classifier is not None,
         unsupported_language=unsupported,
     )
 

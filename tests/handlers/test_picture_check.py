@@ -168,7 +168,7 @@ def encoded(side: int = 64) -> str:
 
 async def test_ages_of_a_picture_are_returned_as_the_backend_read_them() -> None:
     reads = Reads()
-    respond = selfie.handler(reads, selfie.reader(reads))
+    respond = selfie.handler(reads, selfie.vision_device(reads))
     result = await respond(CheckRequest(task="picture/check", picture=encoded(96), request_id="r"), a_job())
     assert isinstance(result, CheckResult)
     assert (result.faces, result.whole, result.faces_not_read) == ((ADULT, ADULT), ADULT, 3)
@@ -178,14 +178,14 @@ async def test_ages_of_a_picture_are_returned_as_the_backend_read_them() -> None
 @pytest.mark.parametrize("picture", ["https://example.com/picture.png", "bm8gcGljdHVyZQ==", "%%%"])
 async def test_picture_to_check_must_be_base64_not_a_url(picture: str) -> None:
     reads = Reads()
-    respond = selfie.handler(reads, selfie.reader(reads))
+    respond = selfie.handler(reads, selfie.vision_device(reads))
     with pytest.raises(BadPicture):
         await respond(CheckRequest(task="picture/check", picture=picture), a_job())
 
 
 async def test_selfies_and_age_readings_share_the_device_in_separate_batches() -> None:
     reads = Reads()
-    respond: Any = selfie.handler(reads, selfie.reader(reads, max_batch=4))
+    respond: Any = selfie.handler(reads, selfie.vision_device(reads, max_batch=4))
     analyzed = await respond(AnalyzeRequest(task="profile/analyze", selfie=encoded()), a_job())
     checked = await respond(CheckRequest(task="picture/check", picture=encoded()), a_job())
     assert isinstance(analyzed, AnalyzeResult)

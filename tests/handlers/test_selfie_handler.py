@@ -11,7 +11,7 @@ from PIL import Image
 
 from core.backends import BatchCallbacks, Outcome, PictureAges, SelfieAnalysis, SelfieRequest
 from core.contracts import ANALYZE_TASK, AnalyzeRequest, AnalyzeResult, FaceMeta, FaceQuality, Features, ModelInfo
-from handlers.selfie import handler, reader
+from handlers.selfie import handler, vision_device
 from tests.handlers.test_picture_check import a_job
 
 FACE = FaceMeta(
@@ -48,7 +48,7 @@ def jpeg(size: tuple[int, int]) -> bytes:
 
 async def analyzed(backend: OneReader, data: bytes, face: int | None = None) -> AnalyzeResult:
     request = AnalyzeRequest(task=ANALYZE_TASK, selfie=base64.b64encode(data).decode(), face=face)
-    result = await handler(backend, reader(backend))(request, a_job())
+    result = await handler(backend, vision_device(backend))(request, a_job())
     assert isinstance(result, AnalyzeResult)
     return result
 

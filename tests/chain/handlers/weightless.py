@@ -97,13 +97,13 @@ class Scores:
 def load(settings: Settings) -> JobHandler[StageRequest]:
     probability = settings.policy.minor_probability
     reads, writes, paints = Reads(), Writes(), Paints()
-    analyze = selfie.handler(reads, selfie.reader(reads), signing_key=settings.policy.key)
+    analyze = selfie.handler(reads, selfie.vision_device(reads), signing_key=settings.policy.key)
     classifier = load_classifier(settings.weights.locate(Model.GUARD)) if settings.llm.classifier == "guard" else None
     write = llm.handler(
         writes,
-        llm.writer(writes, Budget(), max_batch=1, window_s=0, classifier=classifier),
+        llm.text_device(writes, Budget(), max_batch=1, window_s=0, classifier=classifier),
         minor_probability=probability,
-        second_opinion=classifier is not None,
+        has_classifier=classifier is not None,
     )
     publisher = PictureDelivery.from_settings(settings.storage, max_bytes=settings.worker.max_result_bytes)
     paint = zimage.handler(
