@@ -1,4 +1,4 @@
-"""`python -m deploy`: manage endpoints on RunPod from `endpoints.yaml`.
+"""Command `python -m deploy`: manage endpoints on RunPod from `endpoints.yaml`.
 
     python -m deploy plan --registry ghcr.io/you     show what would change and what it may cost
     python -m deploy apply --registry ghcr.io/you    create and update; the same command continues after a failure
@@ -49,7 +49,7 @@ Registry = Annotated[
 Tag = Annotated[str, typer.Option(help="Tag of the images; not `latest`.")]
 Credential = Annotated[str | None, typer.Option(help="Id of RunPod's credential for a private registry.")]
 Prefix = Annotated[str, typer.Option(help="First part of the endpoints' names, such as img-pod-staging.")]
-Quota = Annotated[int, typer.Option(min=1, help="Workers the account may have, over all its endpoints.")]
+Quota = Annotated[int, typer.Option(min=1, help="Worker quota of the account, over all its endpoints.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ApiUrl = Annotated[str, typer.Option("--api", help="The management API.", hidden=True)]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
@@ -68,7 +68,7 @@ class Session:
 def _session(
     url: str, file: Path, prefix: str, registry: str = "", tag: str = "none", credential: str | None = None
 ) -> Iterator[Session]:
-    """The state every command needs; an error ends the command with one sentence on stderr."""
+    """Context of every command; an error ends the command with one sentence on stderr."""
     try:
         key = PlatformSettings().key_that("has write access to serverless endpoints")
         with Api(key, url) as api:

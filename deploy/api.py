@@ -58,7 +58,7 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    do = "It may have been deleted in the console; `python -m deploy plan` shows what is there"
+    do = "It may have been deleted in the console; `python -m deploy plan` shows what exists"
 
 
 class Rejected(ApiError):
@@ -139,7 +139,7 @@ class LiveEndpoint(Answer):
     cpu: tuple[LiveCpu, ...] | None = None
     workers: LiveWorkers
     scaling: dict[str, Any]
-    timeout: int = Field(description="Of one job's execution, ms.")
+    timeout: int = Field(description="Time limit of one job's execution, ms.")
     flashboot: str
     request_urls: dict[str, str] = Field(default_factory=dict, alias="requestUrls")
 

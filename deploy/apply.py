@@ -44,7 +44,7 @@ def apply(api: Api, desired: list[DesiredEndpoint], plan: Plan, report: Callable
 def destroy(
     api: Api, desired: list[DesiredEndpoint], live: tuple[LiveEndpoint, ...], report: Callable[[str], None]
 ) -> None:
-    """Delete the endpoints; those that call others first, so that no deleted endpoint is called."""
+    """Delete the endpoints, those that call others first, so that no deleted endpoint is called."""
     for endpoint in to_delete(desired, live):
         api.delete(endpoint)
         report(endpoint.name)
@@ -66,7 +66,7 @@ def _check(plan: Plan) -> None:
 
 
 def _current_action(one: DesiredEndpoint, plan: Plan, ids: dict[str, str]) -> Action:
-    """The action of the plan; for an endpoint that calls others, recomputed with the ids known by now."""
+    """The action of the plan; for an endpoint that calls others, recomputed with the ids of created endpoints."""
     [action] = [action for action in plan.actions if action.desired is one]
     if not one.pool_endpoints or action.live is None:
         return action

@@ -28,7 +28,7 @@ class Images:
 
     def __post_init__(self) -> None:
         if self.tag == "latest":
-            raise Misconfigured("The tag `latest` moves, so workers could run different images. Name a version.")
+            raise Misconfigured("The tag `latest` is mutable, so workers could run different images. Name a version.")
 
     def reference(self, image: str) -> str:
         if "/" in image or ":" in image or "@" in image:
@@ -38,7 +38,7 @@ class Images:
 
 @dataclass(frozen=True)
 class DesiredEndpoint:
-    """One endpoint as it should be. `pool_endpoints` names, by pool, the endpoints whose ids its environment gets."""
+    """The desired state of an endpoint. `pool_endpoints`: by pool, the endpoints whose ids it calls."""
 
     name: str
     spec: EndpointSpec

@@ -16,7 +16,7 @@ from deploy.desired_state import DesiredEndpoint
 from deploy.plan import find_live, make_plan
 
 STAGES_OF_POOL = {Pool.SELFIE: ("analyze",), Pool.LLM: ("expand", "moderate", "caption")}
-"""All other pools serve `generate`."""
+"""Stages of each pool; all other pools serve `generate`."""
 PRICE_TOLERANCE = 0.05
 LOAD_BALANCER_LIMIT_S = 330
 """RunPod's limit for one request to a load-balancing endpoint (load-balancing overview, July 2026)."""

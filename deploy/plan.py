@@ -45,7 +45,7 @@ class Plan:
     actions: tuple[Action, ...]
     quota: int
     workers_elsewhere: int
-    """Of endpoints outside this deployment."""
+    """Workers of endpoints outside this deployment."""
 
     @property
     def workers(self) -> int:

@@ -39,7 +39,7 @@ def requests(selfie: Path = ROOT / "test_inputs" / "selfie.json") -> dict[Route,
     try:
         picture = json.loads(selfie.read_text(encoding="utf-8"))["input"]["selfie"]
     except (OSError, ValueError, KeyError):
-        raise Misconfigured(f"{selfie.name} holds no selfie: restore it from the repository.") from None
+        raise Misconfigured(f"{selfie.name} contains no selfie: restore it from the repository.") from None
     chat: dict[str, Any] = {"messages": _MESSAGES, "seed": 7}
     prompt: dict[str, Any] = {"prompt": "a lighthouse on a cliff at dusk", "seed": 7}
     return {
@@ -92,7 +92,7 @@ def run_http_smoke_tests(
 def _post_until_served(
     http: httpx.Client, route: Route, request: dict[str, Any], limit_s: float, pause_s: float
 ) -> Smoke:
-    """One request, repeated while no worker is ready: RunPod neither queues nor retries it."""
+    """Send a request, and repeat it while no worker is ready, because RunPod neither queues nor retries it."""
     started = time.monotonic()
     body = {name: value for name, value in request.items() if name != "task"}
     while True:
@@ -109,7 +109,7 @@ def _post_until_served(
 
 
 def _no_worker(answer: httpx.Response) -> bool:
-    """Whether the platform answers in place of a worker; a worker's own errors are problem documents."""
+    """Whether the answer is the platform's and not a worker's, whose errors are problem documents."""
     from_worker = "problem+json" in answer.headers.get("content-type", "")
     return answer.status_code in (502, 503) or (answer.status_code == 400 and not from_worker)
 

@@ -46,17 +46,17 @@ WorkerKey = Annotated[
     str | None,
     typer.Option(envvar="LOCALPOD_WORKER_KEY", help="The key of attached workers. Unset: a new one, which is printed."),
 ]
-AllowHost = Annotated[list[str] | None, typer.Option(help="Accept this name in the Host header, beside loopback.")]
+AllowHost = Annotated[list[str] | None, typer.Option(help="Accept this name in the Host header, besides loopback.")]
 Warm = Annotated[bool, typer.Option("--warm", help="Keep at least one worker of each endpoint running.")]
 Idle = Annotated[float | None, typer.Option(min=0.1, help="Idle timeout of every endpoint, s.")]
 Logs = Annotated[bool, typer.Option("--logs", help="Show the workers' own output.")]
 NoLimits = Annotated[bool, typer.Option("--no-limits", help="Don't apply the platform's rate limits.")]
 ShareEnv = Annotated[list[str] | None, typer.Option(help="Let workers inherit this BUCKET_… or RUNPOD_… variable.")]
 Http = Annotated[
-    bool, typer.Option("--http/--no-http", help="Serve the HTTP API under /v1, where there is an orchestrator.")
+    bool, typer.Option("--http/--no-http", help="Serve the HTTP API under /v1, if there is an orchestrator.")
 ]
 HttpWithoutKey = Annotated[
-    bool, typer.Option("--http-without-key", help="Need no key for the HTTP API, also beyond loopback.")
+    bool, typer.Option("--http-without-key", help="Accept HTTP API requests without a key, also beyond loopback.")
 ]
 Attach = Annotated[
     str | None,
@@ -153,14 +153,14 @@ def run(  # noqa: PLR0913, PLR0917  # each is an option of the command
 @app.command()
 def fault(  # noqa: PLR0913, PLR0917  # each is an option of the command
     kind: Annotated[FaultKind | None, typer.Argument(help="The kind of fault; see --kinds.")] = None,
-    endpoint: Annotated[str, typer.Option(help="Its endpoint; * for every one.")] = "*",
+    endpoint: Annotated[str, typer.Option(help="Name of the endpoint; * for all.")] = "*",
     operation: Annotated[
         str, typer.Option(help="client (all of a client's), run, status, job-take, job-done, …")
     ] = "client",
     task: Annotated[str | None, typer.Option(help="Only jobs with this task.")] = None,
-    times: Annotated[int, typer.Option(min=0, help="How often; 0 for always.")] = 1,
-    skip: Annotated[int, typer.Option(min=0, help="Requests that pass first.")] = 0,
-    delay_s: Annotated[float, typer.Option(help="Seconds, where the kind has a duration.")] = 1.0,
+    times: Annotated[int, typer.Option(min=0, help="Number of times; 0 for always.")] = 1,
+    skip: Annotated[int, typer.Option(min=0, help="Number of matching requests that are not affected at first.")] = 0,
+    delay_s: Annotated[float, typer.Option(help="Seconds, for kinds with a duration.")] = 1.0,
     status: Annotated[int, typer.Option(min=500, max=599, help="For server_error.")] = 503,
     retry_after_s: Annotated[float | None, typer.Option(min=0, help="For throttle.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the faults and how often each has fired.")] = False,  # noqa: FBT002  # an option
@@ -250,7 +250,7 @@ def _endpoint_row(pod: Localpod, name: str) -> list[str]:
 
 
 def _examples(pod: Localpod) -> list[str]:
-    """Requests to copy: one to the job API, and one to the HTTP API where it is served."""
+    """Example requests: one to the job API, and one to the HTTP API if it is served."""
     queues = [name for name, local in pod.endpoints.items() if not local.load_balancer]
     key = f"-H 'Authorization: Bearer {pod.key}'"
     examples = []
@@ -269,7 +269,7 @@ def _print_line(text: str, style: str | None = None) -> None:
 
 
 def _with_http(endpoints: Mapping[str, EndpointSpec]) -> dict[str, EndpointSpec | LocalEndpoint]:
-    """The endpoints, and the HTTP API beside an orchestrator that has only a queue.
+    """The endpoints, with an HTTP API for an orchestrator that has only a queue.
 
     The HTTP API starts with the orchestrator's settings, so all pools must have an endpoint.
     """
@@ -297,12 +297,12 @@ def _parse_names(known: Mapping[str, EndpointSpec], names: str, where: str) -> t
 
 
 def _call(command: list[str], env: dict[str, str]) -> int:
-    """Run a command and return its exit code, or 128 + N when signal N ended it, as a shell does."""
+    """Run a command and return its exit code, or 128 + N if signal N ended it, as a shell does."""
     try:
         process = subprocess.Popen(command, env=env)  # noqa: S603  # the user's own command
     except OSError as error:
         _fail(f"{command[0]} can't be run: {error.strerror}")
-    # Ctrl-C reaches the command by itself, and its end is then ours; a kill of localpod is assigned on.
+    # Ctrl-C reaches the command directly, and localpod exits after it; a SIGTERM to localpod is passed on.
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     code = process.wait()

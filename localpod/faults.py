@@ -1,6 +1,6 @@
 """Fault injection: failures of the network, the platform or a worker, once, N times or always.
 
-An HTTP fault applies to one operation of one endpoint; a job fault applies to a job at the matching point of its life.
+An HTTP fault applies to one operation of one endpoint; a job fault applies at the matching point of a job's life cycle.
 Both can be limited to one task, so that one stage of a chain fails while another on the same endpoint succeeds.
 """
 
@@ -71,9 +71,9 @@ class Fault(BaseModel):
     endpoint: str = Field(default="*", description="Endpoint's name, or `*`.")
     operation: str = Field(default="client", description="`client`, `run`, `status`, `job-done`, …; HTTP faults only.")
     task: str | None = Field(default=None, description="Only jobs whose input names this task.")
-    times: int | None = Field(default=1, ge=1, description="How often; none for always.")
-    skip: int = Field(default=0, ge=0, description="How many matching requests pass first.")
-    delay_s: float = Field(default=1.0, description="Seconds, where the kind has a duration.")
+    times: int | None = Field(default=1, ge=1, description="Number of times; null for always.")
+    skip: int = Field(default=0, ge=0, description="Number of matching requests that are not affected at first.")
+    delay_s: float = Field(default=1.0, description="Seconds, for kinds with a duration.")
     status: int = Field(default=503, ge=500, le=599)
     retry_after_s: float | None = Field(default=None, ge=0)
 
@@ -94,7 +94,7 @@ class ActiveFault:
 
 
 class Faults:
-    """The registered faults. Without an active one, `any` costs one comparison."""
+    """The registered faults. Without an active one, `any` is one comparison."""
 
     def __init__(self) -> None:
         self._known: dict[int, ActiveFault] = {}
@@ -124,7 +124,7 @@ class Faults:
     def pick(
         self, kinds: Collection[FaultKind], endpoint: str, operation: str | None = None, task: str | None = None
     ) -> Fault | None:
-        """The first active fault that matches, counted as fired."""
+        """Return the first active fault that matches, and count it as fired."""
         for active in self._active:
             if active.fault.kind in kinds and _matches(active.fault, endpoint, operation, task):
                 active.matched += 1

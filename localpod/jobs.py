@@ -163,7 +163,7 @@ def _ms(seconds: float) -> int:
 
 
 def new_id(*, sync: bool) -> str:
-    """`sync-…-u1` or `…-u1`: the shapes seen in RunPod's own answers and logs."""
+    """A new id, `sync-…-u1` or `…-u1` as in RunPod's answers and logs."""
     return f"{'sync-' if sync else ''}{uuid.uuid4()}-u1"
 
 

@@ -1,4 +1,4 @@
-"""JSON as the platform reads and writes it.
+"""JSON with the platform's rules.
 
 The platform is written in Go, whose decoder rejects `NaN` and `Infinity`, so they are rejected here. Output is ASCII,
 because a lone surrogate can be escaped but not encoded.

@@ -18,7 +18,7 @@ from localpod.workers import WorkerPool
 NO_WORKER_TIMEOUT_S = 120.0
 REQUEST_TIMEOUT_S = 330.0
 MAX_BODY_BYTES = 30_000_000
-"""Of a request and of an answer."""
+"""Largest body of a request and of an answer."""
 
 
 class NoWorker(Exception):
@@ -115,7 +115,7 @@ class LoadBalancer:
         return min(ready, key=lambda slot: slot.requests, default=None)
 
     def notify(self) -> None:
-        """Let the waiting requests look for a worker again."""
+        """Wake the waiting requests, so that they check for a worker again."""
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""How a localpod behaves, and the endpoints that it makes of `endpoints.yaml`."""
+"""Options of a localpod, and its endpoints from `endpoints.yaml`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 class Options:
     """Options of a localpod. Times in seconds; the defaults are RunPod's where it documents one.
 
-    `key` None accepts any key. `worker_key` None draws one per start. `allow_hosts` are names accepted in the Host
-    header beside loopback. `http_without_key` serves the HTTP API without a key although `host` is not loopback. `warm`
-    keeps at least one worker per endpoint. `idle_timeout_s` overrides every endpoint's. `shutdown_grace_s` is the time
-    workers get to exit when localpod stops. `no_worker_timeout_s` and `request_timeout_s` are those of load-balancing
-    endpoints. `share_env` names environment variables that workers inherit although they are normally excluded.
-    `attach` names endpoints whose workers are started elsewhere.
+    `key` None accepts any key. `worker_key` None creates one per start. `allow_hosts` are names accepted in the Host
+    header besides loopback. `http_without_key` serves the HTTP API without a key although `host` is not loopback.
+    `warm` keeps at least one worker per endpoint. `idle_timeout_s` overrides every endpoint's. `shutdown_grace_s` is
+    the time workers get to exit when localpod stops. `no_worker_timeout_s` and `request_timeout_s` are those of
+    load-balancing endpoints. `share_env` names environment variables that workers inherit although they are normally
+    excluded. `attach` names endpoints whose workers are started elsewhere.
     """
 
     host: str = "127.0.0.1"

@@ -41,7 +41,7 @@ KEEP_ALIVE_S = 600.0
 WORKER_KEEP_ALIVE_S = 4.0
 """Below uvicorn's default of 5 s, so that a worker never closes a connection on which a request is being sent."""
 MAX_LINE_BYTES = 65_536
-"""Of a request line: the SDK lists every job in progress in the URL of its heartbeat."""
+"""Longest request line: the SDK lists every job in progress in the URL of its heartbeat."""
 CONNECT_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}  # noqa: S104  # how this machine connects to such a host
 
 
@@ -59,7 +59,7 @@ def _server_log() -> logging.Logger:
 
 
 class PortInUse(OSError):
-    """The message names the port and says what to do."""
+    """The port is in use."""
 
 
 class Localpod:
@@ -191,12 +191,12 @@ class Localpod:
         await self._session.close()
         self._reaper.close()
         if self.options.state_dir is None and not any(worker_pool.died for worker_pool in worker_pools):
-            shutil.rmtree(self.state_dir, ignore_errors=True)  # a dead worker's log is kept
+            shutil.rmtree(self.state_dir, ignore_errors=True)  # the log of a crashed worker is kept
 
     async def wait_ready(self) -> dict[str, str]:
         """Wait until every endpoint with a minimum of workers has one that is ready.
 
-        Returns, by endpoint, why no worker could be started; empty on success.
+        Returns the reason of the failure by endpoint; empty on success.
         """
         kept = {name: pool for name, pool in self._worker_pools.items() if self.endpoints[name].scaler.min}
         for worker_pool in kept.values():
@@ -248,7 +248,7 @@ class Localpod:
         self.faults.clear()
 
     def fired(self, fault_id: int) -> int:
-        """How often a fault has been applied."""
+        """Number of times that a fault was applied."""
         return self.faults.fired(fault_id)
 
     def workers(self, name: str) -> list[dict[str, Any]]:

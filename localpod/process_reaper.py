@@ -1,8 +1,8 @@
-"""Kill the workers of a localpod that has ended in any way. Run as `python process_reaper.py MARK`, a pipe as stdin.
+"""Kill the workers of a localpod that has ended for any reason: `python process_reaper.py MARK`, with a pipe as stdin.
 
-localpod writes `+PGID` and `-PGID` lines; the pipe's end means that localpod has ended. A worker's heartbeat is a
-process of its own, so groups are killed, not processes; where /proc exists, whatever still is_marked MARK in its
-environment follows. Standard library only: it starts in a few milliseconds and holds next to nothing.
+localpod writes `+PGID` and `-PGID` lines; the end of the pipe means that localpod has ended. A worker's heartbeat is a
+separate process, so process groups are killed. Where /proc exists, all processes with MARK in their environment are
+killed too. Uses only the standard library, so that it starts in a few milliseconds with little memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Workers as a queue or a load balancer sees them, and their open requests for jobs."""
+"""State of workers for a queue or a load balancer, and their open requests for jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An endpoint as localpod runs it, and the environment of its workers.
+"""The local form of an endpoint, and the environment of its workers.
 
 The variables are RunPod's (SDK 1.12.0: `rp_job.py`, `rp_http.py`, `rp_ping.py` read these names). The `RUNPOD_*` and
 `BUCKET_*` of the calling shell are excluded, so that production settings don't reach a local worker by accident.
@@ -148,7 +148,7 @@ def _http_variables(port: int) -> dict[str, str]:
 
 
 def http_endpoint(orchestrator: EndpointSpec) -> LocalEndpoint:
-    """The HTTP API beside a queue orchestrator: the same environment, as a load-balancing endpoint.
+    """A load-balancing endpoint for the HTTP API, with the environment of a queue orchestrator.
 
     Its one worker always runs, so that the first request doesn't wait and no asynchronous job in its memory is lost.
     """

@@ -23,7 +23,7 @@ HEADERS = {"Content-Type": "application/json"}
 
 
 class Webhooks:
-    """Sends in the background. What is unsent when localpod stops is dropped, as are its jobs."""
+    """Posts webhooks in the background. Those that are pending when localpod stops are dropped."""
 
     def __init__(self, retry_after_s: float = RETRY_AFTER_S) -> None:
         self._retry_after_s = retry_after_s
@@ -50,7 +50,7 @@ class Webhooks:
                 await asyncio.sleep(self._retry_after_s)
             if await self._post(url, body):
                 return
-        log.warning("webhook given up after %d tries", TRIES)
+        log.warning("webhook not delivered after %d attempts", TRIES)
 
     async def _post(self, url: str, body: bytes) -> bool:
         if self._session is None:

@@ -1,7 +1,7 @@
 """Worker processes of an endpoint: start, watch, stop and replace them.
 
-Each worker is a process group, because the SDK's heartbeat is a second process that must not outlive the first.
-Nothing polls: one thread per worker waits for its process, everything else is a timer or an event.
+Each worker is a process group, because the SDK's heartbeat is a second process that must end with the first. There is
+no polling: one thread per worker waits for its process, everything else is a timer or an event.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ANSWER_POLLS_AFTER_S = 0.05
 
 @dataclass(frozen=True)
 class WorkerTimes:
-    """Times of a worker's life, s. `init_timeout_s` is RunPod's; it doesn't document a grace before SIGKILL."""
+    """Time limits of a worker, s. `init_timeout_s` is RunPod's, which documents no grace period before SIGKILL."""
 
     cold_start_s: float = 0.0
     init_timeout_s: float = 420.0
@@ -60,14 +60,14 @@ class Worker:
     kill_reason: str | None = None
     launched_at: float = 0.0
     port: int | None = None
-    """Of a load-balancing endpoint's worker."""
+    """Port of a load-balancing endpoint's worker."""
 
     @property
     def pid(self) -> int | None:
         return self.process.pid if self.process else None
 
     def kill(self, reason: str | None = None) -> None:
-        """Send SIGKILL to the process group; the exit is then handled like that of any worker that died."""
+        """Send SIGKILL to the process group; the exit is then handled like a crash."""
         self.kill_reason = self.kill_reason or reason
         if self.process is not None and self.process.returncode is None:
             kill_group(self.process.pid)
@@ -75,7 +75,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What all worker pools of a localpod share. `echo` receives each line of a worker's output, with its endpoint."""
+    """Context of all worker pools of a localpod. `echo` receives each line of a worker's output, with its endpoint."""
 
     platform: Platform
     times: WorkerTimes
@@ -123,7 +123,7 @@ class WorkerPool:
         self._scaling_timer: asyncio.TimerHandle | None = None
         self._closing = False
 
-    # ── how many ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── scaling ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def schedule_scaling(self) -> None:
         """Scale at the end of this loop tick; several calls within a tick count as one."""
@@ -165,7 +165,7 @@ class WorkerPool:
             self._scaling_timer.cancel()
         self._scaling_timer = self._loop.call_later(seconds, self.schedule_scaling)
 
-    # ── a worker's life ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── life cycle of a worker ────────────────────────────────────────────────────────────────────────────────────────
 
     def _add(self) -> None:
         worker_id = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(14))
@@ -256,7 +256,7 @@ class WorkerPool:
             return
         slot = worker.slot
         if worker.process is not None:
-            kill_group(worker.process.pid)  # its heartbeat, and whatever else it started
+            kill_group(worker.process.pid)  # its heartbeat, and other processes that it started
             self._context.reaper.forget(worker.process.pid)
         for timer in worker.timers.values():
             timer.cancel()

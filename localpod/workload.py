@@ -1,4 +1,4 @@
-"""What a worker pool needs of the endpoint it serves: a queue's `Endpoint` or a `LoadBalancer`."""
+"""Interface between a worker pool and its endpoint: a queue's `Endpoint` or a `LoadBalancer`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may call: the Host header, the API key, and the key of the workers."""
+"""Access control: the Host header, the API key, and the workers' key."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from localpod.api.call import ApiError
 
 @dataclass(frozen=True)
 class Access:
-    """The rules of one server.
+    """The access rules of one server.
 
-    `key` None accepts any non-empty key. `worker_key` is what workers send. `hosts` are names accepted in the Host
-    header beside loopback names and literal addresses. `open_http` serves the HTTP API without a key.
+    `key` None accepts any non-empty key. `worker_key` is the workers' key. `hosts` are names accepted in the Host
+    header besides loopback names and literal addresses. `open_http` serves the HTTP API without a key.
     """
 
     key: str | None
@@ -42,7 +42,7 @@ class Access:
             raise ApiError(401, "unauthorized: send the worker key (RUNPOD_AI_API_KEY) as `Authorization`")
 
     def check_http(self, request: web.BaseRequest) -> None:
-        """Check the key, or, where none is needed, that no web page of another site makes the call."""
+        """Check the key; if none is needed, check that the call is not from a web page of another site."""
         if not self.open_http:
             self.check_client(request)
             return

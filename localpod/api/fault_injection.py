@@ -18,7 +18,7 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
 class FaultInjector:
-    """Runs an operation, and returns its jobs to the queue when its answer doesn't reach the worker."""
+    """Runs an operation, and returns its jobs to the queue if its answer doesn't reach the worker."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
@@ -53,7 +53,7 @@ async def _answer(call: Call, handler: Handler) -> web.StreamResponse:
 
 
 async def _send(call: Call, answer: web.StreamResponse) -> web.StreamResponse:
-    """Write an answer with jobs immediately, and return the jobs if the connection is closed by then."""
+    """Send an answer with jobs at once, and return the jobs to the queue if the connection is closed."""
     if call.taken is not None:
         await answer.prepare(call.request)
         await answer.write_eof()
@@ -79,7 +79,7 @@ def _instead(request: web.BaseRequest, fault: Fault) -> web.Response:
 
 
 def _reset(request: web.BaseRequest) -> web.Response:
-    """Close the connection with a TCP RST, so that the client sees a reset and not an orderly end."""
+    """Close the connection with a TCP RST, so that the client gets a reset instead of an orderly end."""
     transport = request.transport
     if transport is not None:
         connection = transport.get_extra_info("socket")

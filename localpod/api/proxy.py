@@ -58,7 +58,7 @@ class Proxy:
     async def forward(
         self, request: web.BaseRequest, served: ServedBalancer, path: str, *, authorization: bool
     ) -> web.StreamResponse:
-        """`path` is the encoded path with its query. Raises `ApiError`."""
+        """Forward a request to a worker. `path` is the encoded path with its query. Raises `ApiError`."""
         if not path.startswith("/"):  # an absolute URL, which would change the worker's URL
             raise ApiError(400, "the request target must be a path")
         if (request.content_length or 0) > self._max_body_bytes:

@@ -17,7 +17,7 @@ from localpod.limits import CHUNK_BYTES, RUN_BYTES, RUNSYNC_BYTES
 from localpod.slots import PendingTake, WorkerSlot
 
 POLL_TIMEOUT_S = 25.0
-"""How long a worker's long poll stays open; the SDK gives up after 90 s."""
+"""Duration of a worker's long poll; the SDK's time limit is 90 s."""
 CLOSING_PAUSE_S = 0.2
 MAX_PING_JOBS = 1000
 """Job ids read from one heartbeat; the SDK puts all of them into its URL."""
