@@ -1,6 +1,6 @@
 """Made by `python -m tools.hub`; change handlers/zimage.py instead.
 
-What RunPod's Hub looks for: the one handler of the listing. The image starts `python -m handlers.zimage` itself.
+The handler of the listing, which RunPod's Hub requires. The image itself starts `python -m handlers.zimage`.
 """
 
 import runpy

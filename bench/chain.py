@@ -7,8 +7,8 @@ The alternatives: the same chain with `runpod.AsyncioEndpoint` on stock workers,
 Serve, whose packages conflict with ours and need an environment of their own:
 `python -m venv /tmp/ray && /tmp/ray/bin/pip install "ray[serve]"`. Without it, the rows of Ray Serve are missing.
 
-Our chain is called like by a client: a job at the orchestrator's endpoint. The platform reports its end by webhook, so
-the figures contain no polls of the client. Ray Serve is also called over HTTP. The platform's rate limits apply.
+Our chain is called as by a client, with a job for the orchestrator's endpoint. The platform reports its end by webhook,
+so the figures contain no polls of the client. Ray Serve is also called over HTTP. The platform's rate limits apply.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Run:
         return len(self.took) / self.all_s
 
 
-# ── ours ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── ours ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Client:
@@ -80,7 +80,7 @@ class Client:
 
     async def listen(self) -> web.AppRunner:
         app = web.Application(client_max_size=64_000_000)
-        app.router.add_post("/", self._told)
+        app.router.add_post("/", self._receive_webhook)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -90,7 +90,7 @@ class Client:
     def _end(self, job_id: str) -> asyncio.Future[dict[str, Any]]:
         return self._ends.setdefault(job_id, asyncio.get_running_loop().create_future())
 
-    async def _told(self, request: web.Request) -> web.Response:
+    async def _receive_webhook(self, request: web.Request) -> web.Response:
         state = await request.json()
         self._end(state["id"]).set_result(state)
         return web.Response()
@@ -158,7 +158,7 @@ async def timed(client: Client, pod: Localpod, chains: int, in_flight: int) -> R
     return Run(took, time.perf_counter() - started, (before / 1e6, process.memory_info().rss / 1e6))
 
 
-# ── rivals ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── alternatives ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def run_stock(chains: int, in_flight: int, env: Mapping[str, str]) -> Run:
@@ -187,7 +187,7 @@ async def run_script(python: str, script: str, chains: int, in_flight: int, env:
     return Run(told["took"], told["all"])
 
 
-# ── the two measures ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the two measures ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def latency(ray: Path | None) -> list[Row]:
@@ -254,7 +254,7 @@ def main(
     parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(ALL)}; unset: all.")] = None,
     ray: Annotated[Path | None, typer.Option(help="A Python interpreter with ray[serve].")] = None,
 ) -> None:
-    """Measure, and print one table. A ratio above 1 is in our favour."""
+    """Measure, and print one table. A ratio above 1 means that ours is better."""
     measures = {"latency": latency, "load": load}
     if unknown := set(parts or ()) - set(ALL):
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there are {', '.join(ALL)}")

@@ -1,7 +1,7 @@
 """Measure the embedded text classifier: `python -m bench.classifier [--sexual-minors FILE …] [--benign FILE …]`.
 
-Without files it uses the texts of the policy's tests. Each FILE has one text a line, the last of its tab-separated
-columns, or is PartiPrompts.tsv (the first) or xstest_prompts.csv (its safe half).
+Without files it uses the texts of the policy's tests. Each FILE has one text per line in the last of its tab-separated
+columns, or is PartiPrompts.tsv (first column) or xstest_prompts.csv (its safe half).
 For each threshold: the share of texts refused by the classifier alone, and with the rules before it.
 """
 

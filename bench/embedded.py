@@ -29,8 +29,8 @@ from core.errors import ImgPodError
 from core.prompts.portrait import portrait_prompt
 from core.weights import Model, locate
 from embedded.drawing.canvas import Canvas
-from embedded.drawing.dataset import look_at
-from embedded.drawing.faces import draw_look
+from embedded.drawing.dataset import appearance_at
+from embedded.drawing.faces import draw_appearance
 from embedded.drawing.scenes import BACKGROUNDS, draw_background
 from embedded.training.judge import Judge, load_judge
 from embedded.training.qwen2vl import random_cut
@@ -41,8 +41,8 @@ SPLIT = "bench"
 
 def _drawn(count: int, *, minors: bool) -> Iterator[tuple[Features, Image.Image]]:
     for index in range(count):
-        seen, look = look_at(SPLIT, index, minors=minors)
-        yield seen, draw_look(look, size=384, supersampling=2)
+        seen, look = appearance_at(SPLIT, index, minors=minors)
+        yield seen, draw_appearance(look, size=384, supersampling=2)
 
 
 def _agreement(wanted: Features, got: Features, *, asked_only: bool) -> dict[str, bool]:
@@ -81,7 +81,7 @@ def _read_selfies(vision: LoadedVision, count: int) -> tuple[Tally, float, float
     return tally, float(np.mean(minors)), float(np.mean(found)), (time.perf_counter() - began) / count
 
 
-def _paint(image: LoadedImage, features: Features, seed: int) -> Image.Image:
+def _generate(image: LoadedImage, features: Features, seed: int) -> Image.Image:
     side = image.default_side
     [painted] = image.generate([ImageRequest(portrait_prompt(features), seed, side, side)], NoCallbacks())
     if isinstance(painted, ImgPodError):
@@ -92,8 +92,8 @@ def _paint(image: LoadedImage, features: Features, seed: int) -> Image.Image:
 def _avatars(image: LoadedImage, judge: Judge, count: int) -> tuple[Tally, float]:
     tally, began = Tally(), time.perf_counter()
     for index in range(count):
-        seen, _ = look_at(SPLIT, index, minors=False)
-        tally.add(_agreement(seen, judge.read(_paint(image, seen, index)), asked_only=True))
+        seen, _ = appearance_at(SPLIT, index, minors=False)
+        tally.add(_agreement(seen, judge.read(_generate(image, seen, index)), asked_only=True))
     return tally, (time.perf_counter() - began) / count
 
 
@@ -103,7 +103,7 @@ def _circle(vision: LoadedVision, image: LoadedImage, judge: Judge, count: int) 
         [reading] = vision.generate([SelfieRequest(selfie)], NoCallbacks())
         if isinstance(reading, ImgPodError):
             raise reading
-        avatar = _paint(image, reading.features, index)
+        avatar = _generate(image, reading.features, index)
         tally.add(_agreement(seen, judge.read(avatar), asked_only=True))
     return tally
 

@@ -126,7 +126,7 @@ async def _left_running(pod: Localpod) -> int:
 
 def main(
     chains: Annotated[int, typer.Option(help="Requests in all.")] = 2000,
-    faults: Annotated[float, typer.Option(help="Share of them that bring a fault along.")] = 0.05,
+    faults: Annotated[float, typer.Option(help="Share of the chains with a fault.")] = 0.05,
     in_flight: Annotated[int, typer.Option(help="At a time.")] = 40,
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 1,
 ) -> None:

@@ -29,7 +29,7 @@ HARD_KINDS = [(kind, text) for kind, _, text in (line.partition("\t") for line i
 """(kind, text that every route refuses)."""
 
 
-# ── where a text can stand in a request ──────────────────────────────────────────────────────────────────────────────
+# ── text fields of requests ───────────────────────────────────────────────────────────────────────────────────────────
 
 SELFIE = "aGVsbG8="
 """A placeholder for stand-in workers; a real worker refuses it."""
@@ -37,7 +37,7 @@ CHATS = (Route.CHAT_1TO1, Route.SHORTS, Route.SCENES)
 PROMPTS = (Route.PRIVATE, Route.GENERAL)
 
 
-def said(route: Route, role: str, text: str) -> dict[str, Any]:
+def chat_request(route: Route, role: str, text: str) -> dict[str, Any]:
     """A chat with the text between two ordinary messages."""
     ordinary = {"role": "user", "content": "Show me the lighthouse at dusk."}
     return {"task": route, "messages": [ordinary, {"role": role, "content": text}, ordinary]}
@@ -46,13 +46,13 @@ def said(route: Route, role: str, text: str) -> dict[str, Any]:
 def _fields() -> Iterator[tuple[str, Callable[[str], dict[str, Any]]]]:
     yield "profile/create style", lambda text: {"task": Route.PROFILE, "selfie": SELFIE, "style": text}
     for route in PROMPTS:
-        yield f"{route} prompt", partial(_asked, route)
+        yield f"{route} prompt", partial(_prompt_request, route)
     for route in CHATS:
         for role in ("user", "assistant", "system"):
-            yield f"{route} {role}", partial(said, route, role)
+            yield f"{route} {role}", partial(chat_request, route, role)
 
 
-def _asked(route: Route, text: str) -> dict[str, Any]:
+def _prompt_request(route: Route, text: str) -> dict[str, Any]:
     return {"task": route, "prompt": text}
 
 

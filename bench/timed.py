@@ -22,31 +22,31 @@ class Timed(StageRequest):
     seconds: float
 
 
-class Told(Message):
+class TimedResult(Message):
     started: float
     ended: float
 
 
-def work(requests: Sequence[Timed], watch: BatchCallbacks) -> list[Outcome[Told]]:
+def work(requests: Sequence[Timed], watch: BatchCallbacks) -> list[Outcome[TimedResult]]:
     del watch
-    told: list[Outcome[Told]] = []
+    told: list[Outcome[TimedResult]] = []
     for request in requests:
         started = time.time()
         time.sleep(request.seconds)
-        told.append(Told(started=started, ended=time.time()))
+        told.append(TimedResult(started=started, ended=time.time()))
     return told
 
 
 def load(concurrency: int) -> JobHandler[Timed]:
-    device: Device[Timed, Told] = Device(work)
+    device: Device[Timed, TimedResult] = Device(work)
 
-    async def respond(request: Timed, job: Job) -> Told:
+    async def respond(request: Timed, job: Job) -> TimedResult:
         del job
         if concurrency == 1:
             return (await device.run(request)).result
         started = time.time()
         await asyncio.to_thread(time.sleep, request.seconds)
-        return Told(started=started, ended=time.time())
+        return TimedResult(started=started, ended=time.time())
 
     return respond
 

@@ -255,14 +255,14 @@ async def start() -> list[Row]:
         seconds: dict[str, list[float]] = {side: [] for side in commands}
         for _ in range(ROUNDS):
             for side, command in commands.items():
-                seconds[side].append(await _first_question_s(command, env))
+                seconds[side].append(await _first_request_s(command, env))
         rows.append(
             Row(f"start of {name}", statistics.median(seconds["ours"]), statistics.median(seconds["naive"]), "s")
         )
     return rows
 
 
-async def _first_question_s(command: tuple[str, ...], env: dict[str, str]) -> float:
+async def _first_request_s(command: tuple[str, ...], env: dict[str, str]) -> float:
     plane = Plane()
     server = web.Server(plane)
     listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
@@ -310,7 +310,7 @@ def table(rows: list[Row]) -> Table:
 
 
 def main(parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(ALL)}; unset: all.")] = None) -> None:
-    """Measure, and print one table. A ratio above 1 is in our favour."""
+    """Measure, and print one table. A ratio above 1 means that ours is better."""
     measures = {"hop": hop, "busy": busy, "text": text, "start": start}
     unknown = set(parts or ()) - set(ALL)
     if unknown:

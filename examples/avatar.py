@@ -1,4 +1,4 @@
-"""Make an avatar of a selfie: python examples/avatar.py me.jpg"""
+"""Make an avatar from a selfie: python examples/avatar.py me.jpg"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make avatars of all pictures in a folder, eight at a time: python examples/batch_selfies.py FOLDER"""
+"""Make avatars from all pictures in a folder, eight at a time: python examples/batch_selfies.py FOLDER"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receive signed results: IMG_POD_WEBHOOK_SECRET=whsec_… uvicorn examples.webhook_app:app
+"""Receive signed results of a deployment: IMG_POD_WEBHOOK_SECRET=whsec_… uvicorn examples.webhook_app:app
 
 The deployment posts each result to the `webhook_url` of its request. The address must be public and https.
 """

@@ -88,11 +88,11 @@ class Client:
         wall_s = time.monotonic() - started
         if state["status"] == "COMPLETED" and isinstance(state.get("output"), dict):
             return Finished(request["task"], request, wall_s, state["output"], None)
-        return Finished(request["task"], request, wall_s, None, _said(state))
+        return Finished(request["task"], request, wall_s, None, _failure_reason(state))
 
 
-def _said(state: dict[str, Any]) -> str:
-    """A failed job's reason in one line."""
+def _failure_reason(state: dict[str, Any]) -> str:
+    """The reason of a failed job, in one line."""
     try:
         error = json.loads(state["error"])
         return f"{error['code']}: {error['message']}"

@@ -31,24 +31,26 @@ class Shown:
 
 
 def write_page(path: Path, results: list[Shown], selfie: str) -> None:
-    """The page. `selfie` is the path of its file, relative to the page."""
+    """Write the page. `selfie` is the path of its file, relative to the page."""
     sections = "\n".join(_section(result, selfie) for result in results)
     path.write_text(
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>img-pod: what came of it</title><style>{_STYLE}</style>"
-        f"<h1>What came of one selfie and three chats</h1>\n{sections}\n</html>\n",
+        f"<title>img-pod: results of the demo</title><style>{_STYLE}</style>"
+        f"<h1>Results of one selfie and three chats</h1>\n{sections}\n</html>\n",
         encoding="utf-8",
     )
 
 
 def _section(result: Shown, selfie: str) -> str:
     head = f"<h2>{escape(result.task)} · {result.wall_s:.1f} s</h2>"
-    said = "".join(
+    messages = "".join(
         f"<p class=said><b>{escape(message['role'])}</b> {escape(message['content'])}</p>"
         for message in result.messages
     )
     if result.output is None:
-        return f"<section><div></div><div>{head}{said}<p class=failed>{escape(result.error or '')}</p></div></section>"
+        return (
+            f"<section><div></div><div>{head}{messages}<p class=failed>{escape(result.error or '')}</p></div></section>"
+        )
     output = result.output
     name = f"{result.task.replace('/', '-')}.{output['image_format']}"
     given = f"<figure><img src='{escape(selfie)}' alt='the selfie'></figure>" if result.task == "profile/create" else ""
@@ -58,7 +60,7 @@ def _section(result: Shown, selfie: str) -> str:
     prompt = f"<p class=prompt>{escape(output['prompt_used'])}</p>"
     return (
         f"<section><div>{given}{picture}</div>"
-        f"<div>{head}{said}{prompt}{_features(output)}{_stages(output)}{_degraded(output)}</div></section>"
+        f"<div>{head}{messages}{prompt}{_features(output)}{_stages(output)}{_degraded(output)}</div></section>"
     )
 
 

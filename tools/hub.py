@@ -46,7 +46,7 @@ def hub(spec: EndpointSpec) -> dict[str, Any]:
         raise ValueError("the listed image runs on a GPU")
     return {
         "title": "img-pod: Z-Image Turbo",
-        "description": "Pictures from prompts with Z-Image Turbo: judged before painting, looked at before they leave.",
+        "description": "Pictures from prompts with Z-Image Turbo. A content policy checks prompts and pictures.",
         "type": "serverless",
         "category": "image",
         "iconUrl": "",
@@ -88,7 +88,7 @@ def tests(spec: EndpointSpec) -> dict[str, Any]:
 
 _HANDLER = f'''"""{_MADE.format(source=f"handlers/{LISTED}.py")}
 
-What RunPod's Hub looks for: the one handler of the listing. The image starts `python -m handlers.{LISTED}` itself.
+The handler of the listing, which RunPod's Hub requires. The image itself starts `python -m handlers.{LISTED}`.
 """
 
 import runpy

@@ -1,4 +1,4 @@
-"""Build the images, run each one with its own test input, and list what takes the space.
+"""Build the images, run each one with its own test input, and list the largest folders.
 
     python -m tools.images                            all four with the embedded weights
     python -m tools.images --only llm --weights full  one image with full weights
@@ -137,18 +137,18 @@ def build_and_try(builder: Builder, image: str, tag: str, build_args: dict[str, 
 
 def _try(image: str, command: list[str]) -> str:
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 (as above)
-    said = done.stderr + done.stdout
+    output = done.stderr + done.stdout
     if image == "orchestrator":
-        if done.returncode == 0 or "localpod" not in said or "Traceback" in said:
-            raise BuildFailed(f"The orchestrator's image doesn't say what it needs:\n{said[-2000:]}")
+        if done.returncode == 0 or "localpod" not in output or "Traceback" in output:
+            raise BuildFailed(f"The orchestrator's image doesn't say what it needs:\n{output[-2000:]}")
     elif done.returncode:
-        raise BuildFailed(f"The {image} image's own test input failed inside it:\n{said[-4000:]}")
-    return _shortened(said)
+        raise BuildFailed(f"The {image} image's own test input failed inside it:\n{output[-4000:]}")
+    return _shortened(output)
 
 
-def _shortened(said: str, characters: int = 300) -> str:
+def _shortened(output: str, characters: int = 300) -> str:
     """The end of the output, in one line."""
-    return " ".join(said.split())[-characters:]
+    return " ".join(output.split())[-characters:]
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

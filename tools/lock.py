@@ -4,9 +4,9 @@
     python -m tools.lock --upgrade    resolve again, newest versions
     python -m tools.lock --check      report what is out of date; needs no network, exit status 1 if anything is
 
-Development is resolved first, for every platform in `ENVIRONMENTS`, and constrains the images, so that an image holds
-the versions that were tested. The images' locks are for CPython 3.11 on x86-64 Linux. Each lock names every file by
-SHA-256 and no index.
+Development is resolved first, for every platform in `ENVIRONMENTS`, and constrains the images, so that an image
+contains the versions that were tested. The images' locks are for CPython 3.11 on x86-64 Linux. Each lock has the
+SHA-256 of every file, and no index.
 
 May import: nothing of the project.
 """
@@ -121,12 +121,12 @@ def without_foreign_pins(text: str) -> str:
     return _PIN.sub(lambda found: found[0] if any(_applies(found["marker"], env) for env in ENVIRONMENTS) else "", text)
 
 
-def complaints(extra: str, text: str, project: Project, dev: dict[str, str]) -> Iterator[str]:
+def problems(extra: str, text: str, project: Project, dev: dict[str, str]) -> Iterator[str]:
     """Errors of the lock `text` of `extra`, as sentences. `dev` has the pins of development."""
     inputs = project.inputs(extra)
     found = _INPUTS.search(text)
     if found is None or found[1] != fingerprint(inputs):
-        yield "was made from other dependencies than pyproject.toml declares today"
+        yield "was made from other dependencies than pyproject.toml declares"
     for env in ENVIRONMENTS if extra == "dev" else [IMAGE]:
         yield from _missing(inputs, pins(text, env), env)
     if len(list(_PIN.finditer(text))) != len(re.findall(r"^[A-Za-z0-9]", text, re.MULTILINE)):
@@ -154,7 +154,7 @@ def check(folder: Path, project: Project) -> list[str]:
     return [
         f"{folder.name}/{extra}.txt {sentence}"
         for extra, text in texts.items()
-        for sentence in complaints(extra, text, project, dev)
+        for sentence in problems(extra, text, project, dev)
     ]
 
 

@@ -137,7 +137,7 @@ def _weights_table() -> str:
 
 
 def _image_table() -> str:
-    head = "| Z-Image, GiB beside the weights (computed) | 1024 px | 1280 px | 1536 px |"
+    head = "| Z-Image, GiB besides the weights (computed) | 1024 px | 1280 px | 1536 px |"
     sides = (1024, 1280, 1536)
     tile = vae_peak(1024, torch.bfloat16)
     exact = vae_peak(EXACT_TILE_PX, torch.float32)
@@ -154,10 +154,10 @@ def _image_table() -> str:
 
 def _text_table() -> str:
     counts = (1, 8, 16, 32)
-    head = "| Qwen2.5-7B, GiB beside the weights (computed) | 1 row | 8 rows | 16 rows | 32 rows |"
+    head = "| Qwen2.5-7B, GiB besides the weights (computed) | 1 row | 8 rows | 16 rows | 32 rows |"
     rows = {
         f"KV cache, {SLOT_TOKENS:,} tokens a row": [count * SLOT_TOKENS * kv_bytes_per_token() for count in counts],
-        "largest step: 512 tokens of prompts beside the rows": [prefill_peak(1, 512 + count) for count in counts],
+        "largest step: 512 tokens of prompts besides the rows": [prefill_peak(1, 512 + count) for count in counts],
         "for comparison, prompts of 1,500 tokens in one step": [prefill_peak(count, 1500) for count in counts],
     }
     return "\n".join([head, "|---|---|---|---|---|", *(_row(name, sizes) for name, sizes in rows.items())])

@@ -1,4 +1,4 @@
-"""Rows → one table and one JSON document."""
+"""Report of a run: one table and one JSON document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Qwen2-VL-7B: one picture → all attributes, by number of visual tokens."""
+"""Qwen2-VL-7B: time to read all attributes of one picture, by number of visual tokens."""
 
 from __future__ import annotations
 

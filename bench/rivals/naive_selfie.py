@@ -15,7 +15,7 @@ faces = YOLO(os.environ["BENCH_FACES"], task="detect")
 
 
 def handler(job: dict[str, Any]) -> dict[str, Any]:
-    raise NotImplementedError("its start is measured, and nothing else")
+    raise NotImplementedError("only its start is measured")
 
 
 if __name__ == "__main__":

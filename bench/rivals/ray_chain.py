@@ -41,7 +41,7 @@ class Chain:
     def __init__(self, llm: serve.handle.DeploymentHandle, zimage: serve.handle.DeploymentHandle) -> None:
         self.llm, self.zimage = llm, zimage
 
-    async def __call__(self, request: Request) -> int:  # noqa: ARG002 - Serve hands it over
+    async def __call__(self, request: Request) -> int:  # noqa: ARG002 - Serve passes it
         prompt = await self.llm.run.remote("expand")
         picture, caption = await asyncio.gather(self.zimage.run.remote(prompt["text"]), self.llm.run.remote("caption"))
         return len(picture["image_base64"]) + len(caption["text"])

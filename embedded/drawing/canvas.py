@@ -1,6 +1,7 @@
 """A small vector canvas on Pillow: smooth closed curves, strokes with round ends, soft light, in units of the drawing.
 
-Shapes are drawn at `SUPERSAMPLING` times the final size and reduced at the end, because Pillow itself draws hard edges.
+Shapes are drawn at `SUPERSAMPLING` times the final size and reduced at the end, because Pillow draws without
+antialiasing.
 """
 
 from __future__ import annotations

@@ -22,24 +22,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.contracts import ATTRIBUTES, AgeBand, Features
-from embedded.drawing.faces import Look, draw_look, look_of, random_features
+from embedded.drawing.faces import Appearance, appearance_of, draw_appearance, random_features
 
 SIDE = 192
 _CHUNK = 50
 
 
-def look_at(split: str, index: int, *, minors: bool = True) -> tuple[Features, Look]:
+def appearance_at(split: str, index: int, *, minors: bool = True) -> tuple[Features, Appearance]:
     """The visible attributes (covered ones are `unknown`), and all drawn attributes."""
     rng = random.Random(f"{split}/{index}")
     seen = random_features(rng, minors=minors)
-    return seen, look_of(seen, seed=rng.randrange(2**48))
+    return seen, appearance_of(seen, seed=rng.randrange(2**48))
 
 
 def _render(split: str, start: int, stop: int) -> tuple[int, NDArray[np.uint8], list[dict[str, Any]]]:
     pictures, records = [], []
     for index in range(start, stop):
-        seen, look = look_at(split, index)
-        pictures.append(np.asarray(draw_look(look, size=SIDE, supersampling=3)))
+        seen, look = appearance_at(split, index)
+        pictures.append(np.asarray(draw_appearance(look, size=SIDE, supersampling=3)))
         record = {name: str(getattr(seen, name)) for name in ATTRIBUTES}
         extra = dataclasses.asdict(look)
         del extra["features"]

@@ -1,12 +1,12 @@
-"""Drawn portraits: `Features` in, a flat picture of such a person out, the same bytes for the same seed.
+"""Draw a flat portrait of a person with given `Features`; the same seed gives the same bytes.
 
 Gender presentation and age follow the conventions of drawing (proportions, lashes, lips, lines, gray temples), so that
-every value can be seen at 128 px. What the features leave open, pose, clothes, light and place, is drawn from the seed.
+every value is visible at 128 px. Pose, clothes, light and background are drawn from the seed.
 
     python -m embedded.drawing.faces OUT_DIR        writes the demo's test selfies
 """
 
-# ruff: noqa: S311  (pictures are drawn at random here; nothing is kept secret)
+# ruff: noqa: S311  (random pictures, no secrets)
 from __future__ import annotations
 
 import math
@@ -53,7 +53,7 @@ from embedded.drawing.scenes import PLACES, PLAIN, draw_background
 
 E = TypeVar("E", bound=StrEnum)
 
-# ── the palette ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the palette ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 SKIN: dict[str, Color] = {
     SkinTone.VERY_LIGHT: (255, 231, 216),
@@ -98,8 +98,8 @@ WHITE: Color = (255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Everything that is drawn: the features made definite, and what the seed chose."""
+class Appearance:
+    """All parameters of a portrait: definite features, and the values drawn from the seed."""
 
     features: Features
     background: str
@@ -116,13 +116,13 @@ class Look:
     texture: int
 
 
-# ── what is drawn where the features are open ────────────────────────────────────────────────────────────────────────
+# ── values for unknown features ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def random_features(rng: random.Random, *, minors: bool = False) -> Features:
-    """Features that can all be seen: what something covers (eyes behind sunglasses, hair under a scarf) is unknown.
+    """Random visible features; covered ones (eyes behind sunglasses, hair under a scarf) are unknown.
 
-    `minors` lets `under_18` come up, for the reading model; the painting model never sees one.
+    With `minors`, `under_18` may occur: for the vision model only, never for the image model.
     """
     gender = _known(rng, GenderPresentation)
     age = AgeBand.UNDER_18 if minors and rng.random() < 0.16 else _known(rng, AgeBand, but=(AgeBand.UNDER_18,))
@@ -166,7 +166,7 @@ def _known(rng: random.Random, kind: type[E], but: Sequence[E] = ()) -> E:
 
 
 def _definite(features: Features, rng: random.Random) -> Features:
-    """Unknown values drawn from `rng`: a picture can't leave an eye without a colour."""
+    """Replace unknown values by random ones, because an eye can't be drawn without a colour."""
     drawn = random_features(rng)
     worn = {"glasses": Glasses.NONE, "headwear": Headwear.NONE, "facial_hair": FacialHair.NONE}
     values = {
@@ -186,7 +186,7 @@ def _definite(features: Features, rng: random.Random) -> Features:
 
 
 def _definite_hair(values: dict[str, StrEnum], rng: random.Random) -> dict[str, StrEnum]:
-    """A bun or a ponytail needs length, and hair that is there has a style and a colour."""
+    """Make the values of hair consistent: a bun needs length, and visible hair has a style and a colour."""
     style, length, color = values["hair_style"], values["hair_length"], values["hair_color"]
     if style in (HairStyle.NONE, HairStyle.UNKNOWN):
         style = HairStyle.STRAIGHT
@@ -197,15 +197,15 @@ def _definite_hair(values: dict[str, StrEnum], rng: random.Random) -> dict[str, 
     return {"hair_style": style, "hair_length": length, "hair_color": color}
 
 
-def look_of(features: Features, *, seed: int, background: str | None = None) -> Look:
-    """What `seed` makes of `features`; `background` is one of `BACKGROUNDS`, or `plain` for any plain colour."""
+def appearance_of(features: Features, *, seed: int, background: str | None = None) -> Appearance:
+    """The parameters for `features` and `seed`; `background` is one of `BACKGROUNDS`, or `plain` for a plain colour."""
     rng = random.Random(seed)
     definite = _definite(features, rng)
     place = rng.choice(list(PLACES)) if rng.random() < 0.5 else rng.choice(list(PLAIN))
     plain_color = rng.choice(list(PLAIN))
     if background is not None:
         place = plain_color if background == "plain" else background
-    return Look(
+    return Appearance(
         features=definite,
         background=place,
         clothes=rng.choice(CLOTHES),
@@ -223,15 +223,15 @@ def look_of(features: Features, *, seed: int, background: str | None = None) -> 
 
 
 def draw_face(features: Features, *, seed: int, size: int = 128, background: str | None = None) -> Image.Image:
-    """An RGB picture of `size` px a side."""
-    return draw_look(look_of(features, seed=seed, background=background), size=size)
+    """Draw an RGB picture with sides of `size` px."""
+    return draw_appearance(appearance_of(features, seed=seed, background=background), size=size)
 
 
-def draw_look(look: Look, *, size: int = 128, supersampling: int = SUPERSAMPLING) -> Image.Image:
+def draw_appearance(look: Appearance, *, size: int = 128, supersampling: int = SUPERSAMPLING) -> Image.Image:
     return _Portrait(look, size, supersampling).drawn()
 
 
-# ── the portrait ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the portrait ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 # Half widths of a face in units of half a face's height: at the temples, cheeks, jaw, chin, and the chin's depth.
 _SHAPE: dict[str, tuple[float, float, float, float, float]] = {
@@ -245,14 +245,14 @@ _AGES = list(AgeBand)
 _FOREHEAD = ((-0.34, 0.0), (-0.14, 0.035), (0.14, 0.035), (0.34, 0.0))
 _GRAY: Color = (206, 207, 212)
 _GRAYED = (0.0, 0.0, 0.0, 0.55, 1.0)
-"""How gray brows and whiskers have become, by bands after 25 to 34."""
+"""Share of gray in brows and whiskers, for the age bands after 25 to 34."""
 _LOOSE = (HairStyle.STRAIGHT, HairStyle.WAVY, HairStyle.CURLY, HairStyle.COILY)
 
 
 class _Portrait:
-    """One picture in the making, back to front. Units: half a face's height, origin between the eyes' line and nose."""
+    """Draws one portrait from back to front. Unit: half a face's height; origin: between eye line and nose."""
 
-    def __init__(self, look: Look, size: int, supersampling: int) -> None:
+    def __init__(self, look: Appearance, size: int, supersampling: int) -> None:
         self.look, self.f = look, look.features
         self.rng = random.Random(look.texture)
         self.canvas = Canvas(size, supersampling=supersampling)
@@ -293,7 +293,7 @@ class _Portrait:
         self._light()
         return self.canvas.finished()
 
-    # ── body ──
+    # ── body ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _clothes(self) -> None:
         cloth = CLOTH[self.look.cloth_color]
@@ -330,7 +330,7 @@ class _Portrait:
         self.canvas.fill(ellipse(self.turned, self.chin - 0.28, 0.74, 0.52), self.shadow, alpha=0.75, clip=under)
 
     def _opening(self, deep: float, wide: float, top: float, *, pointed: bool) -> None:
-        """Skin that a neckline leaves free, with its edge."""
+        """The skin in a neckline, with its edge."""
         middle = points((0.0, top + deep))
         curve = (
             np.concatenate([points((-wide, top - 0.12)), middle, points((wide, top - 0.12))])
@@ -433,7 +433,7 @@ class _Portrait:
             self.canvas.fill(lapel, lighter(cloth, 0.14))
             self.canvas.stroke(lapel[1:], 0.03, darker(cloth, 0.3))
 
-    # ── head ──
+    # ── head ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _outline(self, grown: float = 0.0) -> Points:
         crown = -1.06 if not self.young else -1.1
@@ -479,9 +479,9 @@ class _Portrait:
                     )
 
     def _lines_of_age(self) -> None:
-        """Each band adds marks of its own, broad enough to be seen small, in several places: hats, beards hide some.
+        """The marks of each age band, visible at a small size and in several places, because hats and beards hide some.
 
-        Folds, bags and the forehead's lines are here; gray comes to temples, brows and whiskers with them.
+        These are folds, bags and lines of the forehead; temples, brows and whiskers also turn gray.
         """
         for side in (-1, 1):
             for path, width in self._creases():
@@ -508,7 +508,7 @@ class _Portrait:
         ink = dark if sum(self.skin) > 260 else mix(self.skin, (255, 214, 190), 0.36)
         self.canvas.stroke(smooth(points(*path), closed=False), width, ink, clip=self.face_mask)
 
-    # ── nose, mouth, beard ──
+    # ── nose, mouth, beard ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _lower_face(self) -> None:
         self._beard()
@@ -518,7 +518,7 @@ class _Portrait:
             self._mustache()
 
     def _whiskers(self) -> Color:
-        """The colour of brows and beard: the hair's own, until age grays them."""
+        """The colour of brows and beard: that of the hair, with gray by age."""
         grown = self.hair if not self.bald and not self.covered else (82, 58, 44)
         return mix(grown, _GRAY, _GRAYED[self.worn])
 
@@ -692,7 +692,7 @@ class _Portrait:
         self.canvas.fill(smooth(teeth, per_span=5) + shift, (255, 253, 248), clip=inner)
         self.canvas.stroke(np.concatenate([shape, shape[:1]]), 0.028 * full + 0.012, darker(lip, 0.1))
 
-    # ── eyes ──
+    # ── eyes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _eyes(self) -> None:
         for side in (-1, 1):
@@ -814,10 +814,10 @@ class _Portrait:
             smooth(points((far - 0.07, 0.02), (far, -0.02), (far + 0.07, 0.02)), closed=False), 0.05, frame
         )
 
-    # ── hair ──
+    # ── hair ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _reach(self) -> float:
-        """How far down loose hair falls."""
+        """Lowest point of loose hair."""
         return {HairLength.SHORT: 0.1, HairLength.MEDIUM: self.chin + 0.12}.get(self.f.hair_length, 2.0)
 
     def _edge(self, outline: Points, color: Color) -> None:
@@ -845,7 +845,7 @@ class _Portrait:
             self.canvas.fill(self._cap(0.09), dark)
 
     def _mass(self) -> Points:
-        """The outline of loose hair around the head, down to where it ends."""
+        """The outline of loose hair around the head, down to its lowest point."""
         low, side = self._reach(), self.cheeks + 0.14
         style = self.f.hair_style
         puff = {HairStyle.CURLY: 0.1, HairStyle.COILY: 0.16, HairStyle.WAVY: 0.05}.get(style, 0.0)
@@ -1120,7 +1120,7 @@ class _Portrait:
                 lock = points(((x - side * inset) * 0.99, -0.46), ((x - side * inset) * 1.06, -0.26), (x * 1.07, -0.02))
                 self.canvas.stroke(smooth(lock, closed=False), 0.05, (212, 213, 218))
 
-    # ── worn ──
+    # ── worn ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _headwear(self) -> None:
         draw = {Headwear.HAT: self._hat, Headwear.CAP: self._cap_worn, Headwear.SCARF: self._scarf}.get(self.f.headwear)
@@ -1242,7 +1242,7 @@ class _Portrait:
                 self.canvas.fill(ellipse(x - 0.03, y + 0.13, 0.03, 0.04), (255, 246, 200))
 
     def _light(self) -> None:
-        """A breath of the place's own light over everything."""
+        """A faint tint of the background's light over the whole picture."""
         tint: Color = {"night": (40, 50, 140), "beach": (255, 220, 150), "forest": (190, 230, 150)}.get(
             self.look.background, (255, 240, 220)
         )
@@ -1280,7 +1280,7 @@ def _waved(path: Points, height: float, length: float) -> Points:
     return np.asarray(path + normal * (height * np.sin(far * 2 * math.pi / length))[:, None])
 
 
-# ── the demo's selfies ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── the demo's selfies ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _person(**values: str) -> Features:
@@ -1343,11 +1343,11 @@ SELFIES: dict[str, tuple[Features, int, str]] = {
         "purple",
     ),
 }  # fmt: skip
-"""Name → features, seed, background: six adults who exist only here."""
+"""Name → features, seed, background of six invented adults."""
 
 
 def write_selfies(folder: Path, *, size: int = 640) -> list[Path]:
-    """Writes the test selfies as JPEG of `size` px a side, and gives their paths."""
+    """Write the test selfies as JPEG with sides of `size` px; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, (features, seed, background) in SELFIES.items():
@@ -1357,8 +1357,8 @@ def write_selfies(folder: Path, *, size: int = 640) -> list[Path]:
     return written
 
 
-def _main(folder: Annotated[Path, typer.Argument(help="Where the selfies go; made if it isn't there.")]) -> None:
-    """Draws the demo's test selfies."""
+def _main(folder: Annotated[Path, typer.Argument(help="Folder for the selfies; created if it is missing.")]) -> None:
+    """Draw the demo's test selfies."""
     for path in write_selfies(folder):
         typer.echo(str(path))
 

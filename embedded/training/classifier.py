@@ -96,7 +96,7 @@ def train(
 ) -> NgramModel:
     rng, dropout = random.Random(f"train/{seed}"), np.random.default_rng(seed)
     torch.manual_seed(seed)
-    torch.set_num_threads(1)  # of more, each step would wait for all
+    torch.set_num_threads(1)  # with more threads, each step would wait for the slowest one
     model = (start or NgramModel()).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=peak)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps, pct_start=0.1)

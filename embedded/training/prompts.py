@@ -262,12 +262,14 @@ def _hair(described: Features, record: dict[str, Any], rng: random.Random) -> st
 
 def tokenizer_texts(count: int = 4000) -> list[str]:
     """Training text of the tokenizer: prompts for drawn people, and the vision model's questions."""
-    from embedded.drawing.dataset import look_at  # the dataset draws; a reader of prompts need not
+    from embedded.drawing.dataset import (
+        appearance_at,
+    )  # imported here, so that prompts can be used without the drawing code
 
     rng = random.Random(0)
     said = [question.text for question in QUESTIONS.values()] * 20
     for index in range(count):
-        seen, look = look_at("words", index, minors=False)
+        seen, look = appearance_at("words", index, minors=False)
         record = {
             "features": {name: str(getattr(seen, name)) for name in ATTRIBUTES},
             **{name: getattr(look, name) for name in ("background", "clothes", "cloth_color", "hat_color", "dye")},

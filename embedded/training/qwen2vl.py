@@ -194,7 +194,7 @@ def _varied(picture: Image.Image, rng: random.Random) -> Image.Image:
 # ── one pass over all questions ──────────────────────────────────────────────────────────────────────────────────────
 
 
-class Asked:
+class QuestionBatch:
     """The tokens of all questions after one picture, with the mask and positions that separate them."""
 
     def __init__(self, model: Qwen2VLForConditionalGeneration, processor: Qwen2VLProcessor) -> None:
@@ -250,7 +250,7 @@ class Asked:
         return (seen & torch.ones(len(owner), len(owner)).tril().bool())[None, None]
 
 
-class Glance(nn.Module):
+class AuxiliaryHeads(nn.Module):
     """Linear layers that predict all answers from the picture's tokens; used in training only."""
 
     def __init__(self, tokens: int, width: int) -> None:
@@ -280,7 +280,7 @@ class Curriculum:
         keys = {place: self.rng.random() ** (1 / (wrong + 0.03)) for place, wrong in enumerate(self.wrong)}
         return sorted(sorted(keys, key=lambda place: keys[place])[-count:])
 
-    def heard(self, chosen: list[int], right: list[float]) -> None:
+    def record(self, chosen: list[int], right: list[float]) -> None:
         for place, share in zip(chosen, right, strict=True):
             self.wrong[place] += 0.05 * (1 - share - self.wrong[place])
 
@@ -311,8 +311,8 @@ def _main(  # noqa: PLR0913, PLR0917  # a command's options
     if start is not None:
         shipped = Qwen2VLForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
         model.load_state_dict(shipped.state_dict())
-    average, asked = Averaged(model, keep=0.998), Asked(model, processor)
-    first_glance = Glance((SIDE // PATCH // 2) ** 2, 128)
+    average, asked = Averaged(model, keep=0.998), QuestionBatch(model, processor)
+    first_glance = AuxiliaryHeads((SIDE // PATCH // 2) ** 2, 128)
     muon, adam = two_optimizers(nn.ModuleList([model, first_glance]), ("blocks.", "language_model.layers."), peak)
     parts: dict[str, Any] = {
         "model": model,
@@ -339,7 +339,7 @@ def _main(  # noqa: PLR0913, PLR0917  # a command's options
         else:
             chosen = curriculum.chosen(questions)
             said, hits = _question_loss(asked, stacked, features, chosen, wanted)
-            curriculum.heard(chosen, hits)
+            curriculum.record(chosen, hits)
             loss, right = 0.5 * loss + said, curriculum.right
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -361,7 +361,7 @@ def _loss_of(rows: list[torch.Tensor], wanted: torch.Tensor) -> tuple[torch.Tens
 
 
 def _question_loss(
-    asked: Asked, pictures: NDArray[np.uint8], features: torch.Tensor, chosen: list[int], wanted: torch.Tensor
+    asked: QuestionBatch, pictures: NDArray[np.uint8], features: torch.Tensor, chosen: list[int], wanted: torch.Tensor
 ) -> tuple[torch.Tensor, list[float]]:
     """The loss, and each question's accuracy."""
     letters = torch.tensor([[asked.letters[q][row[q]] for q in chosen] for row in wanted.tolist()])

@@ -37,7 +37,7 @@ def new_vae() -> AutoencoderKL:
         latent_channels=16,
         block_out_channels=(16, 16, 48, 96),
         layers_per_block=1,
-        norm_num_groups=1,  # more groups of so few channels would normalise a picture's colours away
+        norm_num_groups=1,  # with more groups, normalisation of so few channels would remove a picture's colours
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         mid_block_add_attention=False,
@@ -63,7 +63,7 @@ def _loss(out: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     wrong = out - wanted
     across, down = wrong[..., 1:] - wrong[..., :-1], wrong[..., 1:, :] - wrong[..., :-1, :]
     edges = across.abs().mean() + down.abs().mean()
-    # The green–purple axis has the smallest error; without a weight of its own it is learnt last.
+    # The green–purple axis has the smallest error; without a higher weight it is learnt last.
     tint = (wrong[:, 1] - (wrong[:, 0] + wrong[:, 2]) / 2).square().mean()
     return 2 * wrong.square().mean() + wrong.abs().mean() + 0.5 * edges + 4 * tint
 

@@ -216,7 +216,7 @@ def _main(  # noqa: PLR0913, PLR0917  # a command's options
         save(average.model, runs, tokenizer, batches)
 
 
-def _train(  # noqa: PLR0913, PLR0917  # what a training loop holds
+def _train(  # noqa: PLR0913, PLR0917  # the parts of a training loop
     image_model: ImageModel,
     average: Averaged[ImageModel],
     both: tuple[torch.optim.Muon, torch.optim.AdamW],

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bench.obfuscations import WAYS
-from bench.texts import CHATS, FIELDS, HARD, PROMPTS, SELFIE, said
+from bench.texts import CHATS, FIELDS, HARD, PROMPTS, SELFIE, chat_request
 from core.contracts import Route
 from core.policy import CONSTRAINT, Action, judge
 from localpod import Fault, FaultKind
@@ -68,7 +68,7 @@ def test_hard_text_written_by_the_llm_is_generated_on_no_route(
     stand_ins: Start, executions: Executions, text: str
 ) -> None:
     caller = stand_ins(STAND_IN_SAYS=text)
-    for state in all_at_once(caller, [said(route, "user", "a lighthouse at dusk") for route in CHATS]):
+    for state in all_at_once(caller, [chat_request(route, "user", "a lighthouse at dusk") for route in CHATS]):
         assert '"policy_blocked"' in state["error"]
     assert {line["stage"] for line in executions()} == {"expand"}
 
@@ -78,7 +78,7 @@ def test_features_with_an_age_under_18_are_refused_on_every_route(stand_ins: Sta
     subject = {"kind": "synthetic", "adult_use_consent": True, "age_attested": True}
     requests: list[dict[str, Any]] = [{"task": Route.PROFILE, "selfie": SELFIE}]
     requests += [{"task": route, "prompt": "a portrait", "features": {"age_band": "under_18"}} for route in PROMPTS]
-    requests += [{**said(route, "user", "a portrait"), "features": {"age_band": "under_18"}} for route in CHATS]
+    requests += [{**chat_request(route, "user", "a portrait"), "features": {"age_band": "under_18"}} for route in CHATS]
     requests += [{**requests[-3], "subject": subject}]
     assert {request["task"] for request in requests} == set(Route)
     for state in all_at_once(caller, requests):
@@ -90,9 +90,9 @@ def test_unclassified_chat_is_generated_on_the_adult_route_only(stand_ins: Start
     caller = stand_ins()
     caller.pod.inject(Fault(kind=FaultKind.SERVER_ERROR, endpoint="llm", times=None))
     for route in (Route.SHORTS, Route.SCENES):
-        assert caller.error(said(route, "user", "a lighthouse at dusk"))["stage"] == "expand"
+        assert caller.error(chat_request(route, "user", "a lighthouse at dusk"))["stage"] == "expand"
     assert executions() == []
-    result = caller.output(said(Route.CHAT_1TO1, "user", "a lighthouse at dusk"))
+    result = caller.output(chat_request(Route.CHAT_1TO1, "user", "a lighthouse at dusk"))
     assert ("expand", "template_prompt") in {(item["stage"], item["fallback"]) for item in result["degraded"]}
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from core.backends.vision import AttributeReader
 from core.prompts.questions import QUESTIONS
-from embedded.training.qwen2vl import Asked, Curriculum, new_model, new_processor
+from embedded.training.qwen2vl import Curriculum, QuestionBatch, new_model, new_processor
 from embedded.training.ship import WEIGHTS
 from embedded.training.tokenizer import load_tokenizer
 from embedded.training.zimage import ImageModel, _weights_of_places, noise_levels
@@ -30,7 +30,7 @@ def test_questions_packed_for_training_give_the_vision_models_logits(tokenizer_f
     model = new_model(processor).eval()
     pixels = np.random.default_rng(1).integers(0, 256, (112, 112, 3), np.uint8)
     with torch.inference_mode():
-        asked = Asked(model, processor)
+        asked = QuestionBatch(model, processor)
         packed = asked.logits(pixels[None], asked.encode_pictures(pixels[None]), list(range(len(QUESTIONS))))[0]
     alone = AttributeReader(model, processor).logits(Image.fromarray(pixels))
     assert torch.allclose(packed, alone, atol=1e-4)
@@ -59,7 +59,7 @@ def test_questions_answered_wrongly_are_sampled_more_often() -> None:
     for _ in range(400):
         chosen = curriculum.chosen(3)
         assert len(set(chosen)) == 3
-        curriculum.heard(chosen, [0.2 if place == 1 else 1.0 for place in chosen])
+        curriculum.record(chosen, [0.2 if place == 1 else 1.0 for place in chosen])
         asked.update(chosen)
     assert asked.most_common(1)[0][0] == 1
     assert min(asked[place] for place in range(len(QUESTIONS))) > 20

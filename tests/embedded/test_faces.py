@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from core.contracts import ATTRIBUTES, AgeBand, EyeColor, Features, Glasses, HairColor, Headwear
-from embedded.drawing.dataset import is_adult, look_at
-from embedded.drawing.faces import SELFIES, draw_face, look_of, random_features, write_selfies
+from embedded.drawing.dataset import appearance_at, is_adult
+from embedded.drawing.faces import SELFIES, appearance_of, draw_face, random_features, write_selfies
 from embedded.drawing.scenes import BACKGROUNDS, PLACES
 from embedded.training.prompts import prompt_of
 
@@ -73,11 +73,11 @@ def test_covered_attributes_are_unknown() -> None:
 def test_minors_are_drawn_only_on_request() -> None:
     assert all(random_features(random.Random(s)).age_band is not AgeBand.UNDER_18 for s in range(500))
     assert any(random_features(random.Random(s), minors=True).age_band is AgeBand.UNDER_18 for s in range(100))
-    assert all(look_of(Features(), seed=s).features.age_band is not AgeBand.UNDER_18 for s in range(300))
+    assert all(appearance_of(Features(), seed=s).features.age_band is not AgeBand.UNDER_18 for s in range(300))
 
 
 def test_unknown_features_are_drawn_with_a_definite_value() -> None:
-    definite = look_of(Features(), seed=11).features
+    definite = appearance_of(Features(), seed=11).features
     assert [name for name in ATTRIBUTES if getattr(definite, name) == "unknown"] == []
 
 
@@ -90,7 +90,7 @@ def test_the_selfies_are_distinct_adults(tmp_path) -> None:
 
 
 def test_a_prompt_names_the_place_that_is_drawn() -> None:
-    seen, look = look_at("train", 0, minors=False)
+    seen, look = appearance_at("train", 0, minors=False)
     record = {
         "features": {name: str(getattr(seen, name)) for name in ATTRIBUTES},
         "background": "beach",

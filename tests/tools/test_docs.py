@@ -95,7 +95,7 @@ def test_every_route_is_shown_with_its_stages() -> None:
 
 def test_every_error_code_documents_its_cause_and_remedy() -> None:
     for code, cls in BY_CODE.items():
-        assert all(errors.said(cls)), code
+        assert all(errors.paragraphs(cls)), code
         assert f"| `{code}` | {cls.http_status} |" in errors.page()
 
 

@@ -11,10 +11,10 @@ from tools.lock import (
     ROOT,
     Project,
     check,
-    complaints,
     environment,
     fingerprint,
     pins,
+    problems,
     without_foreign_pins,
 )
 
@@ -41,11 +41,11 @@ def test_an_extra_that_names_another_takes_its_requirements() -> None:
 
 
 def test_correct_lock_has_no_problems() -> None:
-    assert list(complaints("llm", lock_of("httpx==0.28.1", "numpy==1.26.4", inputs=LLM), PROJECT, DEV)) == []
+    assert list(problems("llm", lock_of("httpx==0.28.1", "numpy==1.26.4", inputs=LLM), PROJECT, DEV)) == []
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "problem"),
     [
         (lock_of("httpx==0.28.1", "numpy==1.26.4", inputs=("httpx",)), "other dependencies"),
         (lock_of("httpx==0.28.1", inputs=LLM), "has nothing where `numpy"),
@@ -59,8 +59,8 @@ def test_correct_lock_has_no_problems() -> None:
         ("", "has nothing where `httpx"),
     ],
 )
-def test_wrong_lock_is_reported(text: str, complaint: str) -> None:
-    assert any(complaint in sentence for sentence in complaints("llm", text, PROJECT, DEV))
+def test_wrong_lock_is_reported(text: str, problem: str) -> None:
+    assert any(problem in sentence for sentence in problems("llm", text, PROJECT, DEV))
 
 
 def test_missing_lock_is_reported(tmp_path: Path) -> None:
@@ -126,4 +126,4 @@ def test_platform_without_a_pin_is_reported() -> None:
     inputs = PROJECT.inputs("dev")
     text = lock_of("httpx==0.28.1", "numpy==1.26.4 ; sys_platform == 'linux'", "pytest==9.2.0", inputs=inputs) + "\n"
 
-    assert "has nothing where `numpy>=1.26,<2` is asked for" in set(complaints("dev", text, PROJECT, DEV))
+    assert "has nothing where `numpy>=1.26,<2` is asked for" in set(problems("dev", text, PROJECT, DEV))

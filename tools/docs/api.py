@@ -180,7 +180,7 @@ def page() -> str:
     return "\n".join(section.rstrip("\n") + "\n" for section in sections)
 
 
-# ── the orchestrator's tasks ─────────────────────────────────────────────────────────────────────────────────────────
+# ── the orchestrator's tasks ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _overview() -> str:
@@ -215,7 +215,7 @@ def request_example(task: str, *, worker: bool = False) -> dict[str, Any]:
     return {"task": str(task), **(fields or examples.REQUESTS[task])}
 
 
-# ── the workers' tasks ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── the workers' tasks ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _worker(name: str, request: type[StageRequest], result: type[StageResult]) -> str:
@@ -225,7 +225,7 @@ def _worker(name: str, request: type[StageRequest], result: type[StageResult]) -
         [
             f"### {name}\n",
             f"{_doc(request)}\n",
-            table(["Task", "By the policy of"], ([f"`{task}`", _judged_as(task)] for task in tasks)) + "\n",
+            table(["Task", "By the policy of"], ([f"`{task}`", _policy_route(task)] for task in tasks)) + "\n",
             _json_block({"input": request_example(tasks[0], worker=True)}),
             *_other_tasks(tasks[1:]),
             "Its fields:\n",
@@ -243,15 +243,15 @@ def _other_tasks(tasks: list[str]) -> Iterator[str]:
         yield "And, one a line:\n\n```jsonl\n" + "\n".join(lines) + "\n```\n"
 
 
-def _judged_as(task: str) -> str:
+def _policy_route(task: str) -> str:
     if task == CHECK_TASK:
-        return "none: it reads a picture and judges no text"
+        return "none, as it has no text"
     if task == MODERATE_TASK:
         return "the route that its request names"
     return f"`{ROUTE_OF_TASK[task]}`" if task in ROUTE_OF_TASK else "every route: a caption belongs to none"
 
 
-# ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _parts() -> Iterator[str]:
@@ -277,15 +277,18 @@ def _attributes() -> Iterator[list[str]]:
         yield [f"`{name}`", ", ".join(f"`{value}`" for value in values)]
 
 
-# ── what the sections share ──────────────────────────────────────────────────────────────────────────────────────────
+# ── shared by the sections ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _request_table(fields: Iterable[Field]) -> str:
-    rows = ([f"`{field.name}`", field.kind, field.bounds or "–", _asked(field), field.description] for field in fields)
+    rows = (
+        [f"`{field.name}`", field.kind, field.bounds or "–", _default_cell(field), field.description]
+        for field in fields
+    )
     return table(["Field", "Type", "Bounds", "Default", "What it is"], rows)
 
 
-def _asked(field: Field) -> str:
+def _default_cell(field: Field) -> str:
     return f"**{field.default}**" if field.default == "required" else field.default
 
 
@@ -299,20 +302,20 @@ def _bounded(field: Field) -> str:
 
 
 def _json_block(value: object) -> str:
-    return f"```json\n{_laid_out(value)}\n```\n"
+    return f"```json\n{_compact_json(value)}\n```\n"
 
 
-def _laid_out(value: object, indent: str = "") -> str:
-    """JSON with short values on one line."""
+def _compact_json(value: object, indent: str = "") -> str:
+    """Format JSON with short values on one line."""
     flat = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, dict | list) or (indent and len(indent) + len(flat) < _LINE):
         return flat
     deeper = indent + "  "
     if isinstance(value, list):
-        opening, closing, items = "[", "]", [_laid_out(item, deeper) for item in value]
+        opening, closing, items = "[", "]", [_compact_json(item, deeper) for item in value]
     else:
         opening, closing = "{", "}"
-        items = [f"{json.dumps(key)}: {_laid_out(item, deeper)}" for key, item in value.items()]
+        items = [f"{json.dumps(key)}: {_compact_json(item, deeper)}" for key, item in value.items()]
     return f"{opening}\n{deeper}" + f",\n{deeper}".join(items) + f"\n{indent}{closing}"
 
 
@@ -328,7 +331,7 @@ def _anchor(heading: str) -> str:
     return "".join(letter for letter in heading.lower() if letter.isalnum() or letter in "-_ ").replace(" ", "-")
 
 
-# ── schemas ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── schemas ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def schemas() -> dict[str, str]:

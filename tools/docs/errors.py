@@ -32,7 +32,7 @@ A failed job has the status `FAILED` and an `error`, which is a JSON string and 
 | `retry_after_ms` | Measured time after which a retry makes sense, or null. |
 | `categories` | `policy_blocked` only: the kinds of rules that matched. |
 
-An error that is not such a JSON string comes from the platform itself: a time-out, a cancelled job, a worker that died.
+An error that is not such a JSON string comes from the platform itself: a time-out, a cancelled job, a crashed worker.
 
 The orchestrator already retries retryable errors of a stage within the request's `timeout_s`; you only get the errors
 that remain after that. A caption or an expansion that fails does not fail the request: code writes a replacement, and
@@ -44,7 +44,7 @@ def page() -> str:
     example = json.dumps({"error": QueueFull("This route has no room.", retry_after_ms=1800).to_wire()}, indent=2)
     codes = table(
         ["Code", "HTTP", "Retry", "When", "What to do"],
-        ([f"`{code}`", *_facts(cls), *said(cls)] for code, cls in sorted(BY_CODE.items(), key=_by_status)),
+        ([f"`{code}`", *_facts(cls), *paragraphs(cls)] for code, cls in sorted(BY_CODE.items(), key=_by_status)),
     )
     return "\n".join([_HEAD.replace("{example}", example), "## Codes\n", codes, ""])
 
@@ -57,7 +57,7 @@ def _facts(cls: type[ImgPodError]) -> list[str]:
     return [str(cls.http_status), "yes" if cls.retryable else "no"]
 
 
-def said(cls: type[ImgPodError]) -> list[str]:
-    """When, and what to do: the two paragraphs of the class's docstring."""
+def paragraphs(cls: type[ImgPodError]) -> list[str]:
+    """The two paragraphs of the class's docstring: cause and remedy."""
     when, _, todo = (inspect.getdoc(cls) or "").partition("\n\n")
     return [" ".join(when.split()), " ".join(todo.split())]

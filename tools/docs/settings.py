@@ -109,8 +109,8 @@ def _pinned() -> Iterator[tuple[str, str, str]]:
 def _endpoint_parts() -> Iterator[str]:
     for name, schema in parts_of([Endpoints], "validation").items():
         if name != EndpointSpec.__name__:
-            said = schema.get("description") or _used_by(name)
-            yield f"### {name}\n\n{said}\n\n{_plain_table(fields_of(_model(name)))}"
+            description = schema.get("description") or _used_by(name)
+            yield f"### {name}\n\n{description}\n\n{_plain_table(fields_of(_model(name)))}"
 
 
 def _used_by(name: str) -> str:

@@ -9,7 +9,7 @@
             messages=[{"role": "user", "content": "us two at the beach"}], features=avatar.features
         )
 
-`AsyncImgPod` has the same names. `ImgPod.runpod(endpoint_id)` talks to an endpoint's job API instead.
+`AsyncImgPod` has the same names. `ImgPod.runpod(endpoint_id)` uses an endpoint's job API instead.
 """
 
 from img_pod import errors

@@ -1,4 +1,4 @@
-"""The command `img-pod`: an avatar, a picture of a chat, or pictures of a prompt, from a terminal.
+"""The command `img-pod`: make an avatar, a picture of a chat, or pictures of a prompt.
 
 Exit status: 0 success, 1 the service refused or failed, 2 wrong usage, 3 the service could not be reached, 130 Ctrl-C.
 """
@@ -43,7 +43,7 @@ def profile(
     selfie: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A picture of a face.")],
     output: Output = None,
     features: Annotated[Path | None, typer.Option(help="Write the person's features to this file.")] = None,
-    style: Annotated[str | None, typer.Option(help="How it should look, such as `watercolour`.")] = None,
+    style: Annotated[str | None, typer.Option(help="Style of the picture, such as `watercolour`.")] = None,
     n: Count = 1,
     seed: Seed = None,
     url: Url = None,
@@ -51,7 +51,7 @@ def profile(
     timeout: Timeout = 300.0,
     as_json: AsJson = False,
 ) -> None:
-    """Make an avatar of a selfie."""
+    """Make an avatar from a selfie."""
     fields = {"selfie": selfie, "style": style, "n": n, "seed": seed}
     result = _run(
         lambda client, report: client.profile.create(on_progress=report, **_given(fields)), url, endpoint, timeout
@@ -74,7 +74,7 @@ def chat(
     timeout: Timeout = 300.0,
     as_json: AsJson = False,
 ) -> None:
-    """Make a captioned picture of a chat message."""
+    """Make a captioned picture from a chat message."""
     if route not in {"one_to_one", "shorts", "scenes"}:
         raise typer.BadParameter("must be one_to_one, shorts or scenes", param_hint="--route")
     messages = [{"role": "user", "content": message}]
@@ -98,7 +98,7 @@ def imagegen(
     timeout: Timeout = 300.0,
     as_json: AsJson = False,
 ) -> None:
-    """Make pictures of a prompt."""
+    """Make pictures from a prompt."""
     fields = {"prompt": prompt, "features": _features(person), "caption": caption, "n": n, "seed": seed}
     result = _run(lambda client, report: client.imagegen(on_progress=report, **_given(fields)), url, endpoint, timeout)
     _finish(result, output or Path("picture"), as_json=as_json)
@@ -113,7 +113,7 @@ def _run(
     endpoint: str | None,
     timeout: float,
 ) -> Result:
-    """The result of `call`, with a progress bar on stderr; an error becomes an exit status."""
+    """Run `call` with a progress bar on stderr and return its result; an error sets the exit status."""
     client = ImgPod.runpod(endpoint, timeout=timeout) if endpoint else ImgPod(url, timeout=timeout)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     try:
@@ -158,7 +158,7 @@ def _finish(result: Result, base: Path, *, as_json: bool) -> None:
 
 
 def _paths(result: Result, base: Path) -> list[Path]:
-    """A file for each picture: the given name, numbered where there are several."""
+    """A path for each picture: the given name, numbered if there are several."""
     count = len(result.pictures)
     suffix = base.suffix or f".{result.image_format}"
     if count == 1:

@@ -1,7 +1,7 @@
 """Errors of the client: the service's own tree, and failures between the client and the service.
 
-Every class carries `code`, `message`, `stage`, `retryable`, `retry_after_ms`, `http_status` and, where the service
-named it, `request_id`. The classes of the service's codes are those of `img_pod.contracts.errors`.
+Every class has `code`, `message`, `stage`, `retryable`, `retry_after_ms`, `http_status` and, if the service sent it,
+`request_id`. The classes of the service's codes are those of `img_pod.contracts.errors`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ClientTimeout(ImgPodError):
 
 
 class UnexpectedAnswer(ImgPodError):
-    """The answer is not one that this version of the client knows.
+    """The answer can't be read by this version of the client.
 
     Check that the address is that of an img-pod deployment, and that the client is as new as the service.
     """
@@ -46,10 +46,10 @@ class UnexpectedAnswer(ImgPodError):
 
 
 def from_problem(problem: Mapping[str, Any], status: int) -> ImgPodError:
-    """The error that a problem object (RFC 9457) or an error object of the job API describes."""
+    """The error in a problem object (RFC 9457) or an error object of the job API."""
     code, message = problem.get("code"), problem.get("detail") or problem.get("message")
     if not isinstance(code, str) or not isinstance(message, str):
-        return UnexpectedAnswer(f"The service answered {status} without an error that this client knows.")
+        return UnexpectedAnswer(f"The service answered {status} with an error that is unknown to this client.")
     cls = BY_CODE.get(code, StageFailed)
     stage = problem.get("stage")
     stage = stage if isinstance(stage, str) else None
@@ -62,7 +62,7 @@ def from_problem(problem: Mapping[str, Any], status: int) -> ImgPodError:
 
 
 def from_edge(status: int, text: str, address: str) -> ImgPodError:
-    """The error for an answer that RunPod itself, or something between, gave instead of the service."""
+    """The error for an answer of RunPod or of a proxy instead of the service."""
     if status in {401, 403}:
         return Unauthorized(
             f"{address} refused the key ({status}): give a RunPod API key of the account that owns the endpoint."
@@ -77,7 +77,7 @@ def from_edge(status: int, text: str, address: str) -> ImgPodError:
         )
     if status in {502, 503, 504}:
         return EndpointUnavailable(
-            f"{address} answered {status}: no worker serves it yet. If it stays so, check the endpoint's port and the "
-            "worker's log."
+            f"{address} answered {status}: no worker serves it yet. If this persists, check the endpoint's port and "
+            "the worker's log."
         )
     return UnexpectedAnswer(f"{address} answered {status}, which is not an answer of img-pod: check the address.")

@@ -1,4 +1,4 @@
-"""Events of a job and its state, whichever transport they came by."""
+"""Events and state of a job, for both transports."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Status:
 
 
 def read_progress(data: Any) -> StageProgress | None:
-    """The progress report in `data`; None if it isn't one, because a lost report changes nothing."""
+    """The progress report in `data`; None if it is invalid, because a lost report has no effect."""
     try:
         return StageProgress.model_validate(data, extra="ignore")
     except ValidationError:

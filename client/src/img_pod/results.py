@@ -26,7 +26,7 @@ class PictureFile:
 
     @property
     def bytes(self) -> bytes:
-        """The file's content; downloads it where the result has a URL. Raises `UnexpectedAnswer` without a picture."""
+        """The file's content, downloaded if the result has a URL. Raises `UnexpectedAnswer` without a picture."""
         if self.image_base64 is not None:
             return base64.b64decode(self.image_base64)
         if self.image_url is None:
@@ -53,7 +53,7 @@ class PictureFile:
 
 
 class Picture(contracts.ImageItem, PictureFile):
-    """One picture of a request with several; `error` says why it failed."""
+    """One picture of a request with several; `error` is set if it failed."""
 
     def raise_for_error(self) -> None:
         if self.error is not None:
@@ -61,13 +61,13 @@ class Picture(contracts.ImageItem, PictureFile):
 
 
 class Result(contracts.Result, PictureFile):
-    """The answer to a request: the first picture, and everything that was decided or drawn on the way to it."""
+    """The answer to a request: the first picture, with its seed, prompt, policy report and timeline."""
 
     images: tuple[Picture, ...] = ()
 
     @property
     def pictures(self) -> tuple[Result | Picture, ...]:
-        """Every picture that succeeded; the result itself where one was asked for."""
+        """All pictures that succeeded; the result itself if one was requested."""
         return tuple(picture for picture in self.images if picture.error is None) or (self,)
 
 
@@ -78,7 +78,7 @@ def read_result(data: Any) -> Result:
     try:
         return Result.model_validate(data, extra="ignore")
     except ValidationError:
-        raise UnexpectedAnswer("The result is not one that this version of the client knows; upgrade it.") from None
+        raise UnexpectedAnswer("This version of the client can't read the result; upgrade it.") from None
 
 
 def read_error(data: Any) -> ImgPodError:

@@ -1,4 +1,4 @@
-"""Turn a selfie, however a caller holds it, into the text that a request carries."""
+"""Convert a selfie (path, URL, base64, bytes or file) to the text of a request's field."""
 
 from __future__ import annotations
 

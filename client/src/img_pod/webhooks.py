@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 TOLERANCE_S = 300
-"""How far a webhook's timestamp may differ from this machine's clock."""
+"""Largest difference between a webhook's timestamp and this machine's clock."""
 
 
 class InvalidSignature(Exception):
@@ -20,9 +20,10 @@ class InvalidSignature(Exception):
 
 
 def verify_webhook(body: bytes, headers: Mapping[str, str], secret: str, *, now_s: float | None = None) -> Any:
-    """Return the webhook's JSON after checking who sent it and when. Raises `InvalidSignature`.
+    """Check a webhook's signature and age and return its JSON. Raises `InvalidSignature`.
 
-    `secret` is the deployment's `whsec_…`. Use the body's bytes as received: another JSON text has another signature.
+    `secret` is the deployment's `whsec_…`. Use the body's bytes as received: the signature is not valid for a
+    re-serialized JSON text.
     """
     lower = {name.lower(): value for name, value in headers.items()}
     try:

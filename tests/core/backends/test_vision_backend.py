@@ -28,7 +28,7 @@ from core.contracts import ATTRIBUTES, AgeBand, Features, HairColor
 from core.errors import Cancelled, Misconfigured
 from core.prompts.questions import QUESTIONS
 from core.weights import Model, fetch
-from embedded.drawing.faces import draw_look, look_of
+from embedded.drawing.faces import appearance_of, draw_appearance
 from tests.core.backends.watching import Watching
 
 PHOTOGRAPH = Path(ultralytics.__file__).parent / "assets" / "zidane.jpg"
@@ -174,7 +174,7 @@ def test_cancelled_picture_is_skipped_and_the_next_is_analysed(backend: LoadedVi
 
 def drawn(band: AgeBand, seed: int) -> Image.Image:
     features = Features(age_band=band, gender_presentation="feminine", glasses="none", headwear="none")
-    return draw_look(look_of(features, seed=seed), size=256)
+    return draw_appearance(appearance_of(features, seed=seed), size=256)
 
 
 def ages_of(backend: LoadedVision, image: Image.Image) -> PictureAges:

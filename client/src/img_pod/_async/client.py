@@ -35,8 +35,8 @@ class AsyncImgPod:
     """A connection to a deployment, over its HTTP API.
 
     `base_url` defaults to `IMG_POD_URL`, else to localpod on this machine. `api_key` (or `IMG_POD_API_KEY`) is a key of
-    the deployment; `runpod_api_key` (or `RUNPOD_API_KEY`) is the account's, which RunPod asks for in front of an
-    endpoint. `timeout` bounds every call in seconds; `retries` is how often a failed attempt is repeated.
+    the deployment; `runpod_api_key` (or `RUNPOD_API_KEY`) is the account's, which RunPod requires for an endpoint.
+    `timeout` bounds every call in seconds; `retries` is the number of repeated attempts after failures.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class AsyncJob:
         raise Cancelled("The job ended without a result.")
 
     async def cancel(self) -> None:
-        """Stop the job, all the way to the GPU. A job that has ended stays as it is."""
+        """Stop the job and its work on the GPU. An ended job is not changed."""
         await self._client.transport.cancel(self.id)
 
 
@@ -150,7 +150,7 @@ class AsyncOperation:
 
 
 class AsyncProfileCreate(AsyncOperation):
-    """A selfie in, an avatar out. `selfie`: a path, bytes, an open file, an https URL or base64."""
+    """Make an avatar from a selfie: a path, bytes, an open file, an https URL or base64."""
 
     async def __call__(
         self, *, on_progress: OnProgress = None, timeout: float | None = None, **fields: Unpack[ProfileCreateFields]
@@ -162,7 +162,7 @@ class AsyncProfileCreate(AsyncOperation):
 
 
 class AsyncOneToOne(AsyncOperation):
-    """A private chat between adults in, a captioned picture out."""
+    """Make a captioned picture from a private chat between adults."""
 
     async def __call__(
         self, *, on_progress: OnProgress = None, timeout: float | None = None, **fields: Unpack[Chat1to1Fields]
@@ -174,7 +174,7 @@ class AsyncOneToOne(AsyncOperation):
 
 
 class AsyncShorts(AsyncOperation):
-    """A chat in, a captioned picture for a short out. Moderated."""
+    """Make a captioned picture for a short from a chat. Moderated."""
 
     async def __call__(
         self, *, on_progress: OnProgress = None, timeout: float | None = None, **fields: Unpack[ChatShortsFields]
@@ -186,7 +186,7 @@ class AsyncShorts(AsyncOperation):
 
 
 class AsyncScenes(AsyncOperation):
-    """A chat in, a captioned picture of its scene out. Moderated."""
+    """Make a captioned picture of a chat's scene. Moderated."""
 
     async def __call__(
         self, *, on_progress: OnProgress = None, timeout: float | None = None, **fields: Unpack[ChatScenesFields]
@@ -198,7 +198,7 @@ class AsyncScenes(AsyncOperation):
 
 
 class AsyncPrivate(AsyncOperation):
-    """A prompt in, a captioned picture out."""
+    """Make a captioned picture from a prompt."""
 
     async def __call__(
         self, *, on_progress: OnProgress = None, timeout: float | None = None, **fields: Unpack[ChatPrivateFields]
@@ -210,7 +210,7 @@ class AsyncPrivate(AsyncOperation):
 
 
 class AsyncImageGen(AsyncOperation):
-    """A prompt in, a picture out; a caption on request."""
+    """Make a picture from a prompt, with a caption on request."""
 
     async def __call__(
         self, *, on_progress: OnProgress = None, timeout: float | None = None, **fields: Unpack[ImageGenFields]
@@ -248,7 +248,7 @@ def _with_selfie(fields: ProfileCreateFields) -> dict[str, Any]:
 
 
 def _with_key(fields: Mapping[str, Any], timeout_s: float | None) -> dict[str, Any]:
-    """The request's JSON: one key per call, so that a repeated attempt is answered from the first one's result."""
+    """The request's JSON with an idempotency key per call, so that a repeated attempt gets the first one's result."""
     body = {name: _plain(value) for name, value in fields.items() if value is not None}
     body.setdefault("idempotency_key", f"client-{uuid.uuid4().hex}")
     if timeout_s is not None:

@@ -1,7 +1,7 @@
 """Requests over the HTTP API of a deployment.
 
 A call streams its events on one connection, so that the server cancels the job when the connection ends. A submitted
-job outlives the connection: its events are read again from the last one received.
+job continues without the connection; its events are read again from the last one received.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _STATES = {"running": "running", "completed": "completed", "failed": "failed", "
 
 
 class AsyncHttpTransport:
-    """The HTTP API at `base_url`. `headers` carry the keys."""
+    """The HTTP API at `base_url`. `headers` contain the keys."""
 
     def __init__(self, base_url: str, headers: dict[str, str], client: httpx.AsyncClient | None = None) -> None:
         self._base_url = base_url.rstrip("/")
@@ -68,7 +68,7 @@ class AsyncHttpTransport:
         view = self._json(await self._request("GET", f"/v1/jobs/{job_id}", self._of_job(job_id)))
         state = _STATES.get(str(view.get("status")))
         if state is None:
-            raise UnexpectedAnswer("The job has a state that this version of the client does not know; upgrade it.")
+            raise UnexpectedAnswer("The job has a state that is unknown to this version of the client; upgrade it.")
         error = view.get("error")
         return Status(
             state=state,  # type: ignore[arg-type]  # a value of _STATES
@@ -119,7 +119,7 @@ class AsyncHttpTransport:
         response = await self._request("POST", f"/v1/{task}", headers, _body(fields))
         job_id = self._json(response).get("id")
         if not isinstance(job_id, str):
-            raise UnexpectedAnswer("The service accepted the request without naming a job.")
+            raise UnexpectedAnswer("The service accepted the request without a job id.")
         if worker := response.headers.get(_WORKER):
             self._workers[job_id] = worker
         return job_id

@@ -70,14 +70,14 @@ class AsyncRunpodTransport:
             else:
                 job_id = answer.get("id")
                 if not isinstance(job_id, str):
-                    raise UnexpectedAnswer("The endpoint accepted the job without naming it.")
+                    raise UnexpectedAnswer("The endpoint accepted the job without a job id.")
                 return job_id
 
     async def status(self, job_id: str) -> Status:
         job = await self._request("GET", f"/status/{job_id}")
         state = _STATES.get(str(job.get("status")))
         if state is None:
-            raise UnexpectedAnswer("The job has a state that this version of the client does not know; upgrade it.")
+            raise UnexpectedAnswer("The job has a state that is unknown to this version of the client; upgrade it.")
         if state == "completed":
             return Status(state, result=job.get("output"))
         if state in {"failed", "cancelled"}:
@@ -85,7 +85,7 @@ class AsyncRunpodTransport:
         return Status(state, progress=read_progress(job.get("output")))
 
     async def events(self, job_id: str) -> AsyncIterator[Event]:
-        """Reports as they change: the job API has no stream, so the status is requested repeatedly."""
+        """Progress events. The job API has no stream, so the status is requested repeatedly."""
         last: Any = None
         yield Event("accepted", {"id": job_id})
         async for status in self._poll(job_id, Attempts(_POLL_RETRIES)):
@@ -110,10 +110,10 @@ class AsyncRunpodTransport:
                 raise status.error
             if status.ended:
                 return status.result
-        raise ConnectionFailed("The job's end could not be read.")
+        raise ConnectionFailed("The job's result could not be read.")
 
     async def _poll(self, job_id: str, attempts: Attempts) -> AsyncIterator[Status]:
-        """The job's status, again and again until its end; a failed request is repeated."""
+        """Poll the job's status until its end; a failed request is repeated."""
         pause_s, failures = _FIRST_POLL_S, Attempts(_POLL_RETRIES)
         while True:
             attempts.check_time()
@@ -130,7 +130,7 @@ class AsyncRunpodTransport:
             pause_s = min(1.3 * pause_s, _LONGEST_POLL_S)
 
     async def _cancel_quietly(self, job_id: str) -> None:
-        """Cancel a job that nobody waits for. A failure is of no interest: the job's own time limit ends it."""
+        """Cancel a job that is no longer needed. A failure is ignored, because the job's time limit ends it too."""
         try:
             await self.cancel(job_id)
         except ImgPodError:
@@ -162,7 +162,7 @@ def _refusal(response: httpx.Response, address: str) -> ImgPodError:
         error = from_problem(
             {
                 "code": "throttled",
-                "detail": "RunPod asks for fewer requests.",
+                "detail": "RunPod's rate limit was reached.",
                 "retry_after_ms": 1_000 * seconds,
             },
             response.status_code,
@@ -171,7 +171,7 @@ def _refusal(response: httpx.Response, address: str) -> ImgPodError:
 
 
 def _failure(job: dict[str, Any], state: State) -> ImgPodError:
-    """The error of an ended job: ours is a JSON string; anything else came from the platform."""
+    """The error of an ended job. The service's errors are JSON strings; anything else is from the platform."""
     if state == "cancelled":
         return Cancelled("The job was cancelled.")
     try:
@@ -182,4 +182,4 @@ def _failure(job: dict[str, Any], state: State) -> ImgPodError:
         return from_problem(problem, int(problem.get("http_status") or 0))
     if job.get("status") == "TIMED_OUT":
         return StageFailed("The platform ended the job at its time limit; send the request again.")
-    return StageFailed("The platform reported a failed job without our error; see the endpoint's log.")
+    return StageFailed("The platform reported a failed job without an error of the service; see the endpoint's log.")

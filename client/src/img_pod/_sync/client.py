@@ -36,8 +36,8 @@ class ImgPod:
     """A connection to a deployment, over its HTTP API.
 
     `base_url` defaults to `IMG_POD_URL`, else to localpod on this machine. `api_key` (or `IMG_POD_API_KEY`) is a key of
-    the deployment; `runpod_api_key` (or `RUNPOD_API_KEY`) is the account's, which RunPod asks for in front of an
-    endpoint. `timeout` bounds every call in seconds; `retries` is how often a failed attempt is repeated.
+    the deployment; `runpod_api_key` (or `RUNPOD_API_KEY`) is the account's, which RunPod requires for an endpoint.
+    `timeout` bounds every call in seconds; `retries` is the number of repeated attempts after failures.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Job:
         raise Cancelled("The job ended without a result.")
 
     def cancel(self) -> None:
-        """Stop the job, all the way to the GPU. A job that has ended stays as it is."""
+        """Stop the job and its work on the GPU. An ended job is not changed."""
         self._client.transport.cancel(self.id)
 
 
@@ -151,7 +151,7 @@ class Operation:
 
 
 class ProfileCreate(Operation):
-    """A selfie in, an avatar out. `selfie`: a path, bytes, an open file, an https URL or base64."""
+    """Make an avatar from a selfie: a path, bytes, an open file, an https URL or base64."""
 
     def __call__(
         self, *, on_progress: OnProgress = None, timeout: float | None = None, **fields: Unpack[ProfileCreateFields]
@@ -163,7 +163,7 @@ class ProfileCreate(Operation):
 
 
 class OneToOne(Operation):
-    """A private chat between adults in, a captioned picture out."""
+    """Make a captioned picture from a private chat between adults."""
 
     def __call__(
         self, *, on_progress: OnProgress = None, timeout: float | None = None, **fields: Unpack[Chat1to1Fields]
@@ -175,7 +175,7 @@ class OneToOne(Operation):
 
 
 class Shorts(Operation):
-    """A chat in, a captioned picture for a short out. Moderated."""
+    """Make a captioned picture for a short from a chat. Moderated."""
 
     def __call__(
         self, *, on_progress: OnProgress = None, timeout: float | None = None, **fields: Unpack[ChatShortsFields]
@@ -187,7 +187,7 @@ class Shorts(Operation):
 
 
 class Scenes(Operation):
-    """A chat in, a captioned picture of its scene out. Moderated."""
+    """Make a captioned picture of a chat's scene. Moderated."""
 
     def __call__(
         self, *, on_progress: OnProgress = None, timeout: float | None = None, **fields: Unpack[ChatScenesFields]
@@ -199,7 +199,7 @@ class Scenes(Operation):
 
 
 class Private(Operation):
-    """A prompt in, a captioned picture out."""
+    """Make a captioned picture from a prompt."""
 
     def __call__(
         self, *, on_progress: OnProgress = None, timeout: float | None = None, **fields: Unpack[ChatPrivateFields]
@@ -211,7 +211,7 @@ class Private(Operation):
 
 
 class ImageGen(Operation):
-    """A prompt in, a picture out; a caption on request."""
+    """Make a picture from a prompt, with a caption on request."""
 
     def __call__(
         self, *, on_progress: OnProgress = None, timeout: float | None = None, **fields: Unpack[ImageGenFields]
@@ -249,7 +249,7 @@ def _with_selfie(fields: ProfileCreateFields) -> dict[str, Any]:
 
 
 def _with_key(fields: Mapping[str, Any], timeout_s: float | None) -> dict[str, Any]:
-    """The request's JSON: one key per call, so that a repeated attempt is answered from the first one's result."""
+    """The request's JSON with an idempotency key per call, so that a repeated attempt gets the first one's result."""
     body = {name: _plain(value) for name, value in fields.items() if value is not None}
     body.setdefault("idempotency_key", f"client-{uuid.uuid4().hex}")
     if timeout_s is not None:
