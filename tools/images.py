@@ -33,6 +33,7 @@ COMMANDS = {
     "zimage": "handlers.zimage",
 }
 MB = 1_000_000
+_EMPTY_LAYER_BYTES = 100_000
 _TEN_BIGGEST = (
     "du -x --block-size=MB --max-depth=1 /weights"
     " $(python -c 'import site; print(site.getsitepackages()[0])')/. 2>/dev/null | sort -rn | head -n 12"
@@ -51,7 +52,8 @@ class Builder:
     network: str | None = None
 
     def build(self, image: str, tag: str, build_args: dict[str, str]) -> None:
-        words = ["build"] if self.program != "buildah" else ["build", "--layers=false"]
+        # Without `--layers`, buildah puts all weights into one layer. docker and podman have a layer per instruction.
+        words = ["build"] if self.program != "buildah" else ["build", "--layers"]
         words += [word for pair in build_args.items() for word in ("--build-arg", "=".join(pair))]
         self._run(*words, *self._network(), "--tag", tag, "--file", f"Dockerfile.{image}", ".")
 
@@ -61,6 +63,16 @@ class Builder:
             [image] = json.loads(self._output("images", "--json", tag))
             return _buildah_mb(str(image["size"]))
         return int(self._output("image", "inspect", "--format", "{{.Size}}", tag)) / MB
+
+    def layers_mb(self, tag: str) -> list[float]:
+        """Size of each layer, unpacked, from the base upwards; without the empty ones."""
+        if self.program == "buildah":
+            manifest = json.loads(json.loads(self._output("inspect", "--type", "image", tag))["Manifest"])
+            sizes = [layer["size"] for layer in manifest["layers"]]
+        else:
+            history = self._output("history", "--human=false", "--format", "{{.Size}}", tag)
+            sizes = [int(size) for size in reversed(history.split())]
+        return [size / MB for size in sizes if size >= _EMPTY_LAYER_BYTES]
 
     @contextmanager
     def container(self, tag: str) -> Iterator[list[str]]:
@@ -117,6 +129,7 @@ def _answers(program: str) -> bool:
 class Built:
     image: str
     megabytes: float
+    layers_mb: list[float]
     build_s: float
     test_s: float
     answer: str
@@ -132,7 +145,9 @@ def build_and_try(builder: Builder, image: str, tag: str, build_args: dict[str, 
         answer = _try(image, [*prefix, "python", "-m", COMMANDS[image]])
         tried = time.monotonic()
         parts = subprocess.run([*prefix, "sh", "-c", _TEN_BIGGEST], check=False, capture_output=True, text=True)  # noqa: S603 (as above)
-    return Built(image, builder.size_mb(tag), built - started, tried - built, answer, parts.stdout)
+    return Built(
+        image, builder.size_mb(tag), builder.layers_mb(tag), built - started, tried - built, answer, parts.stdout
+    )
 
 
 def _try(image: str, command: list[str]) -> str:
@@ -173,7 +188,8 @@ def main(argv: list[str] | None = None) -> int:
             built = build_and_try(builder, image, tag, build_args)
             print(
                 f"{tag}: {built.megabytes:.0f} MB, built in {built.build_s:.0f} s, "
-                f"test input ran in {built.test_s:.0f} s\n  … {built.answer}\n{built.parts}",
+                f"test input ran in {built.test_s:.0f} s\n  … {built.answer}\n"
+                f"layers in MB: {', '.join(f'{size:.0f}' for size in built.layers_mb)}\n{built.parts}",
                 flush=True,
             )
             if not chosen.keep:

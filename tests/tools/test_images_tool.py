@@ -7,8 +7,12 @@ import pytest
 from tools.images import BuildFailed, choose, main
 
 SAYS = {
-    "docker": 'case "$1" in image) echo 449000000;; esac',
-    "buildah": 'case "$1" in from) echo ctr;; images) echo \'[{"size": "8.27 GB"}]\';; esac',
+    "docker": 'case "$1" in image) echo 449000000;; history) printf "4000000000\\n0\\n249000000\\n";; esac',
+    "buildah": """case "$1" in
+        from) echo ctr;;
+        images) echo '[{"size": "8.27 GB"}]';;
+        inspect) echo '{"Manifest": "{\\\\"layers\\\\": [{\\\\"size\\\\": 249000000}, {\\\\"size\\\\": 1024}]}"}';;
+    esac""",
 }
 
 
@@ -52,7 +56,20 @@ def test_docker_builds_tries_measures_and_removes(asked: Path, capsys: pytest.Ca
     assert "build --build-arg WEIGHTS=full --tag img-pod-llm:local --file Dockerfile.llm ." in calls
     assert "run --rm img-pod-llm:local python -m handlers.llm" in calls
     assert calls[-1] == "rmi img-pod-llm:local"
-    assert "img-pod-llm:local: 449 MB" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "img-pod-llm:local: 449 MB" in said
+    assert "layers in MB: 249, 4000\n" in said
+
+
+def test_buildah_makes_a_layer_of_each_instruction_and_lists_them(
+    asked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(asked, "buildah")
+
+    assert main(["--builder", "buildah", "--only", "llm"]) == 0
+
+    assert any(call.startswith("build --layers --build-arg") for call in asked.read_text().splitlines())
+    assert "layers in MB: 249\n" in capsys.readouterr().out
 
 
 def test_buildah_container_is_removed_even_if_the_test_input_fails(
