@@ -211,7 +211,7 @@ class Lexicon:
 
     def states_minor_by_punctuation(self, text: str) -> bool:
         """Whether punctuation shows a possible age below 18: `(13)`, `14f`."""
-        return any(True for _ in punctuated_ages(native(text), self.ages.words, self.ages.fillers))
+        return any(True for _ in punctuated_ages(text, self.ages.words, self.ages.fillers))
 
 
 def _steps(nodes: Iterable[_Node], token: Token) -> list[_Node]:

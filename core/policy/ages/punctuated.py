@@ -1,4 +1,6 @@
-"""Ages that only punctuation shows: `(13)`, `, 14,`, `f14`, `14f`, `12/f/uk`. All are read only beside sexual content.
+"""Ages that only punctuation shows: `(13)`, `, 14,`, `f14`, `14f`, `12/f/uk`, `u14`, `Kai/16/he`.
+
+All are read only beside sexual content.
 
 May import: core.policy.ages, core.policy.normalization.
 """
@@ -8,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
+from core.policy.ages.bare import bare_ages, spelled_fractions
 from core.policy.ages.numbers import NumberWords
-from core.policy.normalization import ADULT_AGE
+from core.policy.normalization import ADULT_AGE, native
 
 _YOUNGEST = 3
 """Isolated figures below are more often counts and weights: `, 2,`."""
@@ -18,18 +21,32 @@ _LONGEST_ALONE = 24
 _SHORTEST_FOREIGN_WORD = 6
 """Letters of a number word that is read alone: `elf`, `once` and `seize` are English words too."""
 _SEGMENTS = re.compile(r"[,;:()\[\]|\n!?]|\.(?!\d)|(?<=\s)[-–—](?=\s)")
-_WORDS = re.compile(r"\w+")
+_WORDS = re.compile(r"\d+\.\d|\w+")
 _MACHINES = r"\s(?:rifle|carbine|tank|engine|bolt|screw)"
 _NOT_HEX = r"(?<!\d[\da-f][ -])(?<![=%])"
-_SEX_FIRST = re.compile(rf"(?<![\w./]){_NOT_HEX}[fm](\s?/\s?|)(\d{{1,2}})(?![\w/]|[.,]\d|{_MACHINES})")
+_PHOTO = r"(?<!at )(?<!aperture )(?<!aperture of )(?<!lens )(?<!mm )"
+_SEX_FIRST = re.compile(rf"{_PHOTO}(?<![\w./]){_NOT_HEX}[fm](\s?/\s?|)(\d{{1,2}})(?![\w/]|[.,]\d|{_MACHINES})")
 _LENGTHS = r"(?!\s(?:away|from|high|deep|long|tall|wide|of|x)\b)"
 _AGE_FIRST = re.compile(rf"(?<![\w./,:]){_NOT_HEX}(\d{{1,2}})(/|\s/\s)?([fm])\b(?![./]\d){_LENGTHS}")
 _AGE_SEX_PLACE = re.compile(r"(?<![\w.])(\d{1,2})\s?/\s?[fm]\b|(?<![\w.])[fm]\s?/\s?(\d{1,2})\s?/\s?[a-z]")
 
+_BETWEEN = r"\s?[/|•·~]\s?"
+_SLASHED = re.compile(rf"(?<![\w./])[^\W\d_]{{2,30}}{_BETWEEN}(\d{{1,2}})(?:{_BETWEEN}[^\W\d_]|(?=\s*(?:$|[,.;\n])))")
+_FIGURES_FIRST = re.compile(
+    rf"(?<![\w./,:])(\d{{1,2}}){_BETWEEN}(?:he|she|they|it|him|her|any|male|female|nb|enby|girl|boy|cis)\b"
+)
+_TEAM = re.compile(r"(?<![\w-])u[ -]?(\d{1,2})s?(?![\w.]|-\d)")
+_BELOW_SIGN = re.compile(r"[<≤]\s?(\d{1,2})(?![\d.%])")
+_SUM = re.compile(r"(?<![\d.])(\d{1,3})\s?([-+*×x÷/−])\s?(\d{1,3})\s?(?:=|years?\b|yrs?\b|y/?o\b)")
+_AGE_SUM = re.compile(r"\bage[ds]?\s?[:=]?\s?(\d{1,3})\s?([-+*×x÷/−])\s?(\d{1,3})(?![\d.])")
+_ROOT = re.compile(r"√\s?(\d{1,3})(?!\d)")
+_HANDLE = re.compile(r"(?<![\w./])[^\W\d_]{2,20}_?(\d{1,2})_?(?:yo|yrs|m|f)(?!\w)")
+
 
 def punctuated_ages(text: str, words: NumberWords, fillers: Collection[str] = ()) -> Iterator[float]:
-    """Ages below 18 in a `native` text; the caller counts them only where something sexual is said."""
-    for age in (*_alone(text, words, fillers), *_beside_sex(text)):
+    """Ages below 18 in a text; the caller counts them only where something sexual is said."""
+    text = native(spelled_fractions(text))
+    for age in (*_alone(text, words, fillers), *_beside_sex(text), *_marked(text), *bare_ages(text, words)):
         if _YOUNGEST <= age < ADULT_AGE:
             yield age
 
@@ -64,3 +81,25 @@ def _beside_sex(text: str) -> Iterator[int]:
             yield int(found[1])
     for found in _AGE_SEX_PLACE.finditer(text):
         yield int(found[1] or found[2])
+
+
+def _marked(text: str) -> Iterator[float]:
+    """Ages between slashes (`kai/16/he`), of a team (`u14`), behind a sign (`<15`), in a name, and sums (`7+7 yo`)."""
+    for pattern in (_SLASHED, _FIGURES_FIRST, _HANDLE):
+        yield from (int(found[1]) for found in pattern.finditer(text))
+    yield from (int(found[1]) ** 0.5 for found in _ROOT.finditer(text))
+    for pattern in (_SUM, _AGE_SUM):
+        yield from (_result(int(found[1]), found[2], int(found[3])) for found in pattern.finditer(text))
+    yield from (int(found[1]) - 1 for found in _TEAM.finditer(text))
+    yield from (int(found[1]) - 1 for found in _BELOW_SIGN.finditer(text))
+
+
+def _result(first: int, sign: str, second: int) -> float:
+    """The result of a sum in figures; a range, `14-16 years`, has no result."""
+    if sign == "+":
+        return first + second
+    if sign in "-−":
+        return first - second if first > ADULT_AGE else 0
+    if sign in "*×x":
+        return first * second
+    return first / second if second else 0

@@ -9,28 +9,24 @@ May import: core.errors, core.policy.ages, core.policy.normalization, core.polic
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeAlias
 
 from core.errors import Misconfigured
 from core.policy.ages.beginnings import GAP, NUMBERS, Beginnings, before_numbers
+from core.policy.ages.dates import AFTER_WINDOW, BEFORE_WINDOW, BirthDates
+from core.policy.ages.kinds import COMPUTED, KINDS, Range
 from core.policy.ages.numbers import Number, NumberWords
+from core.policy.ages.relations import RELATIONS, Relation, related_ages
 from core.policy.normalization import ADULT_AGE, Stream, Token, TokenCache
 from core.policy.phrases import Phrase, PhraseNode, Segments, spelled_phrases, spellings
 
-Range: TypeAlias = tuple[float, float]
-
 OLDEST = 150
-_BIRTH_WINDOW = 6
-"""Tokens after a word for birth in which the year is looked for: `born on the 4th of May 2014`."""
-_YEAR_FIRST_WINDOW = 3
 _MAX_FILLERS = 3
 _MAX_GAP = 4
-_OLDEST_BIRTH_YEAR = 1900
 _FIRST, _LEADS, _FOLLOWS, _OPENS, _ALONE, _BIRTH, _NUMBER = (1 << bit for bit in range(7))
-_DATE = re.compile(r"\d{1,2}\.\d{1,2}\.((?:19|20)\d\d)|((?:19|20)\d\d)\.\d{1,2}\.\d{1,2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,105 +46,6 @@ class Statement:
         return self.low < ADULT_AGE
 
 
-# ── what a form computes from its numbers ────────────────────────────────────────────────────────────────────────────
-
-
-def _exactly(value: float) -> Range:
-    return value, value
-
-
-def _years_from(least: int) -> Callable[[list[float], date], Range | None]:
-    return lambda n, _: _exactly(n[0]) if n[0] >= least else None
-
-
-def _under(numbers: list[float], _: date) -> Range:
-    """Below 18 a minor; a limit above it says nothing of minors."""
-    limit = numbers[0]
-    return (0, limit - 1) if limit <= ADULT_AGE else (ADULT_AGE, limit - 1)
-
-
-def _born(numbers: list[float], today: date) -> Range | None:
-    year = numbers[0]
-    return (today.year - year - 1, today.year - year) if _OLDEST_BIRTH_YEAR <= year <= today.year + 1 else None
-
-
-def _born_since(epoch: int) -> Callable[[list[float], date], Range | None]:
-    """A birth year that is counted from `epoch`, as the years of Heisei are from 1988."""
-    return lambda n, today: _born([epoch + n[0]], today)
-
-
-def _born_short(numbers: list[float], today: date) -> Range | None:
-    year = numbers[0]
-    return _born([year + (2000 if year <= today.year % 100 else 1900)], today) if year < 100 else None
-
-
-def _class_of(numbers: list[float], today: date) -> Range | None:
-    """School leavers are 18 in the year of their class."""
-    years = numbers[0] - today.year
-    return _exactly(ADULT_AGE - years) if -80 < years <= 18 else None
-
-
-def _grade(first_age: int, last: int) -> Callable[[list[float], date], Range | None]:
-    return lambda n, _: (n[0] + first_age - 1, n[0] + first_age) if n[0] <= last else None
-
-
-KINDS: Mapping[str, Callable[[list[float], date], Range | None]] = {
-    "years": lambda n, _: _exactly(n[0]),
-    "years_from_2": _years_from(2),
-    "years_from_5": _years_from(5),
-    "years_from_13": _years_from(13),
-    "at_most": lambda n, _: _exactly(n[0]),
-    "range": lambda n, _: (min(n), max(n)),
-    "months": lambda n, _: _exactly(n[0] // 12),
-    "weeks": lambda n, _: _exactly(n[0] // 52),
-    "days": lambda n, _: _exactly(n[0] // 365),
-    "decades": lambda n, _: _exactly(10 * n[0]),
-    "dozens": lambda n, _: _exactly(12 * n[0]),
-    "nth_year": lambda n, _: _exactly(n[0] - 1),
-    "decade_of_life": lambda n, _: (n[0], n[0] + 9),
-    "before_adulthood": lambda n, _: _exactly(ADULT_AGE - n[0]),
-    "months_before_adulthood": lambda n, _: _exactly(ADULT_AGE - max(1, n[0] / 12)),
-    "years_before_age": lambda n, _: _exactly(n[1] - n[0]),
-    "age_in_years": lambda n, _: _exactly(n[0] - n[1]),
-    "product": lambda n, _: _exactly(n[0] * n[1]),
-    "sum": lambda n, _: _exactly(n[0] + n[1]),
-    "double": lambda n, _: _exactly(2 * n[0]),
-    "half": lambda n, _: _exactly(n[0] / 2),
-    "third": lambda n, _: _exactly(n[0] / 3),
-    "quarter": lambda n, _: _exactly(n[0] / 4),
-    "fifth": lambda n, _: _exactly(n[0] / 5),
-    "square": lambda n, _: _exactly(n[0] ** 2),
-    "square_root": lambda n, _: _exactly(n[0] ** 0.5),
-    "quotient": lambda n, _: _exactly(n[0] / n[1]) if n[1] else None,
-    "under": _under,
-    "birth_year": _born,
-    "birth_year_short": _born_short,
-    "birth_year_heisei": _born_since(1988),
-    "birth_year_reiwa": _born_since(2018),
-    "birth_year_minguo": _born_since(1911),
-    "class_of": _class_of,
-    "grade": _grade(6, 12),
-    "grade_uk": _grade(5, 13),
-    "grade_from_11": _grade(11, 6),
-    "grade_from_12": _grade(12, 6),
-    "grade_from_15": _grade(15, 3),
-}
-"""Name in a language's file → the range of years, or None where the numbers are no age."""
-_COMPUTED = {
-    "before_adulthood",
-    "months_before_adulthood",
-    "years_before_age",
-    "age_in_years",
-    "product",
-    "quotient",
-    "sum",
-    "at_most",
-    "square",
-    "square_root",
-    "fifth",
-}
-
-
 # ── the trie ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -158,12 +55,16 @@ class _Form:
     fixed: Range | None
     certain: bool
     language: str
+    relation: bool = False
 
 
 _Node: TypeAlias = PhraseNode[_Form]
 _NUMBER_EDGE, _ORDINAL_EDGE, _GAP_EDGE = "# number", "# ordinal", "# gap"
 """Words of the trie for what is no word of a text. No token holds a space, so that none is taken for them."""
 _EDGES = {"#": _NUMBER_EDGE, "&": _ORDINAL_EDGE, GAP: _GAP_EDGE}
+
+_MARKS = {*NUMBERS, GAP}
+_NUMBER_FIRST = {(number,) for number in NUMBERS}
 
 
 @dataclass(slots=True)
@@ -185,6 +86,7 @@ class AgeReader:
     birth_words: set[str] = field(default_factory=set)
     birth_words_possible: set[str] = field(default_factory=set)
     birth_words_after: set[str] = field(default_factory=set)
+    months: dict[str, int] = field(default_factory=dict)
     _root: _Node = field(default_factory=PhraseNode)
     _beginnings: Beginnings = field(default_factory=Beginnings)
     _roles: TokenCache[int] = field(init=False, repr=False, compare=False)
@@ -206,12 +108,20 @@ class AgeReader:
                     if fixed is None and "#" not in pattern and "&" not in pattern:
                         raise Misconfigured(f"The form {pattern!r} of an age needs a number (`#` or `&`).")
                     self._add_form(_filled(pattern, sets), _Form(kind, fixed, certain, language))
+        for kind, patterns in content.get("relations", {}).items():
+            if kind not in RELATIONS:
+                raise Misconfigured(f"The ages of language {language!r} name the unknown relation {kind!r}.")
+            relation = _Form(kind, None, certain=False, language=language, relation=True)
+            for pattern in patterns:
+                self._add_form(_filled(pattern, sets), relation)
 
     def _add_numbers(self, language: str, content: Mapping[str, Any]) -> None:
         for key, ordinal in (("numbers", False), ("ordinals", True)):
             words = {phrase: value for word, value in content.get(key, {}).items() for phrase in spelled_phrases(word)}
             self.words.add("" if content.get("any_language") else language, words, ordinal=ordinal)
         self.words.joiners[language] = _first_words(content, "joiners")
+        months = content.get("months", {}).items()
+        self.months |= {phrase[0]: value for word, value in months for phrase in spelled_phrases(word)}
         if content.get("units_first"):
             self.words.units_first.add(language)
         self.fillers |= {phrase[0] for phrase in _phrases(content, "fillers") if len(phrase) == 1}
@@ -233,9 +143,18 @@ class AgeReader:
             return []
         numbers = self.words.find(stream)
         found: list[Statement] = []
+        relations: list[Relation] = []
         for start in self._starts(stream, numbers, roles):
-            found += self._read_at(stream, start, numbers, today)
-        found += self._birth_years(stream, numbers, (at for at, role in enumerate(roles) if role & _BIRTH), today)
+            for form, state in self._read_at(stream, start, numbers):
+                if form.relation:
+                    relations += _relation(form, state, start)
+                elif years := _years(form, state.numbers, today):
+                    found.append(Statement(*years, start, state.end, form.certain, form.kind in COMPUTED))
+        for age, relation in related_ages(relations, numbers):
+            found.append(Statement(age, age, relation.start, relation.end, certain=False, computed=True))
+        births = [at for at, role in enumerate(roles) if role & _BIRTH]
+        if births:
+            found += self._births(stream, births, BirthDates(stream, numbers, self.months, today))
         return _outermost(found) if found else []
 
     def _role(self, token: Token) -> int:
@@ -269,15 +188,12 @@ class AgeReader:
         return sorted(starts)
 
     def _read_at(
-        self, stream: Stream, start: int, numbers: Mapping[int, list[Number]], today: date
-    ) -> Iterator[Statement]:
+        self, stream: Stream, start: int, numbers: Mapping[int, list[Number]]
+    ) -> Iterator[tuple[_Form, _State]]:
         states = self._steps(_State(self._root, start), stream, numbers)
         while states:
             for state in states:
-                for form in state.node.ends:
-                    if years := _years(form, state.numbers, today):
-                        computed = form.kind in _COMPUTED
-                        yield Statement(*years, start, state.end, form.certain, computed)
+                yield from ((form, state) for form in state.node.ends)
             states = [after for state in states for after in self._steps(state, stream, numbers)]
 
     def _steps(self, state: _State, stream: Stream, numbers: Mapping[int, list[Number]]) -> list[_State]:
@@ -304,18 +220,16 @@ class AgeReader:
             after.append(_State(node, state.end + 1, state.numbers, state.skipped + 1))
         return after
 
-    def _birth_years(
-        self, stream: Stream, numbers: Mapping[int, list[Number]], births: Iterable[int], today: date
-    ) -> Iterator[Statement]:
+    def _births(self, stream: Stream, births: Iterable[int], dates: BirthDates) -> Iterator[Statement]:
         for at in births:
             token = stream[at]
-            if not self.birth_words.isdisjoint(token):
-                yield from _years_within(stream, numbers, at + 1, at + 1 + _BIRTH_WINDOW, today)
-            if not self.birth_words_possible.isdisjoint(token):
-                within = _years_within(stream, numbers, at + 1, at + 1 + _BIRTH_WINDOW, today)
-                yield from (replace(stated, certain=False) for stated in within)
+            certain = not self.birth_words.isdisjoint(token)
+            if certain or not self.birth_words_possible.isdisjoint(token):
+                for one in dates.within(at + 1, at + 1 + AFTER_WINDOW):
+                    yield Statement(*one.years, one.start, one.end, certain)
             if not self.birth_words_after.isdisjoint(token):
-                yield from _years_within(stream, numbers, max(0, at - _YEAR_FIRST_WINDOW), at, today)
+                for one in dates.within(max(0, at - BEFORE_WINDOW), at):
+                    yield Statement(*one.years, one.start, one.end)
 
 
 def _phrases(content: Mapping[str, Any], key: str) -> set[Phrase]:
@@ -327,17 +241,28 @@ def _first_words(content: Mapping[str, Any], key: str) -> set[str]:
 
 
 def _openings(segments: Segments) -> set[Phrase]:
-    """Each phrase up to its first number or gap, and at least its first two words: what `Beginnings` asks for."""
-    marks = {*NUMBERS, GAP}
+    """What `Beginnings` asks for: first words with all that may stand before a number, else the first two words.
+
+    Only two words of a beginning are kept apart, so that a pattern of many choices has few of them.
+    """
     found: set[Phrase] = set()
+    before: set[str] = set()
     opened: set[Phrase] = {()}
-    for at, options in enumerate(segments):
-        marked = any(not marks.isdisjoint(option) for later in segments[at + 1 :] for option in later)
-        longer = {(*begun, *option) for begun in opened for option in options}
-        complete = {phrase for phrase in longer if len(phrase) > 1 and not (marked and marks.isdisjoint(phrase))}
-        found |= complete
-        opened = longer - complete
-    return found | opened
+    for options in segments:
+        longer: set[Phrase] = set()
+        for option in options:
+            mark = next((at for at, word in enumerate(option) if word in _MARKS), len(option))
+            before.update(option[:mark])
+            for begun in opened:
+                if mark == len(option) or (not begun and mark == 0) or begun[:1] in _NUMBER_FIRST:
+                    longer.add((*begun, *option)[:2])
+                elif option[mark] == GAP:
+                    found.add((*(*begun, *option)[: min(2, len(begun) + mark)], GAP))
+                else:
+                    found.add(((*begun, *option)[0], option[mark]))
+        opened = longer
+    numbered = next((phrase for phrase in found if phrase[-1] in NUMBERS), None)
+    return found | opened | ({(*numbered[:1], *sorted(before), "#")} if numbered else set())
 
 
 def _fixed(kind: str) -> Range | None:
@@ -350,6 +275,11 @@ def _filled(pattern: str, sets: Mapping[str, str]) -> str:
     return re.sub(r"\{(\w+)\}", lambda found: f"({sets[found[1]]})", pattern)
 
 
+def _relation(form: _Form, state: _State, start: int) -> Iterator[Relation]:
+    if all(number.language in {"", form.language} for number in state.numbers):
+        yield Relation(form.kind, tuple(number.value for number in state.numbers), start, state.end)
+
+
 def _years(form: _Form, numbers: tuple[Number, ...], today: date) -> Range | None:
     if form.fixed is not None:
         return form.fixed
@@ -357,25 +287,6 @@ def _years(form: _Form, numbers: tuple[Number, ...], today: date) -> Range | Non
         return None
     years = KINDS[form.kind]([number.value for number in numbers], today)
     return years if years is not None and 0 <= years[1] <= OLDEST else None
-
-
-def _years_within(
-    stream: Stream, numbers: Mapping[int, list[Number]], start: int, end: int, today: date
-) -> Iterator[Statement]:
-    for at in range(start, min(end, len(stream))):
-        said = [(number.value, number.end) for number in numbers.get(at, ())]
-        for year, year_end in [(_calendar_year(stream[at][0]) or 0, at + 1), *said]:
-            years = _born([year], today)
-            if years is not None:
-                yield Statement(*years, min(start, at), year_end)
-                return
-
-
-def _calendar_year(token: str) -> int | None:
-    if token.isdecimal() and len(token) == 4:
-        return int(token)
-    dated = _DATE.fullmatch(token)
-    return int(dated[1] or dated[2]) if dated else None
 
 
 def _outermost(found: list[Statement]) -> list[Statement]:

@@ -93,7 +93,7 @@ def test_age_in_months_is_converted_to_years(months: int) -> None:
         ("168 months old", 14, 14),
         ("a decade old", 10, 10),
         ("born in 2014", 11, 12),
-        ("born 03/04/2014", 11, 12),
+        ("born 03/04/2014", 12, 12),
         ("dob 12.03.2011", 14, 15),
         ("in 7th grade", 12, 13),
         ("two years short of 18", 16, 16),

@@ -1,0 +1,131 @@
+"""Ages said as a bare number between everyday words: `Mia is like 12 or 13`, `at 11 she moved`, `Mozart at six`.
+
+Neither a unit nor a noun marks these, so the words on both sides decide. They count only beside sexual content.
+
+May import: core.policy.ages, core.policy.normalization, core.policy.spelling.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from core.policy.ages.numbers import Number, NumberWords
+from core.policy.normalization import ADULT_AGE
+from core.policy.spelling import is_everyday
+
+_TOKENS = re.compile(r"[,;:()\[\]|\n!?\"…]|\.(?!\d)|\s[-–—]\s|\d+(?:[.,]\d+)*(?:\s?/\s?\d+)?|[^\W\d_]+")
+_YOUNGEST = 3
+_MOST_HEDGES = 4
+_CLOCK_HOURS = 12
+
+
+def _words(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_BEFORE = _words("""
+    is was s am m im be being been turning becomes became becoming then now once than barely hardly scarcely not
+    only just looks look looked nearly almost aged age reached reaching say says said maybe probably perhaps
+    possibly clearly obviously still already remains stays approaching pushing nearing hes shes theyre appears seems
+    passes hits hit
+""")
+"""Words that stand before an age; a hedge (`only`, `like`) may follow them."""
+_HEDGES = _words("""
+    only just barely hardly scarcely nearly almost like about around maybe perhaps possibly probably roughly still
+    already now all of a an mere tender say circa approximately somewhere to be or the ripe old young sweet no more
+    most at than some
+""")
+_SHY = frozenset(["shy", "short", "south", "side", "shade", "hair", "north", "tad", "touch"])
+"""`just shy of sixteen`, `this side of twelve`: an age below the number that follows `of`."""
+_AFTER = _words("""
+    she he they her his their him who whom whose and but or when while though although if so because since until
+    till with wearing in on at today now already then yet again too the my our going tops max maximum something ish
+    plus tomorrow soon next this last
+""")
+"""Words that may follow an age; after other nouns the number counts things."""
+_PRONOUNS = _words("""
+    she he they i we her his
+""")
+_PERSONS = _words("""
+    girl boy woman man lady person child kid model self herself himself him her queen king prince princess actress
+    actor singer hero heroine general captain emperor pope star celebrity dancer character artist composer teacher
+    nurse doctor wizard witch president senator boss mother father mum mom dad sister brother wife husband
+    girlfriend boyfriend grandmother grandfather grandma grandpa knight warrior detective
+""")
+_COUNTED = _words("""
+    size number room page chapter gate route score level iso no vol temperature time price it that there this what
+""")
+
+_TIMED = _words("""
+    dinner lunch breakfast party meet meeting come see you me us here there home tonight tomorrow today it morning
+    evening night bed work door doors show call back up ready over starts start open opens closes out pm date drinks
+    alarm train bus flight class
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A number among the words and marks of a text."""
+
+    tokens: Sequence[str]
+    start: int
+    end: int
+
+    def before(self, by: int) -> str:
+        at = self.start - by
+        return self.tokens[at] if at >= 0 else ""
+
+    def next(self, by: int) -> str:
+        at = self.end + by
+        return self.tokens[at] if at < len(self.tokens) else ""
+
+    @property
+    def after(self) -> str:
+        return self.next(0)
+
+
+def bare_ages(text: str, words: NumberWords) -> Iterator[float]:
+    """Ages below 18 in a `native` text that words on both sides show."""
+    tokens = _TOKENS.findall(text)
+    numbers = words.find(tuple((token.strip(),) for token in tokens))
+    for found in numbers.values():
+        for number in found:
+            if number.language in {"", "en"} and not number.ordinal and _YOUNGEST <= number.value < ADULT_AGE:
+                place = _Place(tokens, number.start, number.end)
+                if _is_age(place, number):
+                    yield number.value
+
+
+def _is_age(place: _Place, number: Number) -> bool:
+    after = place.after
+    ends = not after or not after[0].isalnum()
+    if place.before(1) == "at":
+        return _at_an_age(place, number, ends=ends)
+    if place.before(1) == "of" and place.before(2) in _SHY:
+        return True
+    if not ends and after not in _AFTER and not after.endswith("ing"):
+        return False
+    by = 1
+    while by <= _MOST_HEDGES and place.before(by) in _HEDGES and place.before(by) not in _BEFORE:
+        by += 1
+    return place.before(by) in _BEFORE and place.before(by + 1) not in _COUNTED
+
+
+def _at_an_age(place: _Place, number: Number, *, ends: bool) -> bool:
+    """`at 11 she …`, `Mozart at six`; `meet me at six` is a time."""
+    person = place.before(2)
+    goes_on = place.after in _AFTER or place.after.endswith("ing")
+    if person in _PERSONS or (len(person) > 3 and person.isalpha() and not is_everyday(person)):
+        return ends or goes_on
+    if place.after == "," and person.isalpha() and person not in _TIMED:
+        return place.next(1) in _PRONOUNS or place.next(1).endswith("ing")
+    return place.after in _PRONOUNS and (number.value > _CLOCK_HOURS or not person or not person.isalnum())
+
+
+def spelled_fractions(text: str, fractions: Collection[str] = "¼½¾⅓⅔") -> str:
+    """The text with a fraction behind a figure set off: `6¾` is not 63."""
+    if not any(fraction in text for fraction in fractions):
+        return text
+    return re.sub(rf"(?<=\d)\s?[{''.join(fractions)}]", ".5", text)

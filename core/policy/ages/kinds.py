@@ -1,0 +1,166 @@
+"""Kinds of a form: what its numbers say of an age, as a range of years.
+
+May import: core.policy.normalization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import TypeAlias
+
+from core.policy.normalization import ADULT_AGE
+
+Range: TypeAlias = tuple[float, float]
+
+_OLDEST_BIRTH_YEAR = 1900
+_LAST_SHORT_YEAR = 99
+
+
+def _exactly(value: float) -> Range:
+    return value, value
+
+
+def _years_from(least: int) -> Callable[[list[float], date], Range | None]:
+    return lambda n, _: _exactly(n[0]) if n[0] >= least else None
+
+
+def _under(numbers: list[float], _: date) -> Range:
+    """Below 18 a minor; a limit above it says nothing of minors."""
+    limit = numbers[0]
+    return (0, limit - 1) if limit <= ADULT_AGE else (ADULT_AGE, limit - 1)
+
+
+def born(numbers: list[float], today: date) -> Range | None:
+    year = numbers[0]
+    return (today.year - year - 1, today.year - year) if _OLDEST_BIRTH_YEAR <= year <= today.year + 1 else None
+
+
+def _class_of(numbers: list[float], today: date) -> Range | None:
+    """School leavers are 18 in the year of their class."""
+    years = numbers[0] - today.year
+    return _exactly(ADULT_AGE - years) if -80 < years <= 18 else None
+
+
+def _born_since(epoch: int) -> Callable[[list[float], date], Range | None]:
+    """A birth year that is counted from `epoch`, as the years of Heisei are from 1988."""
+    return lambda n, today: born([epoch + n[0]], today)
+
+
+def _born_short(numbers: list[float], today: date) -> Range | None:
+    """A year of birth in two figures: `born in '12`."""
+    year = numbers[0]
+    if year != int(year) or not 0 <= year <= _LAST_SHORT_YEAR:
+        return None
+    return born([year + (2000 if year <= today.year % 100 else 1900)], today)
+
+
+def _class_of_short(numbers: list[float], today: date) -> Range | None:
+    return _class_of([2000 + numbers[0]], today) if numbers[0] <= _LAST_SHORT_YEAR // 2 else None
+
+
+def _years_between(least: int, most: int) -> Callable[[list[float], date], Range | None]:
+    return lambda n, _: _exactly(n[0]) if least <= n[0] <= most else None
+
+
+def _grade(first_age: int, last: int) -> Callable[[list[float], date], Range | None]:
+    return lambda n, _: (n[0] + first_age - 1, n[0] + first_age) if n[0] <= last else None
+
+
+KINDS: Mapping[str, Callable[[list[float], date], Range | None]] = {
+    "years": lambda n, _: _exactly(n[0]),
+    "years_from_2": _years_from(2),
+    "years_from_3": _years_from(3),
+    "years_from_5": _years_from(5),
+    "years_3_to_11": _years_between(3, 11),
+    "years_from_13": _years_from(13),
+    "at_most": lambda n, _: _exactly(n[0]),
+    "range": lambda n, _: (min(n), max(n)),
+    "months": lambda n, _: _exactly(n[0] // 12),
+    "weeks": lambda n, _: _exactly(n[0] // 52),
+    "days": lambda n, _: _exactly(n[0] // 365),
+    "decades": lambda n, _: _exactly(10 * n[0]),
+    "dozens": lambda n, _: _exactly(12 * n[0]),
+    "nth_year": lambda n, _: _exactly(n[0] - 1),
+    "decade_of_life": lambda n, _: (n[0], n[0] + 9),
+    "before_adulthood": lambda n, _: _exactly(ADULT_AGE - n[0]),
+    "months_before_adulthood": lambda n, _: _exactly(ADULT_AGE - max(1, n[0] / 12)),
+    "years_before_age": lambda n, _: _exactly(n[1] - n[0]),
+    "age_in_years": lambda n, _: _exactly(n[0] - n[1]),
+    "years_since": lambda n, _: _exactly(n[0]),
+    "months_since": lambda n, _: _exactly(n[0] // 12),
+    "difference": lambda n, _: _exactly(abs(n[0] - n[1])),
+    "last_less_first": lambda n, _: _exactly(n[1] - n[0]),
+    "mean": lambda n, _: _exactly((n[0] + n[1]) / 2),
+    "age_in_calendar_year": lambda n, today: _exactly(n[0] - (n[1] - today.year)) if n[1] > today.year else None,
+    "birth_date_short": lambda n, today: _born_short(n[2:], today) if n[0] <= 31 and n[1] <= 31 else None,
+    "age_after": lambda n, _: _exactly(n[0] + n[1]),
+    "dozen_and": lambda n, _: _exactly(12 + n[0]),
+    "dozen_less": lambda n, _: _exactly(12 - n[0]),
+    "score_less": lambda n, _: _exactly(20 - n[0]),
+    "score_share": lambda n, _: _exactly(20 / n[0]) if n[0] else None,
+    "double_and": lambda n, _: _exactly(2 * n[0] + n[1]),
+    "half_and": lambda n, _: _exactly(n[0] / 2 + n[1]),
+    "triple": lambda n, _: _exactly(3 * n[0]),
+    "two_thirds": lambda n, _: _exactly(n[0] * 2 / 3),
+    "three_quarters": lambda n, _: _exactly(n[0] * 3 / 4),
+    "percent": lambda n, _: _exactly(n[0] * n[1] / 100),
+    "product": lambda n, _: _exactly(n[0] * n[1]),
+    "sum": lambda n, _: _exactly(n[0] + n[1]),
+    "double": lambda n, _: _exactly(2 * n[0]),
+    "half": lambda n, _: _exactly(n[0] / 2),
+    "third": lambda n, _: _exactly(n[0] / 3),
+    "quarter": lambda n, _: _exactly(n[0] / 4),
+    "fifth": lambda n, _: _exactly(n[0] / 5),
+    "square": lambda n, _: _exactly(n[0] ** 2),
+    "square_root": lambda n, _: _exactly(n[0] ** 0.5),
+    "quotient": lambda n, _: _exactly(n[0] / n[1]) if n[1] else None,
+    "under": _under,
+    "birth_year": born,
+    "birth_year_short": _born_short,
+    "birth_year_heisei": _born_since(1988),
+    "birth_year_reiwa": _born_since(2018),
+    "birth_year_minguo": _born_since(1911),
+    "class_of": _class_of,
+    "class_of_short": _class_of_short,
+    "grade": _grade(6, 12),
+    "grade_uk": _grade(5, 13),
+    "grade_from_11": _grade(11, 6),
+    "grade_from_12": _grade(12, 6),
+    "grade_from_15": _grade(15, 3),
+}
+"""Name in a language's file → the range of years, or None where the numbers are no age."""
+COMPUTED = {
+    "before_adulthood",
+    "months_before_adulthood",
+    "years_before_age",
+    "age_in_years",
+    "product",
+    "quotient",
+    "sum",
+    "at_most",
+    "square",
+    "square_root",
+    "fifth",
+    "third",
+    "quarter",
+    "half",
+    "double",
+    "triple",
+    "two_thirds",
+    "three_quarters",
+    "percent",
+    "age_after",
+    "years_since",
+    "months_since",
+    "difference",
+    "last_less_first",
+    "mean",
+    "age_in_calendar_year",
+    "dozen_and",
+    "dozen_less",
+    "score_less",
+    "score_share",
+    "double_and",
+    "half_and",
+}

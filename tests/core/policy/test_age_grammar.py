@@ -1,0 +1,131 @@
+"""English grammar of ages: arithmetic, dates of birth, other persons' ages, and bare numbers, by generated ages."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from core.contracts import Route
+from core.errors import Misconfigured
+from core.policy import Action, judge
+from core.policy.ages import AgeReader
+from core.policy.ages.relations import Relation, related_ages
+from core.policy.loading import lexicon
+from core.policy.normalization import streams
+
+TODAY = date(2026, 11, 25)
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+DATES = (
+    "born {day} {month} {year}", "born on {month} {day}, {year}", "date of birth: {year}-{number:02}-{day:02}",
+    "her birthday is the {day}th of {month} {year}", "b. {month} {day} {year}", "born {year} {month} {day}",
+)  # fmt: skip
+
+STATED = (
+    "she is like {0}", "Mia is maybe {0}, I think", "no more than {0}, she sings", "just shy of her {0}th birthday",
+    "Kai/{0}/he/him", "Kai | {0} | sings", "lena_{0}f", "hardly {0} and tall already", "Ulla at {0}, playing the flute",
+    "the captain, then {0}, at sea", "his twin is {0}", "at most {0} years old", "{0} laps around the sun",
+    "{0} years since she was born", "born {0} years ago", "has been alive for {0} years", "{0} and a half years old",
+)  # fmt: skip
+"""Phrasings of an age from 13 on; none of them says anything else."""
+
+
+def refused(text: str) -> bool:
+    return judge([text, "nude"], Route.GENERAL, today=TODAY).action is Action.REFUSE
+
+
+def age_of(born: date) -> int:
+    return TODAY.year - born.year - ((TODAY.month, TODAY.day) < (born.month, born.day))
+
+
+@given(age=st.integers(13, 16), form=st.sampled_from(STATED))
+def test_a_bare_or_wordy_age_below_18_counts_beside_nudity(age: int, form: str) -> None:
+    assert refused(form.format(age))
+    assert judge([form.format(age)], Route.GENERAL, today=TODAY).action is not Action.REFUSE
+
+
+@given(age=st.integers(20, 90), form=st.sampled_from(STATED))
+def test_a_bare_or_wordy_age_of_an_adult_never_counts(age: int, form: str) -> None:
+    assert not refused(form.format(age))
+
+
+@given(born=st.dates(date(1930, 1, 1), TODAY - timedelta(days=366)), form=st.sampled_from(DATES))
+def test_a_date_of_birth_is_compared_with_today_by_its_day(born: date, form: str) -> None:
+    assume("number" not in form or born.day > 12)
+    text = form.format(day=born.day, month=MONTHS[born.month - 1], number=born.month, year=born.year)
+    assert refused(text) is (age_of(born) < 18), text
+
+
+@given(born=st.dates(date(1990, 1, 1), date(2020, 12, 31)))
+def test_a_date_in_figures_counts_where_one_order_of_day_and_month_means_a_minor(born: date) -> None:
+    assume(not {born.day, born.month} & {1, 7, 10, 11})  # figures that a disguised word may be written with
+    orders = [born]
+    if born.day <= 12 and born.month <= 28:
+        orders.append(date(born.year, born.day, born.month))
+    text = f"DOB {born.day:02}/{born.month:02}/{born.year}"
+    assert refused(text) is any(age_of(order) < 18 for order in orders)
+
+
+@given(reference=st.integers(20, 80), years=st.integers(2, 70))
+@pytest.mark.parametrize(
+    "form",
+    ["he is {0}; his sister, {1} years younger, waits", "she is {1} years younger than Theo, who just turned {0}",
+     "his dad, {0}, had him at {1}", "born when her mum was {1}; mum is {0} now", "take {1} from {0}"],
+)  # fmt: skip
+def test_a_difference_to_another_age_is_computed(form: str, reference: int, years: int) -> None:
+    assume(years >= 18 or "{1};" not in form)
+    assume(years not in range(18) or "at {1}" not in form)
+    age = reference - years
+    assume(age > 0)
+    assert refused(form.format(reference, years)) is (age < 18)
+
+
+@given(half=st.integers(4, 60))
+@pytest.mark.parametrize(
+    ("form", "times"),
+    [("half the age of her brother, who is {}", 2), ("double her age and you get {}", 2), ("{} is twice her age", 2),
+     ("a third of his mother's {} years", 3), ("half as old as her cousin, who turned {}", 2)],
+)  # fmt: skip
+def test_a_part_of_another_age_is_computed(form: str, times: int, half: int) -> None:
+    assume(half * times >= 18)
+    assert refused(form.format(half * times)) is (half < 18)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["woman, 34, half his age", "a woman of 25, ten years younger than her husband", "I had her at 30 and I am 52 now",
+     "he is 60, she is 20 years younger", "two thirds of 30", "born 24 November 2008", "dinner at six, then bed",
+     "meet me at 8", "shot at f/14", "f/11, 1/250", "room 14, door open", "her second year at university, nineteen"],
+)  # fmt: skip
+def test_adult_ages_times_and_measures_are_no_minor_ages(text: str) -> None:
+    assert not refused(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["7+7 years old", "age: 20-6", "age = 7*2", "√196 years old", "a dozen plus two", "a score minus four",
+     "two thirds of 21", "born in '12", "DOB 03/04/13", "turns 18 in 2029", "U14", "<16", "6¾", "6 ½, with a kite",
+     "in five years Hana will be 20", "10 years from now she turns 25", "the average of 12 and 16",
+     "born a decade ago", "a baker's dozen of summers old"],
+)  # fmt: skip
+def test_other_notations_of_an_age_are_read(text: str) -> None:
+    assert refused(text)
+    assert judge([text], Route.GENERAL, today=TODAY).action is not Action.REFUSE
+
+
+def test_a_reference_is_looked_for_only_nearby() -> None:
+    words = lexicon()
+    (stream, *_) = streams("30 " + "and " * 40, words.spelling)
+    numbers = words.ages.words.find(stream)
+    assert list(related_ages([Relation("half", (), 40, 41)], numbers)) == []
+    assert [age for age, _ in related_ages([Relation("half", (), 5, 6)], numbers)] == [15]
+
+
+def test_an_unknown_relation_is_a_start_up_failure() -> None:
+    with pytest.raises(Misconfigured, match="unknown relation 'older'"):
+        AgeReader().add("xx", {"relations": {"older": ["# years"]}})
