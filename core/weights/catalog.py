@@ -52,7 +52,7 @@ _EMBEDDED = {
     ),
     Model.VISION: Entry(
         "img-pod-tiny-qwen2vl",
-        Repository("embedded/weights/qwen2vl", "6d9f8c7a522bcf6ffa698f038e6ed2d6ee5393871cc027ed835f955ec26cd16c"),
+        Repository("embedded/weights/qwen2vl", "9a71613c1a2d82d6908a073f5c433010a3d9a524ddf107891970e7a03a8534d5"),
     ),
     Model.FACE: Entry(
         "nudenet-320n",
@@ -72,12 +72,12 @@ _EMBEDDED = {
     ),
     Model.IMAGE: Entry(
         "img-pod-tiny-zimage",
-        Repository("embedded/weights/zimage", "3a1c9289432659a3bc084d06c1593826f166ed94259481f93c94f9e4f7769ccc"),
+        Repository("embedded/weights/zimage", "ae2c68742931649cde93ce558ee01c4646ab88acc62525b84364a4b12697b9e2"),
     ),
     Model.CHECKER: _CHECKER,
     Model.GUARD: Entry(
         "img-pod-tiny-classifier",
-        Repository("embedded/weights/classifier", "5a4e32bc850947b8944e913b95d7cefc0af35cd2361ca892b8f2e4e270eb7ea1"),
+        Repository("embedded/weights/classifier", "f7fddeecd18f0ae0fccf773c1dd90262db64f1511d91848a9f5b232fab6b5ae3"),
     ),
 }
 _FULL = {

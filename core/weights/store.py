@@ -63,18 +63,18 @@ def _folder(entry: Entry, profile: Profile, model: Model, root: Path) -> Path:
 
 
 def _read_manifest(folder: Path, entry: Entry, profile: Profile, model: Model) -> dict[str, Any]:
-    mend = f"run `python -m core.weights fetch --profile {profile} --only {model}`."
+    remedy = f"run `python -m core.weights fetch --profile {profile} --only {model}`."
     if isinstance(entry.source, Repository):
-        mend = f"restore {entry.source.path} from the repository."
+        remedy = f"restore {entry.source.path} from the repository."
     try:
         text = (folder / MANIFEST).read_bytes()
         manifest: dict[str, Any] = json.loads(text)
     except (OSError, ValueError):
-        raise WeightsMissing(f"The {profile} weights of {entry.name} are missing: {mend}") from None
+        raise WeightsMissing(f"The {profile} weights of {entry.name} are missing: {remedy}") from None
     if isinstance(entry.source, Repository) and hashlib.sha256(text).hexdigest() != entry.source.sha256:
-        raise WeightsMissing(f"The manifest of {entry.name} belongs to another version of this code: {mend}")
+        raise WeightsMissing(f"The manifest of {entry.name} belongs to another version of this code: {remedy}")
     if not isinstance(entry.source, Repository) and manifest.get("revision") != entry.source.revision:
-        raise WeightsMissing(f"The {profile} weights of {entry.name} are of another revision: {mend}")
+        raise WeightsMissing(f"The {profile} weights of {entry.name} are of another revision: {remedy}")
     return manifest
 
 
