@@ -33,7 +33,7 @@ from rich.table import Table
 
 from localpod import LocalEndpoint, Localpod, Options, Scaler
 
-RIVALS = Path(__file__).parent / "rivals"
+ALTERNATIVES = Path(__file__).parent / "alternatives"
 STAND_IN = "tests.chain.handlers.stand_in"
 STAGES_S = {"STAND_IN_EXPAND_S": "1.0", "STAND_IN_GENERATE_S": "1.3", "STAND_IN_CAPTION_S": "0.5"}
 CRITICAL_PATH_S = 2.3
@@ -48,7 +48,7 @@ class Row:
     what: str
     unit: str
     ours: float
-    rivals: dict[str, float | None]
+    alternatives: dict[str, float | None]
     better: str = "less"
 
 
@@ -163,7 +163,7 @@ async def timed(client: Client, pod: Localpod, chains: int, in_flight: int) -> R
 
 async def run_stock(chains: int, in_flight: int, env: Mapping[str, str]) -> Run:
     def stock(**more: str) -> LocalEndpoint:
-        command = (sys.executable, str(RIVALS / "stock_stages.py"))
+        command = (sys.executable, str(ALTERNATIVES / "stock_stages.py"))
         return LocalEndpoint(command, Scaler("request_count", 1000, 1, 1), idle_timeout_s=3600, env={**env, **more})
 
     async with Localpod({"stock-llm": stock(), "stock-zimage": stock()}, Options(limits=False)) as pod:
@@ -177,14 +177,14 @@ async def run_ray(python: Path | None, chains: int, in_flight: int, env: Mapping
 
 async def run_script(python: str, script: str, chains: int, in_flight: int, env: Mapping[str, str]) -> Run:
     process = await asyncio.create_subprocess_exec(
-        python, str(RIVALS / script), str(chains), str(in_flight), env={**os.environ, **env},
+        python, str(ALTERNATIVES / script), str(chains), str(in_flight), env={**os.environ, **env},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate()
     if process.returncode:
         raise RuntimeError(f"{script} failed: {err.decode()[-800:]}")
-    told = json.loads(next(line for line in out.decode().splitlines() if line.startswith('{"took"')))
-    return Run(told["took"], told["all"])
+    figures = json.loads(next(line for line in out.decode().splitlines() if line.startswith('{"took"')))
+    return Run(figures["took"], figures["all"])
 
 
 # ── the two measures ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -209,22 +209,22 @@ async def load(ray: Path | None) -> list[Row]:
     """Stages that take no time: one chain at a time, and 500 in flight."""
     roomy = {"STAND_IN_CONCURRENCY": "16", "ORCHESTRATOR_CONCURRENCY": "500", "ORCHESTRATOR_ROUTE_CAPACITY": "500"}
     alone = {"ours": await run_ours(ours(LLMS, ZIMAGES, roomy), 100, 1), "Ray Serve": await run_ray(ray, 100, 1, {})}
-    crowd = {
+    concurrent = {
         "ours": await run_ours(ours(LLMS, ZIMAGES, roomy), 2_000, 500),
         "Ray Serve": await run_ray(ray, 2_000, 500, {}),
     }
     unlimited = {
         "ours": await run_ours(ours(LLMS, ZIMAGES, roomy), 2_000, 500, limits=False),
-        "Ray Serve": crowd["Ray Serve"],
+        "Ray Serve": concurrent["Ray Serve"],
     }
     where = f"{LLMS} llm + {ZIMAGES} zimage endpoints"
-    before, after = crowd["ours"].memory_mb  # type: ignore[union-attr]  # ours has always run
+    before, after = concurrent["ours"].memory_mb  # type: ignore[union-attr]  # ours has always run
     return [
         row("zero-time chain, p50", "ms", alone, lambda run: 1000 * run.at(0.5)),
         row("zero-time chain, p99", "ms", alone, lambda run: 1000 * run.at(0.99)),
-        row(f"500 in flight over {where}", "chains/s", crowd, lambda run: run.per_s, better="more"),
-        row("500 in flight, p50", "ms", crowd, lambda run: 1000 * run.at(0.5)),
-        row("500 in flight, p99", "ms", crowd, lambda run: 1000 * run.at(0.99)),
+        row(f"500 in flight over {where}", "chains/s", concurrent, lambda run: run.per_s, better="more"),
+        row("500 in flight, p50", "ms", concurrent, lambda run: 1000 * run.at(0.5)),
+        row("500 in flight, p99", "ms", concurrent, lambda run: 1000 * run.at(0.99)),
         row(
             "500 in flight, on a platform without rate limits", "chains/s", unlimited, lambda r: r.per_s, better="more"
         ),
@@ -234,8 +234,8 @@ async def load(ray: Path | None) -> list[Row]:
 
 
 def row(what: str, unit: str, runs: Mapping[str, Run | None], figure: Any, better: str = "less") -> Row:
-    rivals = {name: None if run is None else figure(run) for name, run in runs.items() if name != "ours"}
-    return Row(what, unit, figure(runs["ours"]), rivals, better)
+    alternatives = {name: None if run is None else figure(run) for name, run in runs.items() if name != "ours"}
+    return Row(what, unit, figure(runs["ours"]), alternatives, better)
 
 
 def table(rows: list[Row]) -> Table:
@@ -243,9 +243,12 @@ def table(rows: list[Row]) -> Table:
     for one in rows:
         cells = []
         for name in ("AsyncioEndpoint", "Ray Serve"):
-            rival = one.rivals.get(name)
-            ratio = None if rival is None else (rival / one.ours if one.better == "less" else one.ours / rival)
-            cells += ["" if rival is None else f"{rival:.2f}", "" if ratio is None else f"{ratio:.2f}"]
+            alternative = one.alternatives.get(name)
+            if alternative is None:
+                cells += ["", ""]
+                continue
+            ratio = alternative / one.ours if one.better == "less" else one.ours / alternative
+            cells += [f"{alternative:.2f}", f"{ratio:.2f}"]
         shown.add_row(one.what, f"{one.ours:.3f}" if one.unit == "s" else f"{one.ours:.1f}", *cells, one.unit)
     return shown
 

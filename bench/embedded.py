@@ -83,10 +83,10 @@ def _read_selfies(vision: LoadedVision, count: int) -> tuple[Tally, float, float
 
 def _generate(image: LoadedImage, features: Features, seed: int) -> Image.Image:
     side = image.default_side
-    [painted] = image.generate([ImageRequest(portrait_prompt(features), seed, side, side)], NoCallbacks())
-    if isinstance(painted, ImgPodError):
-        raise painted
-    return painted.image
+    [generated] = image.generate([ImageRequest(portrait_prompt(features), seed, side, side)], NoCallbacks())
+    if isinstance(generated, ImgPodError):
+        raise generated
+    return generated.image
 
 
 def _avatars(image: LoadedImage, judge: Judge, count: int) -> tuple[Tally, float]:

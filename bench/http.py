@@ -102,7 +102,7 @@ class Client:
         async with self._session.post(f"{self._url}/v1/imagegen", json=BODY, headers=headers) as answer:
             await answer.content.readuntil(b"\n\n")
 
-    async def crowd(self) -> tuple[list[float], int]:
+    async def concurrent_pictures(self) -> tuple[list[float], int]:
         """Times in ms of requests that run at the same time, and the number of failures."""
 
         async def one() -> float:
@@ -127,7 +127,7 @@ async def measure(port: int) -> dict[str, float]:
         await times_ms(client.picture, 50)
         over_http = await times_ms(client.picture, REQUESTS_IN_A_ROW)
         first = await times_ms(client.first_event, REQUESTS_IN_A_ROW)
-        crowd, failed = await client.crowd()
+        concurrent_pictures, failed = await client.concurrent_pictures()
     await made.shutdown()
     return {
         "flow_p50_ms": statistics.median(flow),
@@ -137,8 +137,8 @@ async def measure(port: int) -> dict[str, float]:
         "first_event_p50_ms": statistics.median(first),
         "first_event_p99_ms": p99(first),
         "in_flight": IN_FLIGHT,
-        "in_flight_p50_ms": statistics.median(crowd),
-        "in_flight_max_ms": max(crowd),
+        "in_flight_p50_ms": statistics.median(concurrent_pictures),
+        "in_flight_max_ms": max(concurrent_pictures),
         "in_flight_failed": failed,
     }
 

@@ -1,4 +1,4 @@
-"""Our worker with a handler that sleeps, like bench/rivals/stock_timed.py: `BENCH_CONCURRENCY` jobs at a time.
+"""Our worker with a handler that sleeps, like bench/alternatives/stock_timed.py: `BENCH_CONCURRENCY` jobs at a time.
 
 With one job at a time, the work runs in the device's thread like a model, and the next job is taken ahead.
 """
@@ -29,12 +29,12 @@ class TimedResult(Message):
 
 def work(requests: Sequence[Timed], watch: BatchCallbacks) -> list[Outcome[TimedResult]]:
     del watch
-    told: list[Outcome[TimedResult]] = []
+    outcomes: list[Outcome[TimedResult]] = []
     for request in requests:
         started = time.time()
         time.sleep(request.seconds)
-        told.append(TimedResult(started=started, ended=time.time()))
-    return told
+        outcomes.append(TimedResult(started=started, ended=time.time()))
+    return outcomes
 
 
 def load(concurrency: int) -> JobHandler[Timed]:

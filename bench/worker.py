@@ -3,8 +3,8 @@
     python -m bench.worker                 all of it, about six minutes on two cores
     python -m bench.worker hop busy        two of hop, busy, text, start
 
-Both sides run alternately on one localpod in one run; the compared workers are in bench/rivals/. On a busy machine only
-the ratios are meaningful.
+Both sides run alternately on one localpod in one run; the compared workers are in bench/alternatives/. On a busy machine
+only the ratios are meaningful.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from core.text.budgets import BUDGETS
 from core.weights import Model, locate
 from localpod import LocalEndpoint, Localpod, Options, Scaler
 
-RIVALS = Path(__file__).parent / "rivals"
+ALTERNATIVES = Path(__file__).parent / "alternatives"
 ROUNDS = 3
 ALL = ("hop", "busy", "text", "start")
 
@@ -43,14 +43,14 @@ ALL = ("hop", "busy", "text", "start")
 class Row:
     what: str
     ours: float
-    rival: float
+    alternative: float
     unit: str
     better: str = "less"
     note: str = ""
 
     @property
     def ratio(self) -> float:
-        return self.rival / self.ours if self.better == "less" else self.ours / self.rival
+        return self.alternative / self.ours if self.better == "less" else self.ours / self.alternative
 
 
 # ── calling ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -77,8 +77,8 @@ def endpoint(handler: str | tuple[str, ...], **env: str) -> LocalEndpoint:
     return LocalEndpoint(handler=handler, scaler=Scaler("request_count", 1000, 1, 1), idle_timeout_s=3600, env=env)
 
 
-def rival(name: str) -> tuple[str, ...]:
-    return (sys.executable, str(RIVALS / f"{name}.py"))
+def alternative(name: str) -> tuple[str, ...]:
+    return (sys.executable, str(ALTERNATIVES / f"{name}.py"))
 
 
 async def on_localpod(
@@ -122,7 +122,7 @@ async def hop() -> list[Row]:
     endpoints = {
         f"{side}{concurrency}": endpoint(handler, BENCH_CONCURRENCY=str(concurrency))
         for concurrency in (1, 8)
-        for side, handler in (("ours", "bench.timed"), ("stock", rival("stock_timed")))
+        for side, handler in (("ours", "bench.timed"), ("stock", alternative("stock_timed")))
     }
     return await on_localpod(endpoints, _hop)
 
@@ -152,16 +152,16 @@ async def _ask_timed(caller: Caller, name: str, seconds: float) -> dict[str, Any
 
 async def busy() -> list[Row]:
     """Queued jobs of 1.3 s on one worker: the share of the time in which a job runs."""
-    return await on_localpod({"ours": endpoint("bench.timed"), "stock": endpoint(rival("stock_timed"))}, _busy)
+    return await on_localpod({"ours": endpoint("bench.timed"), "stock": endpoint(alternative("stock_timed"))}, _busy)
 
 
 async def _busy(caller: Caller, jobs: int = 16, seconds: float = 1.3) -> list[Row]:
     shares = {}
     for side in ("ours", "stock"):
         await _ask_timed(caller, side, 0)
-        told = await asyncio.gather(*(_ask_timed(caller, side, seconds) for _ in range(jobs)))
-        first, last = min(one["started"] for one in told), max(one["ended"] for one in told)
-        shares[side] = 100 * sum(one["ended"] - one["started"] for one in told) / (last - first)
+        results = await asyncio.gather(*(_ask_timed(caller, side, seconds) for _ in range(jobs)))
+        first, last = min(one["started"] for one in results), max(one["ended"] for one in results)
+        shares[side] = 100 * sum(one["ended"] - one["started"] for one in results) / (last - first)
     return [Row(f"busy, {jobs} jobs of {seconds} s", shares["ours"], shares["stock"], "%", better="more")]
 
 
@@ -180,7 +180,7 @@ async def text() -> list[Row]:
     model = str(locate("embedded", Model.TEXT).path)
     endpoints = {
         "ours": endpoint("handlers.llm"),
-        "naive": endpoint(rival("naive_llm"), BENCH_MODEL=model),
+        "naive": endpoint(alternative("naive_llm"), BENCH_MODEL=model),
     }
     return await on_localpod(endpoints, _text)
 
@@ -201,12 +201,12 @@ async def _text(caller: Caller) -> list[Row]:
     for ask in (ours, naive):
         await ask(PICTURES[0])
     rates = {concurrency: await rate(ours, 4 * concurrency, concurrency) for concurrency in (1, 2, 4, 8)}
-    rival_rate = await rate(naive, 6, 8)  # one job at a time, however many wait
+    alternative_rate = await rate(naive, 6, 8)  # one job at a time, however many wait
     return [
         Row(
             f"captions, {concurrency} at a time",
             ours_rate,
-            rival_rate,
+            alternative_rate,
             "jobs/s",
             "more",
             f"{ours_rate / rates[1]:.2f} × one",
@@ -251,7 +251,7 @@ async def start() -> list[Row]:
     }
     rows = []
     for name, env in pairs.items():
-        commands = {"ours": (sys.executable, "-m", f"handlers.{name}"), "naive": rival(f"naive_{name}")}
+        commands = {"ours": (sys.executable, "-m", f"handlers.{name}"), "naive": alternative(f"naive_{name}")}
         seconds: dict[str, list[float]] = {side: [] for side in commands}
         for _ in range(ROUNDS):
             for side, command in commands.items():
@@ -303,9 +303,9 @@ def _platform(at: str) -> dict[str, str]:
 
 
 def table(rows: list[Row]) -> Table:
-    made = Table("what", "ours", "rival", "", "ratio", "", title="our worker beside the stock SDK")
+    made = Table("what", "ours", "alternative", "", "ratio", "", title="our worker beside the stock SDK")
     for row in rows:
-        made.add_row(row.what, f"{row.ours:.2f}", f"{row.rival:.2f}", row.unit, f"{row.ratio:.2f} ×", row.note)
+        made.add_row(row.what, f"{row.ours:.2f}", f"{row.alternative:.2f}", row.unit, f"{row.ratio:.2f} ×", row.note)
     return made
 
 

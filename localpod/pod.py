@@ -190,7 +190,7 @@ class Localpod:
         await self._web.shutdown(timeout=0.2)
         await self._session.close()
         self._reaper.close()
-        if self.options.state_dir is None and not any(worker_pool.died for worker_pool in worker_pools):
+        if self.options.state_dir is None and not any(worker_pool.crashes for worker_pool in worker_pools):
             shutil.rmtree(self.state_dir, ignore_errors=True)  # the log of a crashed worker is kept
 
     async def wait_ready(self) -> dict[str, str]:

@@ -110,7 +110,7 @@ class WorkerPool:
         self.workers: dict[str, Worker] = {}
         self.unhealthy: str | None = None
         self.started = 0
-        self.died = 0
+        self.crashes = 0
         self.on_launch: Callable[[Worker], None] = lambda _: None
         self.settled = asyncio.Event()
         self._context = context
@@ -271,7 +271,7 @@ class WorkerPool:
     def _count_crash(self, worker: Worker, why: str) -> None:
         if worker.slot.closing:
             return
-        self.died += 1
+        self.crashes += 1
         if worker.slot.taken:
             self._crashes = 0
             return

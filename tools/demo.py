@@ -83,8 +83,8 @@ class Client:
         while state["status"] not in _FINAL:
             time.sleep(0.2)
             state = self._http.get(f"status/{state['id']}").json()
-            if isinstance(told := state.get("output"), dict) and "percent" in told:
-                bar.update(row, completed=told["percent"], stage=f"{told['stage']} {told['step']}/{told['of']}")
+            if isinstance(report := state.get("output"), dict) and "percent" in report:
+                bar.update(row, completed=report["percent"], stage=f"{report['stage']} {report['step']}/{report['of']}")
         wall_s = time.monotonic() - started
         if state["status"] == "COMPLETED" and isinstance(state.get("output"), dict):
             return Finished(request["task"], request, wall_s, state["output"], None)

@@ -57,9 +57,9 @@ def render(folder: Path, *, split: str, count: int, workers: int = 1) -> None:
     with ProcessPoolExecutor(workers) as pool:
         starts = list(range(0, count, _CHUNK))
         stops = [min(start + _CHUNK, count) for start in starts]
-        for start, drawn, told in pool.map(_render, [split] * len(starts), starts, stops):
+        for start, drawn, attributes in pool.map(_render, [split] * len(starts), starts, stops):
             pictures[start : start + len(drawn)] = drawn
-            records[start : start + len(told)] = told
+            records[start : start + len(attributes)] = attributes
             typer.echo(f"\r{start + len(drawn)} of {count}", nl=False)
     (folder / f"{split}.json").write_text(json.dumps(records))
 
