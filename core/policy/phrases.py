@@ -113,13 +113,15 @@ class _Rest(Generic[_Value]):
 class PhraseNode(Generic[_Value]):
     """A node of a trie of words. Its branches are made at the first `step`, one thread at a time."""
 
-    __slots__ = ("_ahead", "ends", "stems", "words")
+    __slots__ = ("_ahead", "_lengths", "ends", "stems", "words")
 
     def __init__(self) -> None:
         self.words: dict[str, PhraseNode[_Value]] = {}
         self.stems: dict[str, PhraseNode[_Value]] = {}
         self.ends: list[_Value] = []
         """The values of the patterns with a phrase that ends here."""
+        self._lengths: set[int] = set()
+        """Of the stems."""
         self._ahead: list[tuple[Phrase, _Rest[_Value]]] = []
 
     def add(self, segments: Segments, value: _Value) -> None:
@@ -133,19 +135,12 @@ class PhraseNode(Generic[_Value]):
         """The nodes that a token with these readings leads to."""
         if self._ahead:
             self._grow()
-        words = self.words
+        words, stems = self.words, self.stems
         after = [words[reading] for reading in readings if reading in words]
-        if self.stems:
-            for reading in readings:
-                stems = (reading[:length] for length in range(2, min(len(reading), _LONGEST_STEM) + 1))
-                after += [self.stems[stem] for stem in stems if stem in self.stems]
+        if stems:
+            cut = (reading[:length] for reading in readings for length in self._lengths if length <= len(reading))
+            after += [stems[stem] for stem in cut if stem in stems]
         return after
-
-    def after(self, word: str) -> PhraseNode[_Value] | None:
-        """The node that exactly this word leads to."""
-        if self._ahead:
-            self._grow()
-        return self.words.get(word)
 
     def _grow(self) -> None:
         with _GROWING:
@@ -162,6 +157,8 @@ class PhraseNode(Generic[_Value]):
 
     def _child(self, word: str) -> PhraseNode[_Value]:
         branch, key = (self.stems, word[:-1]) if word.endswith("*") else (self.words, word)
+        if branch is self.stems:
+            self._lengths.add(len(key))
         child = branch.get(key)
         if child is None:
             child = branch[key] = PhraseNode()

@@ -8,20 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from core.policy.normalization import MINOR_NUMBER, Stream, Token, TokenCache
 
 Phrase: TypeAlias = tuple[str, ...]
 
 MAX_VALUE = 10**9
+_NONE: frozenset[str] = frozenset()
 _MAX_PARTS = 6
 _SOME_MINOR = 15
 """Stands for a number below 18 whose digits are written with letters (`l5`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(NamedTuple):
     """A number at tokens `start` to `end`; `language` is empty for digits and Han numerals."""
 
     value: float
@@ -80,7 +80,7 @@ class NumberWords:
         for at in self._positions(stream):
             token = stream[at]
             numbers = [Number(value, at, at + 1) for value in _figures(token)]
-            known = not self.entries.keys().isdisjoint(token)
+            known = self._entries_of[token]
             for number in self._words_at(stream, at) if known else ():
                 if at >= taken.get(number.language, 0):
                     whole = self._combined(stream, number)
@@ -100,10 +100,9 @@ class NumberWords:
 
     def _words_at(self, stream: Stream, at: int) -> Iterator[Number]:
         """The longest number of each language at a token, in its several readings."""
-        if at >= len(stream):
-            return
+        entries = self._entries_of[stream[at]] if at < len(stream) else ()
         languages: set[str] = set()
-        for entry in self._entries_of[stream[at]]:
+        for entry in entries:
             if entry.language not in languages and (len(entry.phrase) == 1 or _follows(entry.phrase, stream, at)):
                 languages.add(entry.language)
                 yield Number(entry.value, at, at + len(entry.phrase), entry.language, entry.ordinal)
@@ -121,8 +120,7 @@ class NumberWords:
         at = number.end
         if at >= len(stream):
             return None
-        joins = self.joiners.get(number.language, set())
-        starts = (at, at + 1) if at < len(stream) and not joins.isdisjoint(stream[at]) else (at,)
+        starts = (at,) if self.joiners.get(number.language, _NONE).isdisjoint(stream[at]) else (at, at + 1)
         parts = (part for start in starts for part in self._words_at(stream, start))
         return next((part for part in parts if part.language == number.language), None)
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from core.errors import Misconfigured
 from core.policy.ages.beginnings import GAP, NUMBERS, Beginnings, before_numbers
@@ -29,8 +29,7 @@ _MAX_GAP = 4
 _FIRST, _LEADS, _FOLLOWS, _OPENS, _ALONE, _BIRTH, _NUMBER = (1 << bit for bit in range(7))
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """An age of `low` to `high` years at tokens `start` to `end`."""
 
     low: float
@@ -67,13 +66,8 @@ _MARKS = {*NUMBERS, GAP}
 _NUMBER_FIRST = {(number,) for number in NUMBERS}
 
 
-@dataclass(slots=True)
-class _State:
-    node: _Node
-    end: int
-    numbers: tuple[Number, ...] = ()
-    skipped: int = 0
-    gap: int = 0
+_State: TypeAlias = tuple[_Node, int, tuple[Number, ...], int, int]
+"""Of a walk: its node, the next token, the numbers so far, fillers skipped, and words that a gap may still take."""
 
 
 @dataclass
@@ -90,13 +84,16 @@ class AgeReader:
     _root: _Node = field(default_factory=PhraseNode)
     _beginnings: Beginnings = field(default_factory=Beginnings)
     _roles: TokenCache[int] = field(init=False, repr=False, compare=False)
+    _begun: TokenCache[list[_Node]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._roles = TokenCache(self._role)
+        self._begun = TokenCache(self._root.step)
 
     def add(self, language: str, content: Mapping[str, Any]) -> None:
         """Take one language's `[ages]` table. Raises `Misconfigured` for a kind that does not exist."""
         self._roles.clear()
+        self._begun.clear()
         self._add_numbers(language, content)
         sets = content.get("sets", {})
         for certain, key in ((True, "stated"), (False, "possible")):
@@ -145,11 +142,11 @@ class AgeReader:
         found: list[Statement] = []
         relations: list[Relation] = []
         for start in self._starts(stream, numbers, roles):
-            for form, state in self._read_at(stream, start, numbers):
+            for form, (_, end, said, _, _) in self._read_at(stream, start, numbers):
                 if form.relation:
-                    relations += _relation(form, state, start)
-                elif years := _years(form, state.numbers, today):
-                    found.append(Statement(*years, start, state.end, form.certain, form.kind in COMPUTED))
+                    relations += _relation(form, said, start, end)
+                elif years := _years(form, said, today):
+                    found.append(Statement(*years, start, end, form.certain, form.kind in COMPUTED))
         for age, relation in related_ages(relations, numbers):
             found.append(Statement(age, age, relation.start, relation.end, certain=False, computed=True))
         births = [at for at, role in enumerate(roles) if role & _BIRTH]
@@ -190,34 +187,31 @@ class AgeReader:
     def _read_at(
         self, stream: Stream, start: int, numbers: Mapping[int, list[Number]]
     ) -> Iterator[tuple[_Form, _State]]:
-        states = self._steps(_State(self._root, start), stream, numbers)
-        while states:
-            for state in states:
-                yield from ((form, state) for form in state.node.ends)
-            states = [after for state in states for after in self._steps(state, stream, numbers)]
+        states = self._steps((self._root, start, (), 0, 0), stream, numbers)
+        for state in states:
+            for form in state[0].ends:
+                yield form, state
+            if state[1] < len(stream):
+                states += self._steps(state, stream, numbers)
 
     def _steps(self, state: _State, stream: Stream, numbers: Mapping[int, list[Number]]) -> list[_State]:
-        if state.end >= len(stream):
-            return []
-        after = self._steps_of(state, stream, numbers)
-        if gap := state.node.after(_GAP_EDGE):
-            opened = _State(gap, state.end, state.numbers, _MAX_FILLERS, _MAX_GAP)
-            after += self._steps(opened, stream, numbers)
-        elif state.gap:
-            after.append(_State(state.node, state.end + 1, state.numbers, _MAX_FILLERS, state.gap - 1))
-        return after
-
-    def _steps_of(self, state: _State, stream: Stream, numbers: Mapping[int, list[Number]]) -> list[_State]:
-        """The states behind the next word or number, or filler before a number."""
-        node, token = state.node, stream[state.end]
-        after = [_State(next_node, state.end + 1, state.numbers) for next_node in node.step(token)]
-        for number in numbers.get(state.end, ()):
-            counted = node.after(_ORDINAL_EDGE if number.ordinal else _NUMBER_EDGE)
+        """The states behind the next word or number, a filler before a number, or one more word of a gap."""
+        node, end, said, skipped, gap = state
+        token, at_start = stream[end], node is self._root
+        nodes = self._begun[token] if at_start else node.step(token)
+        after: list[_State] = [(next_node, end + 1, said, 0, 0) for next_node in nodes]
+        words = node.words
+        for number in numbers.get(end, ()):
+            counted = words.get(_ORDINAL_EDGE if number.ordinal else _NUMBER_EDGE)
             if counted is not None:
-                after.append(_State(counted, number.end, (*state.numbers, number)))
-        counts = node.after(_NUMBER_EDGE) or node.after(_ORDINAL_EDGE)
-        if counts and node is not self._root and state.skipped < _MAX_FILLERS and not self.fillers.isdisjoint(token):
-            after.append(_State(node, state.end + 1, state.numbers, state.skipped + 1))
+                after.append((counted, number.end, (*said, number), 0, 0))
+        counts = skipped < _MAX_FILLERS and not at_start and (_NUMBER_EDGE in words or _ORDINAL_EDGE in words)
+        if counts and not self.fillers.isdisjoint(token):
+            after.append((node, end + 1, said, skipped + 1, 0))
+        if opened := words.get(_GAP_EDGE):
+            after += self._steps((opened, end, said, _MAX_FILLERS, _MAX_GAP), stream, numbers)
+        elif gap:
+            after.append((node, end + 1, said, _MAX_FILLERS, gap - 1))
         return after
 
     def _births(self, stream: Stream, births: Iterable[int], dates: BirthDates) -> Iterator[Statement]:
@@ -275,9 +269,9 @@ def _filled(pattern: str, sets: Mapping[str, str]) -> str:
     return re.sub(r"\{(\w+)\}", lambda found: f"({sets[found[1]]})", pattern)
 
 
-def _relation(form: _Form, state: _State, start: int) -> Iterator[Relation]:
-    if all(number.language in {"", form.language} for number in state.numbers):
-        yield Relation(form.kind, tuple(number.value for number in state.numbers), start, state.end)
+def _relation(form: _Form, said: tuple[Number, ...], start: int, end: int) -> Iterator[Relation]:
+    if all(number.language in {"", form.language} for number in said):
+        yield Relation(form.kind, tuple(number.value for number in said), start, end)
 
 
 def _years(form: _Form, numbers: tuple[Number, ...], today: date) -> Range | None:

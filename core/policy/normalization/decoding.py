@@ -13,6 +13,7 @@ import base64
 import binascii
 import html
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -70,10 +71,14 @@ def is_word(word: str) -> bool:
     return english().get(word, 0) >= _FREQUENT
 
 
+def _is_known(word: str, words: frozenset[str]) -> bool:
+    return word in words or is_word(word)
+
+
 def known_share(text: str, words: frozenset[str]) -> float:
     """Share of the letters, in words of three letters and more, that are in everyday English words or in `words`."""
     found = _WORD.findall(text)
-    known = sum(len(word) for word in found if word in words or is_word(word))
+    known = sum(len(word) for word in found if _is_known(word, words))
     return known / sum(map(len, found)) if found else 0.0
 
 
@@ -299,17 +304,26 @@ def _linked_codes(field: str, words: frozenset[str]) -> str | None:
 _SAMPLE_CHARS = 400
 _PLAIN_SHARE = 0.5
 _SOLVED_SHARE = 0.75
+_LONGEST_WORD = 64
+"""Letters: no known word is longer."""
 
 
 def unshifted(text: str, words: frozenset[str]) -> str | None:
     """A text of ASCII letters that was written backwards or with its alphabet shifted, or None where it is plain."""
-    sample = text[:_SAMPLE_CHARS]
-    if known_share(sample, words) >= _PLAIN_SHARE:
+    found = Counter(_WORD.findall(text[:_SAMPLE_CHARS]))
+    all_letters = sum(len(word) * times for word, times in found.items())
+    short = [(word, len(word) * times) for word, times in found.items() if len(word) <= _LONGEST_WORD]
+
+    def share(way: Callable[[str], str]) -> float:
+        known = sum(letters for word, letters in short if _is_known(way(word), words))
+        return known / all_letters if all_letters else 0.0
+
+    if share(str) >= _PLAIN_SHARE:
         return None
     ways: list[Callable[[str], str]] = [lambda text: text[::-1], lambda text: text.translate(_MIRRORED)]
     ways += [lambda text, shift=shift: text.translate(shift) for shift in SHIFTS]  # type: ignore[misc]
-    share, way = max(((known_share(way(sample), words), way) for way in ways), key=lambda found: found[0])
-    return way(text) if share >= _SOLVED_SHARE else None
+    solved, way = max(((share(way), way) for way in ways), key=lambda found: found[0])
+    return way(text) if solved >= _SOLVED_SHARE else None
 
 
 _MIRRORED = str.maketrans(ascii_letters[:26], ascii_letters[:26][::-1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
+from operator import is_
 
 from core.policy.normalization.tokens import (
     ADULT_AGE,
@@ -115,8 +116,7 @@ def without_masks(text: str, known: HardWords) -> str:
 
 
 def folded_tokens(text: str, spelling: Spelling, known: HardWords) -> Iterator[Token]:
-    for match in _CHUNK.finditer(text):
-        chunk = match[0]
+    for chunk in _CHUNK.findall(text):
         if chunk.isalpha():
             yield readings(chunk, spelling)
             continue
@@ -149,6 +149,7 @@ def spelt_out(text: str) -> str:
 _FREQUENT = 2_000
 """How often a piece occurs in the corpus of subtitles that is a word by itself."""
 _SHORTEST_OF_TWO = 4
+_SHORTEST_OF_TWO_WORDS = 6
 _MAX_PIECES_OF_LETTERS = 4
 
 
@@ -219,7 +220,7 @@ def _broken(written: Sequence[str]) -> bool:
 @lru_cache(maxsize=32_768)
 def _in_two(word: str, spelling: Spelling) -> Stream:
     """The two hard words that a word is run together from, or nothing."""
-    if not 6 <= len(word) <= MAX_JOINED or word in spelling.words or not word.isascii():
+    if not _SHORTEST_OF_TWO_WORDS <= len(word) <= MAX_JOINED or word in spelling.words or not word.isascii():
         return ()
     cuts = ((word[:at], word[at:]) for at in range(3, len(word) - 2))
     found = next((cut for cut in cuts if cut[0] in spelling.compounds and cut[1] in spelling.compounds), ())
@@ -236,7 +237,7 @@ def joined_stream(stream: Stream, spelling: Spelling, known: HardWords) -> Strea
             tokens.append(readings(whole[0], spelling))
             skipped_to = whole[1]
         else:
-            tokens += _in_two(token[0], spelling) or (token,)
+            tokens += (len(token[0]) >= _SHORTEST_OF_TWO_WORDS and _in_two(token[0], spelling)) or (token,)
     return tuple(tokens)
 
 
@@ -253,6 +254,8 @@ def guessed_stream(stream: Stream, known: HardWords) -> Stream:
     people are near to short words.
     """
     tokens = [_guessed(token, known) for token in stream]
+    if all(map(is_, tokens, stream)):
+        return stream
     for at, token in enumerate(stream):
         hidden = known.two_consonants(token[0])
         if hidden and any(_is_guess(tokens, stream, near) for near in (at - 1, at + 1)):
@@ -266,6 +269,7 @@ def _weight(token: Token, known: HardWords) -> int:
     return 1 + any(len(reading) >= _LONG_WORD for reading in found) if found else 0
 
 
+@lru_cache(maxsize=32_768)
 def _guessed(token: Token, known: HardWords) -> Token:
     guesses = [
         guess for reading in token[:3] if reading.isascii() and reading.isalpha() for guess in known.guesses(reading)

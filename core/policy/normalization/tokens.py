@@ -120,4 +120,4 @@ def without_tails(tokens: Iterable[Token], spelling: Spelling) -> Stream:
 
 def plain_stream(text: str, spelling: Spelling) -> Stream:
     """`text`, of `native` letters, as tokens in its own script."""
-    return without_tails((readings(found[0], spelling) for found in PLAIN_TOKEN.finditer(text)), spelling)
+    return without_tails([readings(word, spelling) for word in PLAIN_TOKEN.findall(text)], spelling)

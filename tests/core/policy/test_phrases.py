@@ -88,6 +88,12 @@ def test_stem_matches_words_that_begin_with_it() -> None:
     assert met == {"schule": ["schul*"], "schul": ["schul*"], "schuh": []}
 
 
+def test_long_stem_matches_as_short_ones_do() -> None:
+    root = _trie("donaudampfschifffahrt*")
+    assert _ends(root, ("donaudampfschifffahrten",)) == ["donaudampfschifffahrt*"]
+    assert _ends(root, ("donaudampfschifffahr",)) == []
+
+
 @pytest.mark.parametrize("pattern", ["(a|b", "a|b)", "a (b (c) d"])
 def test_an_open_choice_is_rejected(pattern: str) -> None:
     with pytest.raises(Misconfigured, match="leaves a choice open"):
