@@ -28,7 +28,9 @@ NUMBER = r"\d++(?:[.,]\d++)*"
 PLAIN_TOKEN = re.compile(rf"[{UNSPACED}]|{NUMBER}|(?:[^\W\d_{UNSPACED}]|[{SPELT_WITH_MARKS}])++")
 
 _LONG_RUN = re.compile(r"(.)\1{2,}+")
-_ARABIC_ARTICLE = re.compile(r"[وبفلك]?(?:ال|لل)(?=.{2})")
+_ARABIC_ARTICLE = re.compile(r"[وبفلكه]?(?:ال|لل)(?=.{2})")
+_ARABIC_PREFIXES = "وبفلك"
+_SHORTEST_PREFIXED = 5
 _MAX_RUNS = 3
 _MAX_CACHED = 20_000
 
@@ -94,8 +96,11 @@ def readings(word: str, spelling: Spelling) -> Token:
     found = [word, *_shortened_runs(word)]
     if any(spelling.numbers.get(reading, ADULT_AGE) < ADULT_AGE for reading in found):
         found.append(MINOR_NUMBER)
-    if "\u0600" <= word[0] <= "\u06ff" and (article := _ARABIC_ARTICLE.match(word)):
-        found.append(word[article.end() :])
+    if "\u0600" <= word[0] <= "\u06ff":
+        if article := _ARABIC_ARTICLE.match(word):
+            found.append(word[article.end() :])
+        elif word[0] in _ARABIC_PREFIXES and len(word) >= _SHORTEST_PREFIXED and word[1:] in spelling.words:
+            found.append(word[1:])
     return tuple(found)
 
 
