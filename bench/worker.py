@@ -3,8 +3,8 @@
     python -m bench.worker                 all of it, about six minutes on two cores
     python -m bench.worker hop busy        two of hop, busy, text, start
 
-Both sides run alternately on one localpod in one run; the compared workers are in bench/alternatives/. On a busy machine
-only the ratios are meaningful.
+Both sides run alternately on one localpod in one run; the compared workers are in bench/alternatives/. On a busy
+machine only the ratios are meaningful.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all tests share: property tests that don't look at the clock, which on a busy machine says nothing."""
+"""Settings of all tests: property tests have no time limit, because the machine may be busy."""
 
 from hypothesis import HealthCheck, settings
 

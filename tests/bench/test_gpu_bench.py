@@ -1,4 +1,4 @@
-"""The GPU benchmark on tiny models, so that it runs when a GPU is at hand, and the memory tables of docs/models.md."""
+"""The GPU benchmark on tiny models, and the memory tables of docs/models.md."""
 
 from __future__ import annotations
 

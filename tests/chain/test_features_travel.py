@@ -1,4 +1,4 @@
-"""Features from `profile/create` to a later request: their signature, the subject, and what the answer says of both.
+"""Features of `profile/create` in later requests: signature, subject, and the reported treatment.
 
 The handlers and the orchestrator are the real ones; only the models are not, and the language model writes explicitly.
 """

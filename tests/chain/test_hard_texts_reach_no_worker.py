@@ -1,4 +1,4 @@
-"""Every route, every field that takes text, every kind of hard text: refused, and no worker is even called.
+"""Hard texts of every kind in every text field of every route are refused before a worker is called.
 
 Wherever a request is let through, the stand-ins note what they execute; that the noting works is seen at the end.
 """
@@ -59,8 +59,8 @@ def test_hard_text_in_any_field_of_any_route_is_refused_before_a_worker_is_calle
 
     ordinary = [write("a lighthouse at dusk") for write in FIELDS.values()]
     assert {state["status"] for state in all_at_once(caller, ordinary)} == {"COMPLETED"}
-    painted = [line for line in executions() if (line["stage"], line["what"]) == ("generate", "ended")]
-    assert len(painted) == len(FIELDS), "the stand-ins would have noted it"
+    generated = [line for line in executions() if (line["stage"], line["what"]) == ("generate", "ended")]
+    assert len(generated) == len(FIELDS), "the stand-ins would have noted it"
 
 
 @pytest.mark.parametrize("text", ["a naked child at a lighthouse", "bestiality at a lighthouse"])

@@ -1,4 +1,4 @@
-"""The HTTP API as its own process over stand-in workers on localpod: cancels reach the workers, and nothing is left."""
+"""The HTTP API as a separate process with stand-in workers on localpod: cancels reach the workers, no job remains."""
 
 from __future__ import annotations
 
@@ -98,11 +98,11 @@ def test_jobs_of_forty_disconnecting_callers_end(
     pod = stand_ins(STAND_IN_GENERATE_S="60").pod
     http = http_api(pod)
 
-    def come_and_go() -> None:
+    def connect_and_disconnect() -> None:
         with suppress(httpx.ReadTimeout):
             httpx.post(f"{http.base_url}/v1/chat/scenes/generate", json=CHAT, timeout=3)
 
-    threads = [threading.Thread(target=come_and_go) for _ in range(40)]
+    threads = [threading.Thread(target=connect_and_disconnect) for _ in range(40)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,4 +1,4 @@
-"""Canaries: strings that are found wherever they go, in every text, file and secret, on each way a request can end.
+"""Canaries in every text, file and secret must not occur in logs or errors, for every outcome of a request.
 
 None may be in a log of any process, in an error, in progress or in the audit; only where it belongs, in a result.
 """
@@ -18,7 +18,7 @@ import pytest
 from core.contracts import ExpandTask, GenerateTask, Route
 from localpod import LocalEndpoint, LocalpodThread, Options, Scaler
 from tests.chain.conftest import FINAL, POOLS, Caller
-from tests.chain.handlers.blurting import BREAKS
+from tests.chain.handlers.leaking_exceptions import BREAKS
 
 WORDS, STYLE = "quokkawords", "quokkastyle"
 FIELD = "quokka field"
@@ -142,7 +142,7 @@ def test_no_canary_is_in_a_log_an_error_progress_or_the_audit(loop: str, tmp_pat
         "STAND_IN_GENERATE_S": "0.2",
         "ORCHESTRATOR_ROUTE_CAPACITY": "100",
     }
-    stand_in = "tests.chain.handlers.blurting"
+    stand_in = "tests.chain.handlers.leaking_exceptions"
     endpoints = {
         name: LocalEndpoint(stand_in, Scaler("request_count", 1, 0, 1), pools=of, env=env) for name, of in POOLS.items()
     }
@@ -160,7 +160,7 @@ def test_no_canary_is_in_a_log_an_error_progress_or_the_audit(loop: str, tmp_pat
     assert any("percent" in json.dumps(state) for state in seen) or loop == "stock", "no progress was seen"
 
     assert {name.split("-")[0] for name in written} == {*POOLS, "orchestrator"}
-    # A worker may have been replaced: of each endpoint, one must have met the exception.
+    # A worker may have been replaced: of each endpoint, one must have raised the exception.
     broken = {name.split("-")[0] for name, text in written.items() if "internal error" in text}
     assert broken >= set(POOLS)
     assert {name: leaked(text) for name, text in written.items() if leaked(text)} == {}

@@ -1,4 +1,4 @@
-"""What the orchestrator does when its workers fail, are slow, or are given up."""
+"""The orchestrator with workers that fail, are slow, or are cancelled."""
 
 from __future__ import annotations
 
@@ -125,9 +125,9 @@ def test_progress_of_the_whole_chain_reaches_the_caller(stand_ins: Start) -> Non
     percents: list[int] = []
     stages: set[str] = set()
     while (state := caller.status(job))["status"] not in {"COMPLETED", "FAILED"}:
-        if isinstance(told := state.get("output"), dict):
-            percents.append(told["percent"])
-            stages.add(told["stage"])
+        if isinstance(report := state.get("output"), dict):
+            percents.append(report["percent"])
+            stages.add(report["stage"])
         time.sleep(0.02)
     assert state["status"] == "COMPLETED"
     assert stages == {"expand", "generate"}

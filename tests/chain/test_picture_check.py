@@ -1,6 +1,4 @@
-"""Pictures that the output check calls sexual, over HTTP: the real handlers and orchestrator, models that are told what
-to answer, and a real bucket.
-"""
+"""Pictures that the output check rates as sexual, over HTTP: real handlers and orchestrator, fake models, a real bucket."""
 
 from __future__ import annotations
 
@@ -92,7 +90,7 @@ def objects(bucket: Any) -> int:
 def test_sexual_picture_with_an_apparent_minor_is_released_on_no_route(
     starts: Start, bucket: Any, route: Route, score: str
 ) -> None:
-    # The selfie itself has to pass its own gate, so that only the generated picture is read as a minor's.
+    # The selfie itself must be accepted, so that only the generated picture has an apparent minor.
     caller, stored = starts(WEIGHTLESS_SCORE=score, WEIGHTLESS_PICTURE_AGE="under_18"), objects(bucket)
     error = caller.error(request(route))
     twice_unsafe = score == SEXUAL and route is not Route.CHAT_1TO1

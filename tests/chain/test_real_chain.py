@@ -1,4 +1,4 @@
-"""The whole chain on embedded weights, as a stranger meets it: the plain SDK, bad inputs, a killed worker.
+"""The whole chain on embedded weights, from a client's side: the plain SDK, invalid inputs, a killed worker.
 
 With RUNPOD_API_KEY and ORCHESTRATOR_ENDPOINT_ID set, what `answers` holds comes from that deployment instead.
 """

@@ -1,4 +1,4 @@
-"""A result's picture in a bucket: the deployment's own, and one that the job brings."""
+"""Pictures of results in a bucket: the deployment's and the job's own."""
 
 from __future__ import annotations
 

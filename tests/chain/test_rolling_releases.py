@@ -24,7 +24,7 @@ ASKED = {
 
 
 @pytest.fixture(scope="module", params=RELEASES)
-def over_other_workers(request: pytest.FixtureRequest) -> Iterator[Caller]:
+def other_release_workers(request: pytest.FixtureRequest) -> Iterator[Caller]:
     """This release's orchestrator over another release's workers."""
     workers = {
         name: LocalEndpoint(
@@ -40,8 +40,8 @@ def over_other_workers(request: pytest.FixtureRequest) -> Iterator[Caller]:
 
 
 @pytest.mark.parametrize("task", ASKED)
-def test_orchestrator_completes_with_workers_of_another_release(over_other_workers: Caller, task: str) -> None:
-    output = over_other_workers.output({"task": task, **ASKED[task]})
+def test_orchestrator_completes_with_workers_of_another_release(other_release_workers: Caller, task: str) -> None:
+    output = other_release_workers.output({"task": task, **ASKED[task]})
 
     assert output["image_base64"]
     assert output["degraded"] == []

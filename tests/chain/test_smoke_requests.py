@@ -1,4 +1,4 @@
-"""What `deploy doctor` sends through each route is answered by the whole chain."""
+"""The whole chain answers the smoke requests of `deploy doctor`."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A text in a language without rules reaches no picture worker before something has judged it."""
+"""A text in a language without rules reaches the zimage worker only after it was judged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback whose answers a test scripts: the faults that a healthy deployment does not show."""
+"""A real HTTP server on loopback with scripted answers, for faults that a healthy deployment doesn't have."""
 
 from __future__ import annotations
 

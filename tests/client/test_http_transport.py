@@ -223,9 +223,9 @@ def test_job_is_cancelled_if_its_result_takes_too_long(server: ScriptedServer) -
 def test_keys_are_sent_and_not_shown(server: ScriptedServer) -> None:
     server.on("POST", "/v1/imagegen", DONE)
 
-    with ImgPod(server.url, api_key="door-key", runpod_api_key="account-key") as client:
+    with ImgPod(server.url, api_key="service-key", runpod_api_key="account-key") as client:
         client.imagegen(prompt="a lighthouse")
         assert "key" not in repr(client)
 
-    assert server.received[0].headers["x-api-key"] == "door-key"
+    assert server.received[0].headers["x-api-key"] == "service-key"
     assert server.received[0].headers["authorization"] == "Bearer account-key"

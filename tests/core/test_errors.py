@@ -1,4 +1,4 @@
-"""The error tree: what its drawing says, what goes over the wire, and what never comes back out of it."""
+"""The error tree: the drawing in its docstring, its form between processes, and what an error must not contain."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What importing a part of the project brings in: not a time, which depends on the machine, but the packages."""
+"""Packages that are imported by parts of the project; times would depend on the machine."""
 
 import json
 import os
@@ -21,7 +21,7 @@ STEPS = {
     "orchestrator": "import orchestrator.__main__ as it; service = it.load(settings)",
     "http_api": "from http_api.app import create_app; create_app(service, settings)",
 }
-"""Run one after the other in one interpreter, the cheap ones first: each is told by what it adds."""
+"""Imports that run one after the other in one interpreter, the cheap ones first; each records what it adds."""
 
 _SCRIPT = """
 import json, sys

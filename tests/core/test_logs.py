@@ -1,4 +1,4 @@
-"""Logs: what may be said, in the platform's own keys; everything else is dropped and counted."""
+"""Logs: allowed keys, in the platform's format; other keys are dropped and counted."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Which addresses a stranger's URL may lead to."""
+"""Addresses to which a caller's URL may connect."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def test_name_is_resolved_once_and_the_checked_address_is_used() -> None:
-    # Only 127.0.0.3 listens: whoever resolves the name again, or dials the name itself, finds nobody.
+    # Only 127.0.0.3 listens, so a second resolution of the name, or a connection by name, would fail.
     answers = [[ip_address("127.0.0.3")], [ip_address("127.0.0.2")]]
     judged: list[Address] = []
 

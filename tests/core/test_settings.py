@@ -1,4 +1,4 @@
-"""Settings: who overrides whom, what is refused, and that no message or repr ever shows a value."""
+"""Settings: precedence, refused values, and that no message or repr shows a value."""
 
 import re
 from pathlib import Path
@@ -188,7 +188,7 @@ def test_a_wrong_variable_is_reported_by_both_names_without_its_value(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("worker: {grace_s: 0}", "worker.grace_s (or WORKER_GRACE_S)"),
         ("worker: {grace_s: .nan}", "worker.grace_s (or WORKER_GRACE_S)"),
@@ -204,10 +204,10 @@ def test_a_wrong_variable_is_reported_by_both_names_without_its_value(
         (f"platform: {{api_key: {SECRET}}}", "set RUNPOD_API_KEY instead of platform.api_key"),
     ],
 )
-def test_a_wrong_file_is_reported_by_the_setting_without_its_value(config: Any, text: str, told: str) -> None:
+def test_a_wrong_file_is_reported_by_the_setting_without_its_value(config: Any, text: str, expected: str) -> None:
     message = refusal(config, text)
 
-    assert told in message
+    assert expected in message
     assert SECRET not in message
 
 
@@ -240,7 +240,7 @@ def test_no_secret_is_in_a_repr_or_a_dump(config: Any, monkeypatch: pytest.Monke
 
 
 def test_config_of_the_repository_is_valid_and_equals_the_defaults() -> None:
-    """Whoever reads config.yaml reads the defaults; one that differs would be a second truth."""
+    """config.yaml documents the defaults, so it must not differ from them."""
     written = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     settings = load_settings()
 
@@ -262,7 +262,7 @@ def test_each_list_of_endpoints_serves_every_pool_and_names_real_handlers(path: 
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "expected"),
     [
         ({"gpu": None}, "either `gpu` or `cpu`"),
         ({"cpu": {"id": "cpu5c", "vcpu": 2}}, "either `gpu` or `cpu`"),
@@ -273,7 +273,7 @@ def test_each_list_of_endpoints_serves_every_pool_and_names_real_handlers(path: 
     ],
 )
 def test_a_wrong_endpoint_is_reported_by_its_path_in_the_file(
-    tmp_path: Path, changed: dict[str, Any], told: str
+    tmp_path: Path, changed: dict[str, Any], expected: str
 ) -> None:
     good = {
         "handler": "handlers.llm",
@@ -288,7 +288,7 @@ def test_a_wrong_endpoint_is_reported_by_its_path_in_the_file(
     path.write_text(yaml.safe_dump({"endpoints": {"llm": good | changed}}))
     with pytest.raises(Misconfigured) as caught:
         load_endpoints(path)
-    assert told in caught.value.message
+    assert expected in caught.value.message
     assert SECRET not in caught.value.message
 
 

@@ -1,4 +1,4 @@
-"""What the embedded models are trained on is what the product computes, position for position."""
+"""The trainers compute the same inputs and outputs as the product's code."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def test_captions_in_training_are_what_the_pipeline_reads(tokenizer_folder) -> N
     image_model = ImageModel(len(tokenizer)).eval()
     ids = torch.tensor([tokenizer("A portrait of a woman with red hair.")["input_ids"]])
     with torch.inference_mode():
-        [told] = image_model.encode_prompts(ids, [ids.shape[1]])
+        [encoded] = image_model.encode_prompts(ids, [ids.shape[1]])
         read = image_model.encoder(input_ids=ids, output_hidden_states=True).hidden_states[-2][0]
-    assert torch.allclose(told, read, atol=1e-5)
+    assert torch.allclose(encoded, read, atol=1e-5)
 
 
 def test_training_noise_levels_are_shifted_as_the_samplers() -> None:

@@ -1,4 +1,4 @@
-"""Drawn faces: what the demo shows first, and what the embedded models learn from."""
+"""Drawn faces, the demo's selfies and the embedded models' training data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stand-in worker in a few lines: speaks the worker protocol, works by sleeping, answers what the task asks for.
+"""A small stand-in worker with the worker protocol, which sleeps instead of computing and returns valid results.
 
 Many of them run in a test's own event loop; as a process (`python tests/faults/light_worker.py`) it can be killed.
 Like a real one it posts a result until that is taken, and answers a `replay_key` it has met from its cache.
@@ -70,7 +70,7 @@ def picture_of(prompt: str) -> dict[str, Any]:
 
 
 class LightWorker:
-    """`at` is the endpoint's address; `note(what, replay_key)` hears "began", "ended" and "stopped"."""
+    """A worker. `at`: the endpoint's URL; `note(what, replay_key)` is called with "began", "ended" and "stopped"."""
 
     def __init__(self, http: aiohttp.ClientSession, at: str, worker_id: str, work_s: float, note: Note) -> None:
         self.http, self.at, self.id, self.work_s, self.note = http, at, worker_id, work_s, note
@@ -92,8 +92,8 @@ class LightWorker:
 
     async def _watch_stops(self) -> None:
         while True:
-            told = await self._ask(f"job-stop/{self.id}?gpu=CPU") or {}
-            for job_id in told.get("jobsToStop", []):
+            stop = await self._ask(f"job-stop/{self.id}?gpu=CPU") or {}
+            for job_id in stop.get("jobsToStop", []):
                 if task := self.jobs.get(job_id):
                     task.cancel()
 

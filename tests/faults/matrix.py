@@ -1,4 +1,4 @@
-"""Every fault × every stage × once, three times, always: each case a request of its own over endpoints of its own.
+"""Cases of the fault matrix: every fault × every stage × once, three times, always, each with its own endpoints.
 
 All cases share one localpod and one event loop, some dozens of them under way at a time, so that the whole matrix takes
 a minute. The orchestrator is the real `Service`, the platform the real localpod over HTTP; workers are stand-ins.
@@ -58,7 +58,7 @@ WITH_MINOR = {
     "generate": ("zimage", "chat/1to1/generate", chat(ADULT_ROUTE, MINOR_PLACE)),
     "check": ("selfie", "picture/check", chat("chat/shorts/generate", MINOR_PLACE)),
 }
-"""The same for requests whose picture must never be released: it is called sexual and a minor is read in it."""
+"""The same for requests whose picture must not be released: it is rated as sexual, with an apparent minor."""
 
 POOLS = {"selfie": [Pool.SELFIE], "llm": [Pool.LLM]}
 POOLS["zimage"] = [pool for pool in Pool if pool not in (Pool.SELFIE, Pool.LLM)]
@@ -76,7 +76,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "clock_skew": {"kind": FaultKind.CLOCK_SKEW, "delay_s": 30.0},
 }
 LOSES_SUBMITS = {"reset_before", "reset_after", "truncate", "not_json", "gateway_error", "stall", "slow_drip"}
-"""After these a submit's sender cannot know whether its job runs."""
+"""Faults after which the sender of a submit can't know whether its job runs."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ CASES = [
 
 @dataclass
 class Outcome:
-    """What became of a case: `ends` has exactly one entry where all is well."""
+    """The outcome of a case. `ends` must have exactly one entry."""
 
     ends: list[Result | BaseException] = field(default_factory=list)
     took_s: float = 0.0
@@ -160,7 +160,7 @@ async def run_matrix(folder: Path) -> dict[Case, Outcome]:
 
 
 def endpoint(case: Case, name: str, folder: Path) -> LocalEndpoint:
-    """Attached to this process; a process of its own only where the fault is that it dies or starts slowly."""
+    """An endpoint with a worker in this process, or in a separate process for faults of the worker process."""
     if not case.by_process or case.target[0] != name:
         return LocalEndpoint(handler=("true",), attached=True, scaler=Scaler("request_count", 1, 0, 0))
     env = {"STAND_IN_LOG": str(folder / str(case)), "STAND_IN_WORK_S": str(WORK_S)}
@@ -236,10 +236,10 @@ def service_like() -> Service:
 
 
 async def answer(case: Case, service: Service, outcome: Outcome) -> None:
-    async def unheard(_: object) -> None:
+    async def ignore_progress(_: object) -> None:
         return None
 
-    progress = Progress(unheard, interval_s=1)
+    progress = Progress(ignore_progress, interval_s=1)
     request = read_request({**case.target[2], "timeout_s": case.timeout_s}, REQUESTS)
     try:
         outcome.ends.append(await service.answer(request, Job(str(case), progress)))

@@ -1,4 +1,4 @@
-"""What no fault may do to a request: hang it, lose it, answer it twice, or leave its jobs behind."""
+"""No fault may hang a request, lose it, answer it twice, or leave its jobs running."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_only_a_lost_submit_makes_a_stage_run_twice(case: Case, outcomes: dict[C
 @pytest.mark.parametrize("case", ONCE, ids=str)
 def test_transient_fault_only_delays_the_request(case: Case, outcomes: dict[Case, Outcome]) -> None:
     if case.shape in UNRECOVERABLE:
-        pytest.skip("the result is gone for good: told as an error, or done without")
+        pytest.skip("the result is lost permanently: the outcome is an error or a fallback")
     result = outcomes[case].result
     assert result is not None, outcomes[case].ends
     assert result.degraded == ()

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.timeout(240)
 async def test_all_chains_end_under_faults_without_resource_growth() -> None:
     seen = await soak(chains=150, faults=0.2, in_flight=20)
     assert seen.lost == []
-    # One chain may meet two faults, which is told as an error that may be tried again.
+    # One chain may have two faults, which gives a retryable error.
     assert seen.ends.total() == 150
     assert seen.ends.keys() <= {"COMPLETED", "endpoint_unavailable", "throttled"}
     assert seen.ends["COMPLETED"] >= 140

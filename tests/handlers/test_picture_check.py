@@ -1,4 +1,4 @@
-"""The age check in the two workers: the zimage worker withholds what needs one, the selfie worker reads the ages."""
+"""The age check in two workers: zimage withholds pictures that need it, the selfie worker reads the ages."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def a_job() -> Job:
 # ── zimage ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Paints:
+class GrayPictures:
     info = INFO
     sides = (64, 256)
     default_side = 64
@@ -95,10 +95,10 @@ class Uploads:
 
 
 async def generated(score: float | None, store: Uploads, task: GenerateTask, age_check: str | None) -> GenerateResult:
-    paints = Paints()
+    backend = GrayPictures()
     delivery = PictureDelivery(StorageSettings(), store, 9_500_000)  # type: ignore[arg-type]  # counts uploads
     rule = AgeCheckRule(0.5, KEY)
-    respond = zimage.handler(paints, Scores(score), Device(paints.generate), delivery, threshold=0.85, age_check=rule)
+    respond = zimage.handler(backend, Scores(score), Device(backend.generate), delivery, threshold=0.85, age_check=rule)
     context = StageContext(trace_id="t", age_check=age_check) if age_check else None
     result = await respond(GenerateRequest(task=task, prompt=PROMPT, context=context), a_job())
     assert isinstance(result, GenerateResult)
@@ -144,8 +144,8 @@ FACE = FaceMeta(
 )
 
 
-class Reads:
-    """A vision backend that keeps the sizes of the pictures it was given."""
+class FixedAges:
+    """A vision backend that records the sizes of its pictures."""
 
     info = INFO
 
@@ -167,25 +167,25 @@ def encoded(side: int = 64) -> str:
 
 
 async def test_ages_of_a_picture_are_returned_as_the_backend_read_them() -> None:
-    reads = Reads()
-    respond = selfie.handler(reads, selfie.vision_device(reads))
+    backend = FixedAges()
+    respond = selfie.handler(backend, selfie.vision_device(backend))
     result = await respond(CheckRequest(task="picture/check", picture=encoded(96), request_id="r"), a_job())
     assert isinstance(result, CheckResult)
     assert (result.faces, result.whole, result.faces_not_read) == ((ADULT, ADULT), ADULT, 3)
-    assert (result.request_id, reads.sizes) == ("r", [(96, 96)])
+    assert (result.request_id, backend.sizes) == ("r", [(96, 96)])
 
 
 @pytest.mark.parametrize("picture", ["https://example.com/picture.png", "bm8gcGljdHVyZQ==", "%%%"])
 async def test_picture_to_check_must_be_base64_not_a_url(picture: str) -> None:
-    reads = Reads()
-    respond = selfie.handler(reads, selfie.vision_device(reads))
+    backend = FixedAges()
+    respond = selfie.handler(backend, selfie.vision_device(backend))
     with pytest.raises(BadPicture):
         await respond(CheckRequest(task="picture/check", picture=picture), a_job())
 
 
 async def test_selfies_and_age_readings_share_the_device_in_separate_batches() -> None:
-    reads = Reads()
-    respond: Any = selfie.handler(reads, selfie.vision_device(reads, max_batch=4))
+    backend = FixedAges()
+    respond: Any = selfie.handler(backend, selfie.vision_device(backend, max_batch=4))
     analyzed = await respond(AnalyzeRequest(task="profile/analyze", selfie=encoded()), a_job())
     checked = await respond(CheckRequest(task="picture/check", picture=encoded()), a_job())
     assert isinstance(analyzed, AnalyzeResult)

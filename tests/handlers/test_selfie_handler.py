@@ -1,4 +1,4 @@
-"""The selfie handler reports what it could not read, and boxes in px of the file that was sent."""
+"""The selfie handler reports missing parts of a picture, and boxes in px of the sent file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP API over a chain of no time: a real service whose endpoints answer in-process."""
+"""The HTTP API with a real service whose endpoints answer at once, in this process."""
 
 from __future__ import annotations
 

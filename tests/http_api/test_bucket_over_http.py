@@ -1,4 +1,4 @@
-"""With a bucket: pictures are stored, forgotten on request or in time, and jobs outlive their process."""
+"""With a bucket, pictures are stored, deleted on request or at expiry, and jobs can be read by other processes."""
 
 from __future__ import annotations
 

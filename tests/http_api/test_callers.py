@@ -1,4 +1,4 @@
-"""API keys, what each caller may use, and that callers never meet one another's requests."""
+"""API keys, limits of each caller, and separation of the callers' requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections on real sockets: callers that go away, bodies that do not end, and a process that starts and stops."""
+"""Connections on real sockets: disconnecting callers, endless bodies, start and stop of the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands of docs/http.md, run as they stand there."""
+"""Run the commands of docs/http.md."""
 
 from __future__ import annotations
 

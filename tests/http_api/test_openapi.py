@@ -1,4 +1,4 @@
-"""The OpenAPI document is true: valid, complete, current, and it survives a fuzzer."""
+"""The OpenAPI document is valid, complete and current, and a fuzzer gets only documented answers."""
 
 from __future__ import annotations
 

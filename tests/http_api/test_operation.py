@@ -1,4 +1,4 @@
-"""Health, metrics and the dashboard that reads them."""
+"""Health, metrics and their dashboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `Accept` and `Prefer` ask for."""
+"""Parsing of `Accept` and `Prefer`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""POST of every task, in every body and every way to wait."""
+"""POST of every task, with every body type and every way to wait."""
 
 from __future__ import annotations
 

@@ -82,26 +82,26 @@ def test_times_are_reported_in_milliseconds(endpoint, clock):
 def test_a_dead_workers_job_is_requeued_at_the_head_and_fails_the_second_time(endpoint):
     job, _ = submit(endpoint), submit(endpoint)
     endpoint.take(endpoint.add_slot("a"), 1)
-    endpoint.remove_worker(endpoint.slots["a"], "it died")
+    endpoint.remove_worker(endpoint.slots["a"], "it crashed")
     assert job.state is State.IN_QUEUE
     assert endpoint.take(endpoint.add_slot("b"), 1) == [job]
-    endpoint.remove_worker(endpoint.slots["b"], "it died")
+    endpoint.remove_worker(endpoint.slots["b"], "it crashed")
     assert job.state is State.FAILED
-    assert job.error == "it died"
+    assert job.error == "it crashed"
     assert endpoint.in_progress == 0
 
 
 def test_jobs_of_a_dead_worker_keep_their_order(endpoint):
     jobs = [submit(endpoint) for _ in range(3)]
     endpoint.take(endpoint.add_slot("a"), 2)
-    endpoint.remove_worker(endpoint.slots["a"], "it died")
+    endpoint.remove_worker(endpoint.slots["a"], "it crashed")
     assert endpoint.take(endpoint.add_slot("b"), 3) == jobs
 
 
 def test_the_first_result_wins_and_a_second_changes_nothing(endpoint):
     job = submit(endpoint)
     endpoint.take(endpoint.add_slot("a"), 1)
-    endpoint.remove_worker(endpoint.slots["a"], "it died")
+    endpoint.remove_worker(endpoint.slots["a"], "it crashed")
     endpoint.take(endpoint.add_slot("b"), 1)
     assert endpoint.finish(job, "a", Outcome(output=1, has_output=True))
     assert not endpoint.finish(job, "b", Outcome(output=2, has_output=True))
@@ -126,7 +126,7 @@ def test_a_requeued_job_has_its_whole_execution_time_again(endpoint, clock):
     job = submit(endpoint, executionTimeout=10_000)
     endpoint.take(endpoint.add_slot("a"), 1)
     after(clock, endpoint, 6)
-    endpoint.remove_worker(endpoint.slots["a"], "it died")
+    endpoint.remove_worker(endpoint.slots["a"], "it crashed")
     endpoint.take(endpoint.add_slot("b"), 1)
     after(clock, endpoint, 6)
     assert job.state is State.IN_PROGRESS
@@ -297,7 +297,7 @@ def test_a_worker_gets_s3_config_and_webhook_but_not_the_policy(endpoint):
 def test_a_requeued_finished_and_retried_job_is_queued_once(endpoint):
     job = submit(endpoint)
     endpoint.take(endpoint.add_slot("a"), 1)
-    endpoint.remove_worker(endpoint.slots["a"], "it died")
+    endpoint.remove_worker(endpoint.slots["a"], "it crashed")
     endpoint.finish(job, "a", Outcome(error="late and bad"))
     assert endpoint.retry(job)
     assert endpoint.purge() == 1

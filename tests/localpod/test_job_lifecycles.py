@@ -1,4 +1,4 @@
-"""Property test: any order of submits, takes, results, cancels, worker deaths and time keeps the counts right."""
+"""Property test: counts are correct after any order of submits, takes, results, cancels, worker crashes and time."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ from localpod.jobs import Envelope, Outcome, State
 
 
 class Lifecycles(RuleBasedStateMachine):
-    """Jobs of one endpoint, with three workers that can die and return under a new id."""
+    """Jobs of one endpoint, with three workers that can crash and return with a new id."""
 
     jobs = Bundle("jobs")
 
@@ -22,7 +22,7 @@ class Lifecycles(RuleBasedStateMachine):
         self.endpoint.on_final = self.ended.append
         self.endpoint.timers.on_earlier = self._set_timer
         self.armed = None
-        self.woken = {}
+        self.notified = {}
         self.born = 0
         self.slots = [self._add_slot() for _ in range(3)]
 
@@ -45,16 +45,16 @@ class Lifecycles(RuleBasedStateMachine):
     def submit(self, sync, low, ttl_s):
         policy = {"ttl": ttl_s * 1000, "lowPriority": low}
         job = self.endpoint.submit(Envelope.read({"input": {}, "policy": policy}), sync=sync)
-        self.woken[job] = 0
+        self.notified[job] = 0
         self._watch(job)
         return job
 
     def _watch(self, job):
-        def woke():
-            self.woken[job] += 1
+        def notify():
+            self.notified[job] += 1
 
         if not job.state.final:
-            job.watchers.append(woke)
+            job.watchers.append(notify)
 
     @rule(which=st.integers(0, 2), limit=st.integers(1, 3))
     def take(self, which, limit):
@@ -90,7 +90,7 @@ class Lifecycles(RuleBasedStateMachine):
     @rule(job=jobs)
     def retry(self, job):
         if self.endpoint.find(job.id) is job and self.endpoint.retry(job):
-            self.woken[job] = 0
+            self.notified[job] = 0
             self.ended = [one for one in self.ended if one is not job]
             self._watch(job)
 
@@ -111,15 +111,15 @@ class Lifecycles(RuleBasedStateMachine):
     def let_time_pass(self, seconds):
         self._pass(seconds)
 
-    @precondition(lambda self: self.woken)
+    @precondition(lambda self: self.notified)
     @rule()
     def let_a_day_pass(self):
         self._pass(90_000)
         assert self.endpoint.jobs == {}
-        assert all(job.state.final for job in self.woken)
+        assert all(job.state.final for job in self.notified)
 
     @invariant()
-    def the_counts_are_those_of_the_jobs(self):
+    def counts_match_the_jobs(self):
         known = list(self.endpoint.jobs.values())
         assert self.endpoint.in_queue == sum(job.state is State.IN_QUEUE for job in known)
         assert self.endpoint.in_progress == sum(job.state is State.IN_PROGRESS for job in known)
@@ -127,30 +127,30 @@ class Lifecycles(RuleBasedStateMachine):
         assert self.endpoint.in_queue_low == low
 
     @invariant()
-    def a_running_job_is_held_by_a_living_worker(self):
+    def every_running_job_has_a_live_worker(self):
         for job in self.endpoint.jobs.values():
             if job.state is State.IN_PROGRESS:
                 assert self.endpoint.slots[job.worker_id].jobs[job.id] is job
 
     @invariant()
-    def each_job_ends_once_and_wakes_whoever_waits_once(self):
+    def every_job_ends_once_and_notifies_each_watcher_once(self):
         assert len(self.ended) == len(set(self.ended))
-        for job, times in self.woken.items():
+        for job, times in self.notified.items():
             assert times == int(job.state.final)
 
     @invariant()
-    def the_next_deadline_is_never_slept_through(self):
+    def timer_is_set_for_the_next_deadline(self):
         due = self.endpoint.next_deadline
         assert due is None or self.armed <= due
 
     @invariant()
-    def no_job_waits_while_a_worker_does(self):
+    def no_job_is_queued_while_a_worker_polls(self):
         if self.endpoint._pending_takes:
             assert self.endpoint.in_queue == 0
 
     @invariant()
-    def a_dead_workers_job_is_tried_again_once_at_most(self):
-        assert all(job.requeues <= 1 for job in self.woken)
+    def job_of_a_killed_worker_is_requeued_at_most_once(self):
+        assert all(job.requeues <= 1 for job in self.notified)
 
 
 _FINAL = {State.COMPLETED, State.FAILED, State.CANCELLED, State.TIMED_OUT}

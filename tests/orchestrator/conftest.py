@@ -1,4 +1,4 @@
-"""A platform on loopback that answers as a test tells it to, and remembers what it was asked."""
+"""A fake platform on loopback that gives scripted answers and records its requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OUTPUT = {"ok": True}
 
 
 @dataclass(frozen=True)
-class Said:
+class Reply:
     """One scripted answer. `drop` ends the connection instead."""
 
     body: Any = None
@@ -31,7 +31,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedRequest:
     operation: str
     endpoint: str
     body: Any
@@ -52,44 +52,44 @@ DEFAULT = {
 
 
 class ScriptedPlatform:
-    """`says(operation, *answers)` is used up answer by answer, then the default holds; `endpoint` narrows it."""
+    """A fake platform. `replies` queues answers for an operation (of one `endpoint`); then the default applies."""
 
     def __init__(self) -> None:
-        self.asked: list[Asked] = []
-        self._script: dict[tuple[str, str], deque[Said]] = defaultdict(deque)
-        self._always: dict[tuple[str, str], Said] = {}
+        self.requests: list[ReceivedRequest] = []
+        self._script: dict[tuple[str, str], deque[Reply]] = defaultdict(deque)
+        self._always: dict[tuple[str, str], Reply] = {}
 
-    def says(self, operation: str, *answers: Said, endpoint: str = "*") -> None:
+    def replies(self, operation: str, *answers: Reply, endpoint: str = "*") -> None:
         self._script[operation, endpoint].extend(answers)
 
-    def always(self, operation: str, answer: Said, endpoint: str = "*") -> None:
+    def always_replies(self, operation: str, answer: Reply, endpoint: str = "*") -> None:
         self._always[operation, endpoint] = answer
 
-    def asked_for(self, *operations: str) -> list[Asked]:
-        return [asked for asked in self.asked if asked.operation in operations]
+    def requests_for(self, *operations: str) -> list[ReceivedRequest]:
+        return [request for request in self.requests if request.operation in operations]
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         endpoint, operation, *rest = request.path.removeprefix("/v2/").split("/")
         body = await request.json() if request.can_read_body else None
-        self.asked.append(Asked(operation, endpoint, body, rest[0] if rest else None))
-        said = self._next(operation, endpoint)
-        await asyncio.sleep(said.after_s)
-        if said.drop:
+        self.requests.append(ReceivedRequest(operation, endpoint, body, rest[0] if rest else None))
+        reply = self._next(operation, endpoint)
+        await asyncio.sleep(reply.after_s)
+        if reply.drop:
             assert request.transport is not None
             request.transport.abort()
-        if isinstance(said.body, str):
-            return web.Response(text=said.body, status=said.status, headers=said.headers)
-        answer = DEFAULT[operation] if said.body is None else said.body
-        named = {"id": rest[0] if rest else f"job-{len(self.asked)}", **answer}
-        return web.json_response(named, status=said.status, headers=said.headers)
+        if isinstance(reply.body, str):
+            return web.Response(text=reply.body, status=reply.status, headers=reply.headers)
+        answer = DEFAULT[operation] if reply.body is None else reply.body
+        named = {"id": rest[0] if rest else f"job-{len(self.requests)}", **answer}
+        return web.json_response(named, status=reply.status, headers=reply.headers)
 
-    def _next(self, operation: str, endpoint: str) -> Said:
+    def _next(self, operation: str, endpoint: str) -> Reply:
         for key in ((operation, endpoint), (operation, "*")):
             if self._script[key]:
                 return self._script[key].popleft()
             if key in self._always:
                 return self._always[key]
-        return Said()
+        return Reply()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A chat is judged by everything that was received, also by what no model receives."""
+"""A chat is judged with all received texts, including those that no model receives."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def request(messages: list[dict[str, Any]]) -> ChatRequest:
     ids=["older", "beginning", "tool", "part", "developer"],
 )
 async def test_hard_text_in_a_field_that_no_model_receives_is_refused(messages: list[dict[str, Any]]) -> None:
-    # Nothing but the treatment is read from the chain before the chat is judged: no stage can have run.
+    # The fake chain has only `treated_as`, so the test fails if a stage runs before the chat is judged.
     chain = cast("Chain", SimpleNamespace(treated_as="moderated"))
     with pytest.raises(PolicyBlocked):
         await picture_of_chat(request(messages), chain)

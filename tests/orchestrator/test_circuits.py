@@ -1,4 +1,4 @@
-"""When an endpoint is left alone, and when it is tried again."""
+"""Circuit breakers: when an endpoint gets no calls, and when it is tested again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Idempotency across processes, over a bucket that keeps S3's conditions and can be told to fail."""
+"""Idempotency across processes, with a bucket that supports conditional writes and scripted failures."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ async def test_lease_of_a_crashed_orchestrator_is_taken_over_after_it_expires(tw
     assert await two[1].run_once("k", request(), gives(result(2))) == result(2)
     dying.cancel()
     await asyncio.gather(dying, return_exceptions=True)
-    # What the first leaves behind late must not undo what the second wrote.
+    # A late write of the first process must not overwrite that of the second.
     assert await two[0].run_once("k", request(), gives(result(9))) == result(2)
 
 

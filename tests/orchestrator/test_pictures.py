@@ -52,10 +52,10 @@ async def test_one_failed_picture_keeps_the_other_pictures() -> None:
     pictures = await generated([7, 8, 9], fails={0})
 
     assert pictures.first.seed == 8
-    failed, *painted = pictures.items()
+    failed, *succeeded = pictures.items()
     assert failed.error is not None
     assert (failed.seed, failed.error.code, failed.image_base64) == (7, "unsafe_output", None)
-    assert [(item.seed, item.error) for item in painted] == [(8, None), (9, None)]
+    assert [(item.seed, item.error) for item in succeeded] == [(8, None), (9, None)]
 
 
 async def test_request_fails_with_the_first_error_if_every_picture_failed() -> None:

@@ -1,4 +1,4 @@
-"""When a job is asked after, and how often an endpoint is asked at all."""
+"""Times of status requests, and their rate limit per endpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhooks: signed, without the request's input, to public https only, tried again, given up in the log."""
+"""Webhooks: signed, without the request's input, to public https addresses only, with retries."""
 
 from __future__ import annotations
 

@@ -296,7 +296,7 @@ async def flood(site: Site, writer: asyncio.StreamWriter) -> None:
         await writer.drain()
 
 
-async def flood_of_headers(site: Site, writer: asyncio.StreamWriter) -> None:
+async def endless_headers(site: Site, writer: asyncio.StreamWriter) -> None:
     writer.write(OK)
     for _ in range(10_000):
         writer.write(b"X-Long: " + b"y" * 1_000 + b"\r\n")
@@ -331,7 +331,7 @@ async def test_body_of_exactly_the_limit_is_accepted_and_one_byte_more_refused(s
 
 
 BROKEN: dict[str, bytes | Answer] = {
-    "endless headers": flood_of_headers,
+    "endless headers": endless_headers,
     "no answer": b"",
     "no http": b"SSH-2.0-OpenSSH_9.2\r\n",
     "cut short": OK + b"Content-Length: 100\r\n\r\nhalf",

@@ -9,8 +9,8 @@ import pytest
 from tools.docs.__main__ import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-ROOMS = [path for path in ROOT.iterdir() if path.is_dir() and path.name not in {".git", ".venv", "out"}]
-FILES = [str(path) for room in ROOMS for path in room.rglob("*.*")]
+FOLDERS = [path for path in ROOT.iterdir() if path.is_dir() and path.name not in {".git", ".venv", "out"}]
+FILES = [str(path) for folder in FOLDERS for path in folder.rglob("*.*")]
 _LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 _MODULE = re.compile(r"python3? -m ([a-z_]+(?:\.[a-z_]+)*)")
 _FILE = re.compile(r"`([\w.-]+/[\w./-]+\.(?:py|toml|yaml|json|txt|sh))`")

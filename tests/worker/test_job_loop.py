@@ -302,11 +302,11 @@ async def test_no_progress_comes_after_the_result():
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])
         for step in range(1, 9):
-            bench.progress["a"].report("paint", step, 8)
+            bench.progress["a"].report("generate", step, 8)
             await asyncio.sleep(0.005)
         bench.end("a")
         await until(lambda: bench.platform.replies("a"))
-        bench.progress["a"].report("paint", 8, 8)
+        bench.progress["a"].report("generate", 8, 8)
         await asyncio.sleep(0.05)
         steps = [body["progress"] for _, body in bench.platform.posted[:-1]]
         assert steps == sorted(steps)
@@ -348,7 +348,7 @@ async def test_next_job_is_taken_when_the_device_has_finished_the_running_one():
         bench.platform.deliver("a")
         bench.platform.deliver("b")
         await until(lambda: bench.runs == ["a"])
-        bench.progress["a"].report("paint", 8, 8)
+        bench.progress["a"].report("generate", 8, 8)
         await until(lambda: bench.runs == ["a", "b"])
         bench.end("a")
         bench.end("b")
@@ -436,7 +436,7 @@ async def test_reply_ready_at_the_end_of_the_grace_period_is_delivered():
         bench.platform.post_progress = slow_report
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])
-        bench.progress["a"].report("paint", 1, 8)
+        bench.progress["a"].report("generate", 1, 8)
         await on_the_wire.wait()
         bench.loop.shutdown("SIGTERM")
         bench.end("a")

@@ -1,4 +1,4 @@
-"""How a worker process starts, is told to go, and ends; and what it does where there is no platform."""
+"""Start, shutdown and exit of a worker process, and local runs without a platform."""
 
 import json
 import os
@@ -117,9 +117,9 @@ def test_a_worker_that_cannot_load_reports_one_sentence_and_exits_with_1(plane, 
     worker = start(env=plane.environment(TIMED_BREAKS=breaks, WORKER_LOOP=loop))
     out, err = worker.communicate(timeout=30)
     assert worker.returncode == 1
-    (told,) = [ping for ping in plane.pings if ping.get("status") == ["unhealthy"]]
-    assert told["check"] == ["load_weights"]
-    assert sentence in told["reason"][0]
+    (report,) = [ping for ping in plane.pings if ping.get("status") == ["unhealthy"]]
+    assert report["check"] == ["load_weights"]
+    assert sentence in report["reason"][0]
     assert sentence in out + err
     assert "secret" not in out + err
     assert "Traceback" not in out + err
@@ -215,17 +215,17 @@ def test_workers_stopped_at_random_moments_lose_no_job(tmp_path):
         LocalpodThread({"timed": local}, options) as pod,
         httpx.Client(base_url=pod.base_url, headers={"Authorization": "any"}, timeout=60) as http,
     ):
-        told: set[int] = set()
+        signalled: set[int] = set()
         jobs = []
-        while len(told) < 50:
-            until(lambda: _ready(pod, but=told), timeout_s=60)
+        while len(signalled) < 50:
+            until(lambda: _ready(pod, but=signalled), timeout_s=60)
             for seconds in (0.0, 0.05, draw.choice([0.1, 0.3, 5.0])):
                 job = {"input": {"task": "timed", "seconds": seconds}}
                 jobs.append(http.post("/timed/run", json=job).json()["id"])
             time.sleep(draw.uniform(0, 0.3))
-            pid = draw.choice(_ready(pod, but=told))
+            pid = draw.choice(_ready(pod, but=signalled))
             os.kill(pid, signal.SIGTERM)
-            told.add(pid)
+            signalled.add(pid)
         states = [until(lambda job=job: _ended(http, job), timeout_s=120) for job in jobs]
         counters = pod.counters("timed")
     failures = {json.loads(state["error"])["code"] for state in states if state["status"] != "COMPLETED"}

@@ -21,8 +21,8 @@ def later(message: Any) -> Any:
     if not isinstance(message, dict):
         return message
     # `confidence` maps attributes to figures: a new name there is a new attribute, not a field to ignore.
-    told = {name: value if name == "confidence" else later(value) for name, value in message.items()}
-    return told | {"from_the_future": {"of": [1]}} | ({"contract": 2} if "contract" in message else {})
+    later_message = {name: value if name == "confidence" else later(value) for name, value in message.items()}
+    return later_message | {"from_the_future": {"of": [1]}} | ({"contract": 2} if "contract" in message else {})
 
 
 async def answer(job: dict[str, Any]) -> dict[str, Any]:

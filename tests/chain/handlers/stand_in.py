@@ -1,4 +1,4 @@
-"""Every worker task in one worker without weights: the right messages after a given time.
+"""One worker for every task, without weights: returns valid messages after a given time.
 
 For tests of the *caller*. `STAND_IN_<STAGE>_S` is how long a stage works; `STAND_IN_SAYS` what the llm writes;
 `STAND_IN_SCORE` the score of the output check, `STAND_IN_AGE` the age that is read from any picture.
@@ -106,7 +106,7 @@ def result(request: StageRequest) -> StageResult:
         words = "A lighthouse stands on a cliff at dusk while waves roll in below."
         return CaptionResult(**common, caption=said or words)
     assert isinstance(request, GenerateRequest)
-    return painted(request, common)
+    return generated(request, common)
 
 
 def apparent_age() -> ApparentAge:
@@ -121,7 +121,7 @@ def picture() -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def painted(request: GenerateRequest, common: dict[str, object]) -> GenerateResult:
+def generated(request: GenerateRequest, common: dict[str, object]) -> GenerateResult:
     return GenerateResult(
         **common,
         image_base64=picture(),

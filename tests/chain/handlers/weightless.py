@@ -1,4 +1,4 @@
-"""The three real handlers in one worker, over backends without weights: everything but the models' own work is real.
+"""The three real handlers in one worker, with fake backends instead of models.
 
 `WEIGHTLESS_WRITES` is what the language model answers, `WEIGHTLESS_AGE` the age that is read from any selfie,
 `WEIGHTLESS_PICTURE_AGE` that of a generated picture, `WEIGHTLESS_SCORE` the output check's score. The text
@@ -52,7 +52,7 @@ FACE = FaceMeta(
 )
 
 
-class Reads:
+class FixedVision:
     info = INFO
 
     def generate(self, requests: Sequence[SelfieRequest], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
@@ -66,14 +66,14 @@ class Reads:
         return [PictureAges((age,), age, 0) for _ in requests]
 
 
-class Writes:
+class FixedText:
     info = INFO
 
     def generate(self, requests: Sequence[Completion], watch: BatchCallbacks) -> list[Outcome[str]]:
         return [os.environ.get("WEIGHTLESS_WRITES", "")] * len(requests)
 
 
-class Paints:
+class GrayPictures:
     info = INFO
     sides = (64, 256)
     default_side = 64
@@ -96,20 +96,20 @@ class Scores:
 
 def load(settings: Settings) -> JobHandler[StageRequest]:
     probability = settings.policy.minor_probability
-    reads, writes, paints = Reads(), Writes(), Paints()
-    analyze = selfie.handler(reads, selfie.vision_device(reads), signing_key=settings.policy.key)
+    vision, text, image = FixedVision(), FixedText(), GrayPictures()
+    analyze = selfie.handler(vision, selfie.vision_device(vision), signing_key=settings.policy.key)
     classifier = load_classifier(settings.weights.locate(Model.GUARD)) if settings.llm.classifier == "guard" else None
     write = llm.handler(
-        writes,
-        llm.text_device(writes, Budget(), max_batch=1, window_s=0, classifier=classifier),
+        text,
+        llm.text_device(text, Budget(), max_batch=1, window_s=0, classifier=classifier),
         minor_probability=probability,
         has_classifier=classifier is not None,
     )
     publisher = PictureDelivery.from_settings(settings.storage, max_bytes=settings.worker.max_result_bytes)
-    paint = zimage.handler(
-        paints,
+    generate = zimage.handler(
+        image,
         Scores(),
-        Device(paints.generate),
+        Device(image.generate),
         publisher,
         threshold=0.85,
         age_check=AgeCheckRule(settings.policy.age_check_score, settings.policy.key),
@@ -118,7 +118,7 @@ def load(settings: Settings) -> JobHandler[StageRequest]:
     async def respond(request: StageRequest, job: Job) -> Message:
         if isinstance(request, AnalyzeRequest | CheckRequest):
             return await analyze(request, job)
-        return await paint(request, job) if isinstance(request, GenerateRequest) else await write(request, job)
+        return await generate(request, job) if isinstance(request, GenerateRequest) else await write(request, job)
 
     return respond
 

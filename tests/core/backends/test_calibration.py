@@ -1,4 +1,4 @@
-"""Option orders, temperatures and their file."""
+"""Calibration: option orders, temperatures and their file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture check gives the scores of the package whose weights it uses."""
+"""The picture check returns the same scores as the package whose weights it uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faces are counted over several scales, the main one is large and central, and any of them can be chosen."""
+"""Face detection at several scales, the order of faces, and the choice of one."""
 
 from __future__ import annotations
 

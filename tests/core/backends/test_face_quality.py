@@ -1,4 +1,4 @@
-"""Face quality: each measure against a value worked out by hand from the formula, and what the score does with them."""
+"""Face quality: each measure compared with a value computed by hand from the formula, and the score."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The text classifier: a tiny model of Qwen3Guard's class is loaded and asked, and answers are read strictly."""
+"""The text classifier: loading of a tiny model of Qwen3Guard's class, and strict parsing of answers."""
 
 from __future__ import annotations
 

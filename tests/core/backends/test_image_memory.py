@@ -1,4 +1,4 @@
-"""What happens where the image model runs out of memory, with failures at a given size in place of a small GPU."""
+"""Behaviour of the image model when memory is exhausted, simulated by failures above a given size."""
 
 from __future__ import annotations
 

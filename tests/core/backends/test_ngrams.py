@@ -1,4 +1,4 @@
-"""The small text classifier: how it reads a text, what it refuses, and that it needs neither torch nor much time."""
+"""The small text classifier: tokens of a text, classified texts, time, and independence of torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens drawn from the most likely candidates are those that the whole row would give."""
+"""Tokens drawn from the most likely candidates equal those drawn from the whole row."""
 
 from __future__ import annotations
 

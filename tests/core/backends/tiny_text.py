@@ -1,4 +1,4 @@
-"""A language model of the production class, small and with random weights: quick, and as sensitive to a mistake."""
+"""A small language model of the production class with random weights, which is as sensitive to errors and fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chats as applications hold them are read; what is not used is counted, and its text is kept for the policy."""
+"""Parsing of chats in the formats of applications; unused parts are counted, and their text is kept for the policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages: what is taken, what is refused with which error, and that a refusal never repeats what was sent."""
+"""Messages: accepted values, typed refusals, and that a refusal never repeats a value."""
 
 import json
 import math
@@ -249,16 +249,16 @@ def test_nan_of_json_is_refused_in_every_field() -> None:
 
 # ── releases that differ ─────────────────────────────────────────────────────────────────────────────────────────────
 
-PAINT = {"task": "generate", "prompt": "a lighthouse"}
+GENERATE = {"task": "generate", "prompt": "a lighthouse"}
 
 
 def test_a_worker_refuses_an_unknown_field_of_a_direct_caller() -> None:
-    assert "`sharper`" in refusal({**PAINT, "sharper": True}, stage=True).message
+    assert "`sharper`" in refusal({**GENERATE, "sharper": True}, stage=True).message
 
 
 def test_a_worker_ignores_what_a_newer_orchestrator_adds() -> None:
     context = {"trace_id": "t1", "newer": 1}
-    payload = {**PAINT, "sharper": True, "context": context}
+    payload = {**GENERATE, "sharper": True, "context": context}
 
     request = read_request(payload, STAGE_REQUESTS)
 
@@ -269,7 +269,7 @@ def test_a_worker_ignores_what_a_newer_orchestrator_adds() -> None:
 
 @pytest.mark.parametrize("context", [{}, {"trace_id": ""}, "ours", 7])
 def test_an_invalid_context_is_refused(context: object) -> None:
-    assert "`context" in refusal({**PAINT, "context": context}, stage=True).message
+    assert "`context" in refusal({**GENERATE, "context": context}, stage=True).message
 
 
 def test_a_context_does_not_open_a_public_request_to_unknown_fields() -> None:

@@ -1,4 +1,4 @@
-"""Values are read as what they mean, in the spellings that clients use, and the result says what was changed."""
+"""Conversion of values in the formats of common clients; the result reports what was changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Base64 is read as tools and clients write it, and refused with the place of the first bad character."""
+"""Base64 in the variants of common tools is decoded; other text is refused with the position of the first error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture is decoded in a child process: bounded in time and memory, and lost alone when its decoder fails."""
+"""Decoding in a child process with limits of time and memory; a crash affects one picture only."""
 
 from __future__ import annotations
 

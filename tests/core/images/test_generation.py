@@ -1,4 +1,4 @@
-"""The loop of attempts: prompts judged, pictures generated, checked, generated again and withheld."""
+"""Generation with retries: judging of prompts, checks of pictures, second attempts and withheld pictures."""
 
 from __future__ import annotations
 

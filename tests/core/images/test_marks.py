@@ -1,4 +1,4 @@
-"""Every picture says that a model made it, in a way that other people's tools read, and the same every time."""
+"""Every picture has a standard, deterministic mark that a model generated it."""
 
 from __future__ import annotations
 
@@ -73,8 +73,11 @@ def test_same_pixels_and_recipe_give_the_same_bytes(image_format: ImageFormat) -
 def test_prompt_is_embedded_only_if_given(image_format: ImageFormat) -> None:
     silent = encode(picture(), image_format=image_format, recipe=RECIPE)
     assert b"AIPromptInformation" not in silent
-    told = dataclasses.replace(RECIPE, prompt="A portrait of a woman in a red coat")
-    assert inspect(encode(picture(), image_format=image_format, recipe=told))["recipe"]["prompt"] == told.prompt
+    with_prompt = dataclasses.replace(RECIPE, prompt="A portrait of a woman in a red coat")
+    assert (
+        inspect(encode(picture(), image_format=image_format, recipe=with_prompt))["recipe"]["prompt"]
+        == with_prompt.prompt
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -168,7 +171,7 @@ def test_picture_is_signed_last_and_the_signature_counts_against_the_limit(image
 # ── pictures that others made ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def other_peoples(xmp: str) -> bytes:
+def with_foreign_xmp(xmp: str) -> bytes:
     with io.BytesIO() as file:
         picture().save(file, format="JPEG", xmp=xmp.encode())
         return file.getvalue()
@@ -182,7 +185,7 @@ def test_mark_written_as_an_xml_element_is_read() -> None:
     body = f"<e:DigitalSourceType>{TERM}</e:DigitalSourceType><e:AISystemUsed>another</e:AISystemUsed>"
     described = f"<rdf:Description {EXT}>{body}</rdf:Description>"
     said = inspect(
-        other_peoples(f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF {RDF}>{described}</rdf:RDF></x:xmpmeta>')
+        with_foreign_xmp(f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF {RDF}>{described}</rdf:RDF></x:xmpmeta>')
     )
     assert said["ai_generated"] is True
     assert said["recipe"] == {"model": "another"}
@@ -199,20 +202,20 @@ def test_mark_written_as_an_xml_element_is_read() -> None:
     ],
 )
 def test_picture_without_the_mark_is_not_reported_as_generated(xmp: str) -> None:
-    said = inspect(other_peoples(xmp))
+    said = inspect(with_foreign_xmp(xmp))
     assert said["ai_generated"] is False
     assert said["recipe"] is None
 
 
 def test_entities_of_an_untrusted_xmp_packet_are_not_expanded() -> None:
     document_type = f'<!DOCTYPE r [<!ENTITY t "{TERM}">]>'
-    said = inspect(other_peoples(f'{document_type}<r {RDF} {EXT}><rdf:Description e:DigitalSourceType="&t;"/></r>'))
+    said = inspect(with_foreign_xmp(f'{document_type}<r {RDF} {EXT}><rdf:Description e:DigitalSourceType="&t;"/></r>'))
     assert said["ai_generated"] is False
 
 
 def test_seed_that_is_no_number_is_shown_unchanged() -> None:
     said = inspect(
-        other_peoples(f'<r {RDF} xmlns:o="urn:img-pod:recipe:1"><rdf:Description o:seed="{"9" * 5_000}"/></r>')
+        with_foreign_xmp(f'<r {RDF} xmlns:o="urn:img-pod:recipe:1"><rdf:Description o:seed="{"9" * 5_000}"/></r>')
     )
     assert said["recipe"] == {"seed": "9" * 5_000}
 

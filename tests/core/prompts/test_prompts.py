@@ -1,4 +1,4 @@
-"""Prompts: how a person is put into words, and that material stays material."""
+"""Prompts: descriptions of a person, and the delimiting of untrusted text."""
 
 import re
 from typing import Any
@@ -68,10 +68,10 @@ def test_every_value_of_an_attribute_has_its_own_wording(attribute: str) -> None
     """But those that are left out, and the bands that are drawn as an adult of no particular age."""
     plain = describe_person(Features())
     described = [describe_person(Features.model_validate({attribute: value})) for value in ATTRIBUTES[attribute]]
-    told = [phrase for phrase in described if phrase != plain]
+    phrases = [phrase for phrase in described if phrase != plain]
 
-    assert len(told) == len(set(told))
-    assert len(told) >= len(described) - (3 if attribute == "age_band" else 2)
+    assert len(phrases) == len(set(phrases))
+    assert len(phrases) >= len(described) - (3 if attribute == "age_band" else 2)
 
 
 @given(people, st.none() | st.sampled_from(["", "  ", "watercolour", " oil paint "]))
@@ -127,7 +127,7 @@ def test_message_keeps_everything_but_spacing_and_brackets() -> None:
     assert as_material("message", "  I <3   rain \n really ") == "<message>\nI (3 rain really\n</message>"
 
 
-# ── what the models are told ─────────────────────────────────────────────────────────────────────────────────────────
+# ── instructions ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_each_instruction_names_its_block_and_limit_and_that_it_is_data() -> None:

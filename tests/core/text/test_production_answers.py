@@ -1,4 +1,4 @@
-"""Expansions by a model that answers as Qwen2.5 does: JSON in every dress, in every language of a chat."""
+"""Expansions with answers like those of Qwen2.5: JSON in several formats, for chats in many languages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing programs against scripted models: whatever the model says, what must hold of a text holds."""
+"""Text programs with scripted models: the guarantees of a text hold for any answer."""
 
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -468,13 +468,13 @@ def test_message_longer_than_the_model_reads_is_shortened_by_code_alone() -> Non
 
 
 def test_too_few_answers_of_a_backend_are_an_error() -> None:
-    class Forgetful(Scripted):
+    class DroppingAnswers(Scripted):
         def generate(self, requests: Sequence[Completion], watch: BatchCallbacks) -> list[Outcome[str]]:
             return super().generate(requests, watch)[:-1]
 
     programs: list[Any] = [write_caption(ANSWER, lambda _: True), write_caption(ANSWER, lambda _: True)]
     with pytest.raises(ValueError, match="shorter"):
-        run_programs(programs, Forgetful(lambda _: GOOD), NoCallbacks())
+        run_programs(programs, DroppingAnswers(lambda _: GOOD), NoCallbacks())
 
 
 # ── captions in other languages ──────────────────────────────────────────────────────────────────────────────────────

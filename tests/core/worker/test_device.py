@@ -11,7 +11,7 @@ from core.worker.device import Device
 
 
 class Model:
-    """Answers each request with itself when the test opens the gate; `batches` are the calls it got."""
+    """A backend that returns its requests after the test sets `gate`; `batches` records its calls."""
 
     def __init__(self, *, gate=True):
         self.batches = []
@@ -263,9 +263,9 @@ async def test_closed_device_fails_waiting_jobs():
 
 
 async def test_steps_are_reported_in_the_event_loop(model):
-    told = []
-    await device(model).run("a", lambda step, of: told.append((step, of, threading.current_thread().name)))
-    assert told == [(1, 1, threading.main_thread().name)]
+    steps = []
+    await device(model).run("a", lambda step, of: steps.append((step, of, threading.current_thread().name)))
+    assert steps == [(1, 1, threading.main_thread().name)]
 
 
 async def test_finished_member_gets_its_result_while_the_others_run(model):

@@ -12,7 +12,7 @@ from core.worker.platform import NotDelivered
 
 
 class Post:
-    """Fails as told, then takes everything."""
+    """Fails with the given errors, then accepts everything."""
 
     def __init__(self, *failures):
         self.failures, self.taken, self.tries = list(failures), [], 0

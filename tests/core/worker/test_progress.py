@@ -28,7 +28,7 @@ async def test_reports_arrive_in_order_one_at_a_time_and_the_newest_wins():
     wire = Wire(seconds=0.005)
     progress = Progress(wire, interval_s=0)
     for step in range(1, 101):
-        progress.report("paint", step, 100)
+        progress.report("generate", step, 100)
         await asyncio.sleep(0.0005)
     await asyncio.sleep(0.02)
     assert wire.arrived == sorted(wire.arrived)
@@ -42,7 +42,7 @@ async def test_at_most_one_report_per_interval():
     wire = Wire()
     progress = Progress(wire, interval_s=60)
     for step in range(1, 51):
-        progress.report("paint", step, 50)
+        progress.report("generate", step, 50)
         await asyncio.sleep(0)
     await progress.close()
     assert wire.started == 1
@@ -51,11 +51,11 @@ async def test_at_most_one_report_per_interval():
 async def test_no_report_is_sent_after_close():
     wire = Wire(seconds=0.02)
     progress = Progress(wire, interval_s=0)
-    progress.report("paint", 1, 2)
+    progress.report("generate", 1, 2)
     await asyncio.sleep(0.005)
-    progress.report("paint", 2, 2)
+    progress.report("generate", 2, 2)
     await progress.close()
-    progress.report("paint", 2, 2)
+    progress.report("generate", 2, 2)
     await asyncio.sleep(0.05)
     assert wire.arrived == [1]
 
@@ -64,7 +64,7 @@ async def test_hanging_report_delays_the_result_only_briefly(monkeypatch):
     monkeypatch.setattr("core.worker.progress._LAST_SEND_S", 0.05)
     wire = Wire(seconds=600)
     progress = Progress(wire, interval_s=0)
-    progress.report("paint", 1, 2)
+    progress.report("generate", 1, 2)
     await asyncio.sleep(0.005)
     await asyncio.wait_for(progress.close(), 2)
     assert not wire.busy
@@ -73,10 +73,10 @@ async def test_hanging_report_delays_the_result_only_briefly(monkeypatch):
 async def test_failed_report_affects_neither_the_next_one_nor_the_result():
     wire = Wire(error=RuntimeError("Session is closed"))
     progress = Progress(wire, interval_s=0)
-    progress.report("paint", 1, 2)
+    progress.report("generate", 1, 2)
     await asyncio.sleep(0.005)
     wire.error = None
-    progress.report("paint", 2, 2)
+    progress.report("generate", 2, 2)
     await asyncio.sleep(0.005)
     await progress.close()
     assert wire.arrived == [2]
@@ -87,13 +87,13 @@ async def test_close_without_a_report_does_nothing():
 
 
 async def test_last_step_is_reported_at_once():
-    told = []
-    progress = Progress(Wire(), interval_s=60, on_last_step=lambda: told.append(progress.last_step_at))
-    progress.report("paint", 7, 8)
-    assert told == []
-    progress.report("paint", 8, 8)
-    assert len(told) == 1
-    assert told[0] is not None
-    progress.report("paint", 1, 8)
+    calls = []
+    progress = Progress(Wire(), interval_s=60, on_last_step=lambda: calls.append(progress.last_step_at))
+    progress.report("generate", 7, 8)
+    assert calls == []
+    progress.report("generate", 8, 8)
+    assert len(calls) == 1
+    assert calls[0] is not None
+    progress.report("generate", 1, 8)
     assert progress.last_step_at is None
     await progress.close()

@@ -1,4 +1,4 @@
-"""Every outcome of a handler as one reply that the platform can carry."""
+"""Every outcome of a handler becomes one valid reply."""
 
 import asyncio
 import json
@@ -33,11 +33,11 @@ class Ask(Message):
     words: str = ""
 
 
-class Say(Message):
+class AnyInput(Message):
     words: str
 
 
-class Anything(BaseModel):
+class AnyModel(BaseModel):
     value: object
 
 
@@ -59,7 +59,7 @@ def raising(error):
 
 def saying(words):
     async def respond(request, job):
-        return Say.model_construct(words=words)
+        return AnyInput.model_construct(words=words)
 
     return respond
 
@@ -86,7 +86,7 @@ def test_a_result_is_the_output():
         (np.arange(3), [0, 1, 2]),
         (np.int64(2**53), 2**53),
         ((1, {2}), [1, [2]]),
-        (Anything(value=Anything(value=b"")), {"value": {"value": ""}}),
+        (AnyModel(value=AnyModel(value=b"")), {"value": {"value": ""}}),
         (Path("/secret/place"), "PosixPath"),
         (object(), "object"),
     ],
@@ -112,17 +112,17 @@ ODD = st.recursive(
 
 @given(ODD)
 def test_any_result_becomes_valid_json(value):
-    reply = Reply.of_result(Say.model_construct(words=value), max_bytes=10**9)
+    reply = Reply.of_result(AnyInput.model_construct(words=value), max_bytes=10**9)
     assert "output" in json.loads(reply.body, parse_constant=pytest.fail)
 
 
 def test_result_limit_is_exact_to_the_byte():
-    fits = len(Reply.of_result(Say(words=""), max_bytes=LIMIT).body)
-    assert len(Reply.of_result(Say(words="é" * ((LIMIT - fits) // 2)), max_bytes=LIMIT).body) <= LIMIT
-    exact = Reply.of_result(Say(words="x" * (LIMIT - fits)), max_bytes=LIMIT)
+    fits = len(Reply.of_result(AnyInput(words=""), max_bytes=LIMIT).body)
+    assert len(Reply.of_result(AnyInput(words="é" * ((LIMIT - fits) // 2)), max_bytes=LIMIT).body) <= LIMIT
+    exact = Reply.of_result(AnyInput(words="x" * (LIMIT - fits)), max_bytes=LIMIT)
     assert len(exact.body) == LIMIT
     with pytest.raises(TooLarge):
-        Reply.of_result(Say(words="x" * (LIMIT - fits + 1)), max_bytes=LIMIT)
+        Reply.of_result(AnyInput(words="x" * (LIMIT - fits + 1)), max_bytes=LIMIT)
 
 
 def test_a_result_over_the_limit_is_a_typed_error():

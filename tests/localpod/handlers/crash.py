@@ -1,4 +1,4 @@
-"""A worker that never gets as far as taking a job."""
+"""A worker that crashes before it takes a job."""
 
 import sys
 

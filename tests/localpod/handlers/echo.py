@@ -1,4 +1,4 @@
-"""A stock worker: echoes, sleeps, fails, progresses or dies as its input says. Unmodified SDK, its own job loop."""
+"""A stock worker that echoes, sleeps, fails, reports progress or exits according to its input. Unmodified SDK."""
 
 import asyncio
 import os

@@ -26,7 +26,7 @@ class Timed(StageRequest):
     size: int = Field(default=0, ge=0)
 
 
-class Told(Message):
+class TimedResult(Message):
     pid: int
     batch_size: int
     started: float
@@ -68,10 +68,10 @@ def load(settings: Settings) -> JobHandler[Timed]:
     batch = int(os.environ.get("TIMED_BATCH", "1"))
     device: Device[Timed, tuple[float, float]] = Device(work, max_batch=batch, window_s=0.2)
 
-    async def respond(request: Timed, job: Job) -> Told:
+    async def respond(request: Timed, job: Job) -> TimedResult:
         done = await device.run(request, lambda step, of: job.progress.report("timed", step, of))
         odd = {"nan": float("nan"), "bytes": b"\x00\xff", "surrogate": "a\ud800b"}.get(request.outcome)
-        return Told.model_construct(
+        return TimedResult.model_construct(
             pid=os.getpid(),
             batch_size=done.batch_size,
             started=done.result[0],

@@ -1,4 +1,4 @@
-"""A stand-in that breaks where a request says so, with all that it was given, and all its secrets, in its exception."""
+"""A stand-in worker that fails on request, with its whole input and all its secrets in the exception."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from core.worker.job import Job, JobHandler, Worker
 from tests.chain.handlers import stand_in
 
 BREAKS = "breaks-the-"
-"""Followed by a stage's name, anywhere in a request."""
+"""Prefix that, followed by a stage's name anywhere in a request, makes that stage fail."""
 
 
 def load(settings: Settings) -> JobHandler[StageRequest]:
     respond = stand_in.load(settings)
 
-    async def blurt(request: StageRequest, job: Job) -> Message:
+    async def respond_with_a_leaking_exception(request: StageRequest, job: Job) -> Message:
         if f"{BREAKS}{stand_in.stage_of(request)}" in repr(request):
             raise RuntimeError(f"{request!r} {job.s3_config!r} {dict(os.environ)!r}") from ValueError(repr(request))
         return await respond(request, job)
 
-    return blurt
+    return respond_with_a_leaking_exception
 
 
 def worker(settings: Settings) -> Worker[StageRequest]:
