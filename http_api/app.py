@@ -187,7 +187,7 @@ class GuardMiddleware:
 
         try:
             await self._app(scope, receive, guarded)
-        except Exception as error:  # noqa: BLE001 - whatever it is, its words stay out of logs and answers
+        except Exception as error:  # noqa: BLE001 - any exception: its message must not be logged or sent
             failure = error_response(internal_error(error))
             if not started:
                 await failure(scope, receive, guarded)

@@ -212,7 +212,7 @@ class Jobs:
             except ImgPodError as error:
                 log.info("job failed", code=error.code, stage=error.stage, retryable=error.retryable)
                 job.error = error
-            except Exception as error:  # noqa: BLE001 - a request without an answer is worse than any error
+            except Exception as error:  # noqa: BLE001 - every request needs an answer
                 job.error = internal_error(error)
             else:
                 job.result = result

@@ -81,7 +81,7 @@ def confusables() -> dict[str, str]:
 
 
 def near_words() -> Iterator[str]:
-    import wordfreq  # type: ignore[import-not-found]  # for this command alone
+    import wordfreq  # type: ignore[import-not-found]  # only for this command
 
     known = hard_words(lexicon().spelling)
     for language, least in MIN_FREQUENCY.items():

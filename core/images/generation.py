@@ -137,7 +137,7 @@ async def _check(generated: GeneratedImage, checker: PictureChecker | None, thre
         name = checker.name
         try:
             score = await asyncio.to_thread(checker.score, generated.image)
-        except Exception as error:  # noqa: BLE001 - whatever the checker raised, the picture was not checked
+        except Exception as error:  # noqa: BLE001 - any exception means that the picture was not checked
             log.error("picture checker failed", error_type=type(error).__name__)
     passed = score is not None and score < threshold
     return PictureCheck(checker=name, score=score, threshold=threshold, outcome="passed" if passed else "reported")

@@ -277,7 +277,7 @@ class Device(Generic[Q, R]):
         except DeviceError as error:
             for job in batch.jobs:
                 job.answer(error)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the jobs need an answer and the thread goes on
+        except BaseException as error:  # noqa: BLE001 - any exception: the jobs need an answer and the thread must continue
             self._isolate(batch.jobs, error)
         else:
             batch.all_finished(dict(enumerate(outcomes)))

@@ -121,7 +121,7 @@ async def answer(
                 raise
             # Without this, a cancellation that a handler raised itself would end the job without a reply.
             return Reply.of_error(Cancelled("The work was cancelled inside the worker; send the request again."))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a job without an answer is worse than any error
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - every job needs an answer
             return Reply.of_error(internal_error(error))
 
 

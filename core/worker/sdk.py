@@ -42,7 +42,7 @@ def _import_sdk() -> None:
     if ours:
         sys.modules["cpuinfo"] = stub
     try:
-        import runpod.serverless  # noqa: F401 - imported for what it does to sys.modules
+        import runpod.serverless  # noqa: F401 - imported for its effect on sys.modules
     finally:
         root.handlers, root.level = handlers, level
         if ours:

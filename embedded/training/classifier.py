@@ -77,7 +77,7 @@ def batch_of(texts: Sequence[str], rng: np.random.Generator | None = None) -> Ba
 
 def everyday_words(count: int = 2000) -> Words:
     """The most frequent words of each language, except words that decide a label."""
-    from wordfreq import available_languages, top_n_list  # type: ignore[import-not-found]  # for training alone
+    from wordfreq import available_languages, top_n_list  # type: ignore[import-not-found]  # only for training
 
     own = {said for words in lexicons().values() for kind in words.values() for said in kind}
     return {

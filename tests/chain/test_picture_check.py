@@ -1,4 +1,4 @@
-"""Pictures that the output check rates as sexual, over HTTP: real handlers and orchestrator, fake models, a real bucket."""
+"""Pictures rated as sexual by the output check, over HTTP: real handlers and orchestrator, fake models, real bucket."""
 
 from __future__ import annotations
 

@@ -375,7 +375,7 @@ async def test_a_text_is_classified_and_a_caption_written_while_an_expansion_run
     with worker(model, classifier) as answer:
         expansion = asyncio.create_task(answer(**chat(ExpandTask.SHORTS, "the lighthouse at dusk")))
         async with asyncio.timeout(10):
-            while len(classifier.asked) < 1:  # noqa: ASYNC110 - what the device's thread does has no event
+            while len(classifier.asked) < 1:  # noqa: ASYNC110 - the device thread has no event
                 await asyncio.sleep(0.001)
             assert (await answer(**moderated(PLAIN))).verdict == "allowed"
             assert (await answer(**captioned(PLAIN))).caption == said

@@ -177,7 +177,7 @@ class Served:
 
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not holds():  # noqa: ASYNC110 - what is waited for is in the server
+        while not holds():  # noqa: ASYNC110 - the server has no event
             await asyncio.sleep(0.005)
 
 

@@ -89,7 +89,7 @@ async def test_idle_process_exits_at_once_on_a_signal(
 ) -> None:
     process = start(state)
     async with asyncio.timeout(120):  # the imports of a process on a busy machine
-        while process.ping() != status:  # noqa: ASYNC110 - what is waited for is another process
+        while process.ping() != status:  # noqa: ASYNC110 - another process has no event
             await asyncio.sleep(0.05)
 
     output = process.stop(number)

@@ -106,7 +106,7 @@ class Bench:
 
 async def until(add, timeout_s=5):
     async with asyncio.timeout(timeout_s):
-        while not add():  # noqa: ASYNC110 - what another task or thread brings about has no event
+        while not add():  # noqa: ASYNC110 - the condition has no event
             await asyncio.sleep(0.001)
 
 

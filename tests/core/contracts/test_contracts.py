@@ -286,7 +286,7 @@ def test_a_message_can_not_be_changed() -> None:
     request = read_request(imagegen(), REQUESTS)
 
     with pytest.raises(ValidationError, match="frozen"):
-        request.seed = 7  # type: ignore[misc]  # that it can't be done is the point
+        request.seed = 7  # type: ignore[misc]  # the test expects an error
 
 
 def test_every_attribute_defaults_to_unknown() -> None:
