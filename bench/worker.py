@@ -231,11 +231,11 @@ def _turns(prompt: str) -> list[dict[str, str]]:
 class Plane:
     """A minimal platform without jobs that records the time of a worker's first request for a job."""
 
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    requested: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         if "/job-take" in request.path:
-            self.asked.set()
+            self.requested.set()
         if not request.path.startswith("/ping"):
             await asyncio.sleep(60)
         return web.Response(status=204)
@@ -277,7 +277,7 @@ async def _first_request_s(command: tuple[str, ...], env: dict[str, str]) -> flo
     )
     try:
         async with asyncio.timeout(180):
-            await plane.asked.wait()
+            await plane.requested.wait()
         return time.perf_counter() - started
     finally:
         os.killpg(process.pid, signal.SIGKILL)

@@ -261,7 +261,7 @@ def _capitalised(words: str) -> str:
 
 def _print_smoke(one: Smoke) -> None:
     mark = "[green]ok[/]" if one.ok else "[red]failed[/]"
-    console.print(f"{mark} {one.route} in {one.seconds:.1f} s: {escape(one.said)}")
+    console.print(f"{mark} {one.route} in {one.seconds:.1f} s: {escape(one.detail)}")
 
 
 if __name__ == "__main__":

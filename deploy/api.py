@@ -45,8 +45,8 @@ class ApiError(Exception):
     def __init__(self, what: str, *, status: int | None = None, detail: str = "", errors: tuple[str, ...] = ()) -> None:
         self.what, self.status, self.detail, self.errors = what, status, detail, errors
         self.retry_after_s: float | None = None
-        said = ": ".join(part for part in (f"{what} failed ({status or 'no answer'})", detail) if part)
-        super().__init__(". ".join(part.rstrip(".") for part in (said, *errors, self.do) if part) + ".")
+        summary = ": ".join(part for part in (f"{what} failed ({status or 'no answer'})", detail) if part)
+        super().__init__(". ".join(part.rstrip(".") for part in (summary, *errors, self.do) if part) + ".")
 
 
 class Unauthorized(ApiError):

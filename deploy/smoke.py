@@ -30,7 +30,7 @@ class Smoke:
     route: Route
     ok: bool
     seconds: float
-    said: str
+    detail: str
     """The error's code and message, or the size of the picture."""
 
 
@@ -98,13 +98,13 @@ def _post_until_served(
     while True:
         try:
             answer = http.post(f"/v1/{route}", json=body)
-            ok, said = _evaluate_http(answer)
+            ok, detail = _evaluate_http(answer)
             starting = _no_worker(answer)
         except httpx.HTTPError as error:
-            ok, said, starting = False, type(error).__name__, isinstance(error, httpx.ConnectError)
+            ok, detail, starting = False, type(error).__name__, isinstance(error, httpx.ConnectError)
         seconds = time.monotonic() - started
         if not starting or seconds + pause_s > limit_s:
-            return Smoke(route, ok, seconds, said)
+            return Smoke(route, ok, seconds, detail)
         time.sleep(pause_s)
 
 
@@ -132,11 +132,11 @@ def _run_one(http: httpx.Client, route: Route, request: dict[str, Any], limit_s:
     try:
         status = _wait_until_final(http, request, started + limit_s, poll_s)
     except httpx.HTTPStatusError as error:
-        return Smoke(route, ok=False, seconds=time.monotonic() - started, said=f"HTTP {error.response.status_code}")
+        return Smoke(route, ok=False, seconds=time.monotonic() - started, detail=f"HTTP {error.response.status_code}")
     except (httpx.HTTPError, ValueError, KeyError) as error:
-        return Smoke(route, ok=False, seconds=time.monotonic() - started, said=type(error).__name__)
-    ok, said = _evaluate(status)
-    return Smoke(route, ok, time.monotonic() - started, said)
+        return Smoke(route, ok=False, seconds=time.monotonic() - started, detail=type(error).__name__)
+    ok, detail = _evaluate(status)
+    return Smoke(route, ok, time.monotonic() - started, detail)
 
 
 def _wait_until_final(http: httpx.Client, request: dict[str, Any], until: float, poll_s: float) -> dict[str, Any]:

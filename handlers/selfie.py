@@ -57,13 +57,13 @@ SelfieOutput: TypeAlias = SelfieAnalysis | PictureAges
 def vision_device(backend: VisionBackend, *, max_batch: int = 1) -> Device[SelfieInput, SelfieOutput]:
     """The device of this worker; selfies and age readings run in separate batches."""
 
-    def run(asked: Sequence[SelfieInput], watch: BatchCallbacks) -> Sequence[Outcome[SelfieOutput]]:
-        readings = [one.image for one in asked if isinstance(one, AgeReading)]
+    def run(requests: Sequence[SelfieInput], watch: BatchCallbacks) -> Sequence[Outcome[SelfieOutput]]:
+        readings = [one.image for one in requests if isinstance(one, AgeReading)]
         if readings:
             return backend.read_ages(readings, watch)
-        return backend.generate([one for one in asked if not isinstance(one, AgeReading)], watch)
+        return backend.generate([one for one in requests if not isinstance(one, AgeReading)], watch)
 
-    return Device(run, bucket=lambda asked: isinstance(asked, AgeReading), max_batch=max_batch)
+    return Device(run, bucket=lambda request: isinstance(request, AgeReading), max_batch=max_batch)
 
 
 def handler(

@@ -91,10 +91,10 @@ class OpenAiRoutes:
         return json_response(_as_images(job.result), headers={"X-Request-Id": parsed.request_id or job.id})
 
     async def _read(self, request: Request) -> PictureRequest:
-        asked = await _read_images_request(request, self.routes.settings.body_timeout_s)
-        if asked.response_format == "url" and self.routes.stored is None:
+        images_request = await _read_images_request(request, self.routes.settings.body_timeout_s)
+        if images_request.response_format == "url" and self.routes.stored is None:
             raise InvalidRequest("`response_format`: this deployment stores no pictures; use `b64_json`.")
-        return read_request(_as_input(asked, request), REQUESTS)
+        return read_request(_as_input(images_request, request), REQUESTS)
 
 
 async def _read_images_request(request: Request, timeout_s: float) -> ImagesRequest:
@@ -108,15 +108,15 @@ async def _read_images_request(request: Request, timeout_s: float) -> ImagesRequ
         raise InvalidRequest(f"`{first['loc'][0]}`: {first['msg']}.") from None
 
 
-def _as_input(asked: ImagesRequest, request: Request) -> dict[str, Any]:
+def _as_input(images_request: ImagesRequest, request: Request) -> dict[str, Any]:
     given = {
         "task": str(Route.GENERAL),
-        "prompt": asked.prompt,
-        "n": asked.n or 1,
-        "output_format": asked.output_format or "png",
+        "prompt": images_request.prompt,
+        "n": images_request.n or 1,
+        "output_format": images_request.output_format or "png",
         "idempotency_key": request.headers.get("idempotency-key"),
         "request_id": request.headers.get("x-request-id"),
-        "size": asked.size,
+        "size": images_request.size,
     }
     return {name: value for name, value in given.items() if value is not None}
 

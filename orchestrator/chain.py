@@ -133,7 +133,7 @@ class Chain:
         Raises `LanguageNotSupported`.
         """
         foreign = await self.needs_llm_judgement([message.content for message in request.messages])
-        asked = ExpandRequest(
+        expand_request = ExpandRequest(
             task=task,
             messages=request.messages,
             features=request.features,
@@ -145,7 +145,9 @@ class Chain:
         by = self.deadline.earlier(self._reserved_for_picture_s())
         try:
             progress = self._progress("expand", 40)
-            result = await self._stage("expand", Pool.LLM, asked, ExpandResult, by=by, on_progress=progress, short=True)
+            result = await self._stage(
+                "expand", Pool.LLM, expand_request, ExpandResult, by=by, on_progress=progress, short=True
+            )
         except _REPLACEABLE_FAILURES as error:
             if foreign or (self.settings.llm.classifier != "none" and self.treated_as == "moderated"):
                 # Only the llm worker can classify the chat, or judge a language without rules.

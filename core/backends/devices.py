@@ -97,8 +97,8 @@ class DeviceMemory:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` is a failed allocation, on any device."""
-    said = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or any(sign in said for sign in _OUT_OF_MEMORY)
+    message = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in message for sign in _OUT_OF_MEMORY)
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def _meaning(error: RuntimeError, doing: str) -> DeviceError | None:
         return OutOfDeviceMemory(
             f"The device ran out of memory while {doing}; lower the batch or the picture's size, or use a larger GPU."
         )
-    said = str(error).lower()
-    if isinstance(error, torch.AcceleratorError) or any(sign in said for sign in _LOST):
+    message = str(error).lower()
+    if isinstance(error, torch.AcceleratorError) or any(sign in message for sign in _LOST):
         return DeviceLost(f"The device failed while {doing}; the worker has to be replaced.")
     return None

@@ -51,10 +51,10 @@ class GuardClassifier:
         self.info, self._model = model.info, model
 
     def classify(self, texts: Sequence[str], watch: BatchCallbacks) -> list[Outcome[Classified]]:
-        asked = [Completion((Turn("user", text),), max_tokens=MAX_TOKENS) for text in texts]
+        completions = [Completion((Turn("user", text),), max_tokens=MAX_TOKENS) for text in texts]
         return [
             answer if isinstance(answer, ImgPodError) else parse_classification(answer)
-            for answer in self._model.generate(asked, watch)
+            for answer in self._model.generate(completions, watch)
         ]
 
 

@@ -19,12 +19,12 @@ def main(arguments: list[str] | None = None) -> int:
     failed = False
     for path in parser.parse_args(arguments).files:
         try:
-            said = {"file": path.name, **inspect(path.read_bytes())}
+            marks = {"file": path.name, **inspect(path.read_bytes())}
         except (OSError, BadPicture) as error:
             failed = True
             sys.stderr.write(f"{path}: {error.strerror if isinstance(error, OSError) else error.message}\n")
         else:
-            sys.stdout.write(json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(marks, indent=2, ensure_ascii=False) + "\n")
     return int(failed)
 
 

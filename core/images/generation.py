@@ -40,12 +40,12 @@ class ImageSizes:
     largest: int
     default: int
 
-    def side(self, name: str, asked: int | None) -> int:
-        if asked is None:
+    def side(self, name: str, requested: int | None) -> int:
+        if requested is None:
             return self.default
-        if not self.smallest <= asked <= self.largest:
+        if not self.smallest <= requested <= self.largest:
             raise InvalidRequest(f"`{name}`: these weights take sides of {self.smallest} to {self.largest} px.")
-        return asked
+        return requested
 
 
 @dataclass(frozen=True, slots=True)

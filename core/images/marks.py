@@ -58,9 +58,9 @@ _FIELDS: dict[str, tuple[str, str]] = {
 def to_xmp(recipe: Recipe) -> bytes:
     """`recipe` as an XMP packet (ISO 16684-1)."""
     prefixes = {_IPTC: "Iptc4xmpExt", _OWN: "imgpod"}
-    said = {name: getattr(recipe, name) for name in _FIELDS}
+    fields = {name: getattr(recipe, name) for name in _FIELDS}
     lines = [f"Iptc4xmpExt:DigitalSourceType={quoteattr(TRAINED_ALGORITHMIC_MEDIA)}"]
-    for name, value in said.items():
+    for name, value in fields.items():
         if value is not None:
             space, local = _FIELDS[name]
             lines.append(f"{prefixes[space]}:{local}={quoteattr(_NOT_IN_XML.sub('', str(value)))}")
@@ -86,15 +86,15 @@ def inspect(data: bytes) -> dict[str, Any]:
             packet = image.info.get("xmp", b"")
     except Exception:  # noqa: BLE001 - decoders raise a dozen kinds for a hostile file
         raise BadPicture("The file is not a PNG, JPEG or WebP.") from None
-    said = _read_xmp(packet if isinstance(packet, bytes) else str(packet).encode())
-    source = said.pop("digital_source_type", None)
+    fields = _read_xmp(packet if isinstance(packet, bytes) else str(packet).encode())
+    source = fields.pop("digital_source_type", None)
     return {
         "format": image_format,
         "width": size[0],
         "height": size[1],
         "ai_generated": source == TRAINED_ALGORITHMIC_MEDIA,
         "digital_source_type": source,
-        "recipe": {key: _number(value) if key in {"seed", "steps"} else value for key, value in said.items()} or None,
+        "recipe": {key: _number(value) if key in {"seed", "steps"} else value for key, value in fields.items()} or None,
         "content_credentials": _C2PA_MANIFESTS in data,
     }
 
@@ -114,8 +114,8 @@ def _read_xmp(packet: bytes) -> dict[str, str]:
         return {}
     names = {f"{{{space}}}{local}": name for name, (space, local) in _FIELDS.items()}
     names[f"{{{_IPTC}}}DigitalSourceType"] = "digital_source_type"
-    said: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for node in root.iter(f"{{{_RDF}}}Description"):
-        said |= {names[key]: value for key, value in node.items() if key in names}
-        said |= {names[child.tag]: child.text or "" for child in node if child.tag in names}
-    return said
+        fields |= {names[key]: value for key, value in node.items() if key in names}
+        fields |= {names[child.tag]: child.text or "" for child in node if child.tag in names}
+    return fields

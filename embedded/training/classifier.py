@@ -79,7 +79,7 @@ def everyday_words(count: int = 2000) -> Words:
     """The most frequent words of each language, except words that decide a label."""
     from wordfreq import available_languages, top_n_list  # type: ignore[import-not-found]  # only for training
 
-    own = {said for words in lexicons().values() for kind in words.values() for said in kind}
+    own = {word for words in lexicons().values() for kind in words.values() for word in kind}
     return {
         language: [word for word in top_n_list(language, count) if word not in own and not word.isdigit()]
         for language in sorted(available_languages("small"))
@@ -147,12 +147,12 @@ def loaded(folder: Path) -> NgramModel:
 @torch.inference_mode()
 def accuracy(model: NgramModel, texts: Sequence[LabelledText]) -> dict[str, float]:
     """Accuracy at a probability of one half; recall and false positive rate of both heads together."""
-    said = model(*batch_of([one.text for one in texts])) > 0
+    predicted = model(*batch_of([one.text for one in texts])) > 0
     wanted = torch.tensor([[one.sexual, one.minor] for one in texts])
-    both, meant = said.all(1), wanted.all(1)
+    both, meant = predicted.all(1), wanted.all(1)
     return {
-        "sexual": round((said[:, 0] == wanted[:, 0]).float().mean().item(), 4),
-        "minor": round((said[:, 1] == wanted[:, 1]).float().mean().item(), 4),
+        "sexual": round((predicted[:, 0] == wanted[:, 0]).float().mean().item(), 4),
+        "minor": round((predicted[:, 1] == wanted[:, 1]).float().mean().item(), 4),
         "refused of those to refuse": round(both[meant].float().mean().item(), 4),
         "refused of the others": round(both[~meant].float().mean().item(), 4),
     }

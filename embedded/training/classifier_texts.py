@@ -87,15 +87,15 @@ def _birth(years: int, rng: random.Random) -> str:
     year = THIS_YEAR - years - 1
     separator = rng.choice("/.-")
     day = separator.join([f"{rng.randint(1, 28):02}", f"{rng.randint(1, 12):02}", str(year)])
-    said = str(rng.choice(phrases()["ages"]["birth"]))
-    return said.format(year + ADULT_FROM if said.startswith("class") else rng.choice([str(year), day]))
+    text = str(rng.choice(phrases()["ages"]["birth"]))
+    return text.format(year + ADULT_FROM if text.startswith("class") else rng.choice([str(year), day]))
 
 
 def _distance(years: int, rng: random.Random) -> str:
     """The distance to 18, such as `two years short of 18`."""
     apart = abs(ADULT_FROM - years) or 1
-    said = str(rng.choice(phrases()["ages"]["before_18" if years < ADULT_FROM else "after_18"]))
-    return said.format(written(apart, "en", rng), "year" if apart == 1 else "years")
+    text = str(rng.choice(phrases()["ages"]["before_18" if years < ADULT_FROM else "after_18"]))
+    return text.format(written(apart, "en", rng), "year" if apart == 1 else "years")
 
 
 def _sum(years: int, rng: random.Random) -> str:
@@ -120,8 +120,8 @@ def _school(years: int, rng: random.Random) -> str:
     grade = max(1, min(12, years - 5))
     ordinal = _ORDINALS[grade]
     figure = f"{grade}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(grade, 'th') }"
-    said = str(rng.choice(phrases()["ages"]["school"]))
-    return rng.choice([said.format(ordinal), said.format(figure), f"grade {grade}", f"year {grade} pupil"])
+    text = str(rng.choice(phrases()["ages"]["school"]))
+    return rng.choice([text.format(ordinal), text.format(figure), f"grade {grade}", f"year {grade} pupil"])
 
 
 def _idiom(years: int, rng: random.Random) -> str:
@@ -137,9 +137,9 @@ def phrase_of_minor(language: str, rng: random.Random) -> str:
     words = lexicons()[language]
     if rng.random() < 0.45:
         return rng.choice(words["minor"])
-    said = age_statement(language, rng.choice([*range(1, 18), *range(5, 18)]), rng)
+    text = age_statement(language, rng.choice([*range(1, 18), *range(5, 18)]), rng)
     people = phrases()["frames"]["person"] if language == "en" else [*words["adult"], *words["minor"]]
-    return said if rng.random() < 0.5 else _joined(said, rng.choice(people), rng)
+    return text if rng.random() < 0.5 else _joined(text, rng.choice(people), rng)
 
 
 def phrase_of_adult(language: str, rng: random.Random) -> str:
@@ -147,8 +147,8 @@ def phrase_of_adult(language: str, rng: random.Random) -> str:
     people = [*words["adult"], *phrases()["frames"]["person"]] if language == "en" else words["adult"]
     if rng.random() < 0.5:
         return rng.choice(people)
-    said = age_statement(language, rng.choice([*range(18, 40), *range(18, 90)]), rng)
-    return said if rng.random() < 0.3 else _joined(said, rng.choice(people), rng)
+    text = age_statement(language, rng.choice([*range(18, 40), *range(18, 90)]), rng)
+    return text if rng.random() < 0.3 else _joined(text, rng.choice(people), rng)
 
 
 def _joined(first: str, second: str, rng: random.Random) -> str:
@@ -160,8 +160,8 @@ def lookalike(rng: random.Random) -> str:
     """An everyday phrase that shares words with sexual texts or with statements of age."""
     kind = rng.choices(["sexual", "number", "minor"], [4, 3, 3])[0]
     number = rng.randint(1, 40)
-    said = in_words(number, "en") if rng.random() < 0.3 else number
-    return str(rng.choice(phrases()["lookalikes"][kind])).format(n=said)
+    text = in_words(number, "en") if rng.random() < 0.3 else number
+    return str(rng.choice(phrases()["lookalikes"][kind])).format(n=text)
 
 
 # ── disguises ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -232,8 +232,8 @@ def labelled_text(rng: random.Random, everyday: Words) -> LabelledText:
     """One text. `everyday` has frequent words by language, which are inserted between the parts."""
     language = "en" if rng.random() < 0.45 else rng.choice(list(lexicons()))
     if rng.random() < 0.02:
-        said = str(rng.choice(phrases()["frames"]["both"]))
-        return LabelledText(_with_filler([said], language, everyday, rng), sexual=True, minor=True)
+        text = str(rng.choice(phrases()["frames"]["both"]))
+        return LabelledText(_with_filler([text], language, everyday, rng), sexual=True, minor=True)
     sexual, minor = rng.random() < 0.5, rng.random() < 0.5
     person = phrase_of_minor(language, rng) if minor else _nobody_young(language, rng)
     parts = _sexual_parts(person, language, rng) if sexual else _plain_parts(person, language, rng)
@@ -264,11 +264,11 @@ def _nobody_young(language: str, rng: random.Random) -> str:
 
 def _sexual_parts(person: str, language: str, rng: random.Random) -> list[str]:
     """The parts in one sentence frame, or apart with everyday words between them."""
-    said = rng.choice(lexicons()["en" if rng.random() < 0.08 else language]["sexual"])
+    text = rng.choice(lexicons()["en" if rng.random() < 0.08 else language]["sexual"])
     kind = rng.random()
     if language == "en" and kind < 0.5:
-        return [str(rng.choice(phrases()["frames"]["sexual"])).format(s=said, p=person)]
-    return [said, person] if kind < 0.75 else [person, said]
+        return [str(rng.choice(phrases()["frames"]["sexual"])).format(s=text, p=person)]
+    return [text, person] if kind < 0.75 else [person, text]
 
 
 def _plain_parts(person: str, language: str, rng: random.Random) -> list[str]:

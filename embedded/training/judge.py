@@ -113,8 +113,8 @@ def accuracy(judge: Judge, data: Path) -> dict[str, float]:
     hits = []
     for start in range(0, len(answers), 64):
         rows = judge(to_signed(pictures[start : start + 64]))
-        said = torch.stack([row.argmax(-1) for row in rows.values()], 1).numpy()
-        hits.append(said == answers[start : start + 64])
+        predicted = torch.stack([row.argmax(-1) for row in rows.values()], 1).numpy()
+        hits.append(predicted == answers[start : start + 64])
     shares = np.concatenate(hits).mean(0)
     return {
         **{name: round(float(s), 3) for name, s in zip(ATTRIBUTES, shares, strict=True)},

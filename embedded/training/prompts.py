@@ -267,12 +267,12 @@ def tokenizer_texts(count: int = 4000) -> list[str]:
     )  # imported here, so that prompts can be used without the drawing code
 
     rng = random.Random(0)
-    said = [question.text for question in QUESTIONS.values()] * 20
+    text = [question.text for question in QUESTIONS.values()] * 20
     for index in range(count):
         seen, look = appearance_at("words", index, minors=False)
         record = {
             "features": {name: str(getattr(seen, name)) for name in ATTRIBUTES},
             **{name: getattr(look, name) for name in ("background", "clothes", "cloth_color", "hat_color", "dye")},
         }
-        said.append(prompt_of(record, rng))
-    return said
+        text.append(prompt_of(record, rng))
+    return text

@@ -205,8 +205,8 @@ class QuestionBatch:
         self.tails = [tokenize(tail, add_special_tokens=False)["input_ids"] for tail in prompts.tails.values()]
         self.letters = [[tokenize(letter)["input_ids"][0] for letter in q.letters] for q in QUESTIONS.values()]
 
-    def logits(self, pictures: NDArray[np.uint8], features: torch.Tensor, asked: list[int]) -> torch.Tensor:
-        """`(B, len(asked), vocabulary)` logits; `features` are the encoded `pictures`."""
+    def logits(self, pictures: NDArray[np.uint8], features: torch.Tensor, selected: list[int]) -> torch.Tensor:
+        """`(B, len(selected), vocabulary)` logits; `features` are the encoded `pictures`."""
         batch = len(pictures)
         seen = self.processor(
             text=[self.head], images=[pictures[0]], return_tensors="pt", images_kwargs={"do_resize": False}
@@ -216,14 +216,14 @@ class QuestionBatch:
         embed = core.language_model.embed_tokens
         head = embed(ids).expand(batch, -1, -1).clone()
         head[:, ids[0] == self.model.config.image_token_id] = features.to(head.dtype)
-        tails = torch.tensor([token for index in asked for token in self.tails[index]])
+        tails = torch.tensor([token for index in selected for token in self.tails[index]])
         hidden = core.language_model(
             inputs_embeds=torch.cat([head, embed(tails).expand(batch, -1, -1)], 1),
-            position_ids=self._positions(places, asked).expand(-1, batch, -1),
-            attention_mask=self._mask(ids.shape[1], asked),
+            position_ids=self._positions(places, selected).expand(-1, batch, -1),
+            attention_mask=self._mask(ids.shape[1], selected),
             use_cache=False,
         ).last_hidden_state
-        ends = torch.tensor([len(self.tails[index]) for index in asked]).cumsum(0) - 1 + ids.shape[1]
+        ends = torch.tensor([len(self.tails[index]) for index in selected]).cumsum(0) - 1 + ids.shape[1]
         out: torch.Tensor = self.model.lm_head(hidden[:, ends])
         return out
 
@@ -239,13 +239,13 @@ class QuestionBatch:
         features: torch.Tensor = visual(pixels["pixel_values"], grid_thw=pixels["image_grid_thw"]).pooler_output
         return features.view(len(pictures), -1, features.shape[-1])
 
-    def _positions(self, places: torch.Tensor, asked: list[int]) -> torch.Tensor:
+    def _positions(self, places: torch.Tensor, selected: list[int]) -> torch.Tensor:
         after = int(places.max()) + 1
-        tails = torch.cat([torch.arange(len(self.tails[index])) + after for index in asked])
+        tails = torch.cat([torch.arange(len(self.tails[index])) + after for index in selected])
         return torch.cat([places, tails.expand(3, 1, -1)], dim=-1)
 
-    def _mask(self, head: int, asked: list[int]) -> torch.Tensor:
-        owner = torch.cat([torch.full((head,), -1), *(torch.full((len(self.tails[i]),), i) for i in asked)])
+    def _mask(self, head: int, selected: list[int]) -> torch.Tensor:
+        owner = torch.cat([torch.full((head,), -1), *(torch.full((len(self.tails[i]),), i) for i in selected)])
         seen = (owner[None, :] == -1) | (owner[None, :] == owner[:, None])
         return (seen & torch.ones(len(owner), len(owner)).tril().bool())[None, None]
 
@@ -311,7 +311,7 @@ def _main(  # noqa: PLR0913, PLR0917  # a command's options
     if start is not None:
         shipped = Qwen2VLForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
         model.load_state_dict(shipped.state_dict())
-    average, asked = Averaged(model, keep=0.998), QuestionBatch(model, processor)
+    average, question_batch = Averaged(model, keep=0.998), QuestionBatch(model, processor)
     first_glance = AuxiliaryHeads((SIDE // PATCH // 2) ** 2, 128)
     muon, adam = two_optimizers(nn.ModuleList([model, first_glance]), ("blocks.", "language_model.layers."), peak)
     parts: dict[str, Any] = {
@@ -330,7 +330,7 @@ def _main(  # noqa: PLR0913, PLR0917  # a command's options
         drawn, answers = zip(*(pictures.one(height, width) for _ in range(batch)), strict=True)
         stacked, wanted = np.stack(drawn), torch.tensor(answers)
         with torch.autocast("cpu", torch.bfloat16):
-            features = asked.encode_pictures(stacked)
+            features = question_batch.encode_pictures(stacked)
             means = first_glance.of_mean(features)
             rows = first_glance.of_all(features) if alone else None
         loss, right = _loss_of(means, wanted)
@@ -338,9 +338,9 @@ def _main(  # noqa: PLR0913, PLR0917  # a command's options
             loss = loss + _loss_of(rows, wanted)[0]
         else:
             chosen = curriculum.chosen(questions)
-            said, hits = _question_loss(asked, stacked, features, chosen, wanted)
+            question_loss, hits = _question_loss(question_batch, stacked, features, chosen, wanted)
             curriculum.record(chosen, hits)
-            loss, right = 0.5 * loss + said, curriculum.right
+            loss, right = 0.5 * loss + question_loss, curriculum.right
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in (muon, adam):
@@ -356,17 +356,21 @@ def _main(  # noqa: PLR0913, PLR0917  # a command's options
 
 def _loss_of(rows: list[torch.Tensor], wanted: torch.Tensor) -> tuple[torch.Tensor, float]:
     losses = [F.cross_entropy(row.float(), wanted[:, place]) for place, row in enumerate(rows)]
-    said = torch.stack([row.argmax(-1) for row in rows], 1)
-    return torch.stack(losses).mean(), (said == wanted).float().mean().item()
+    predicted = torch.stack([row.argmax(-1) for row in rows], 1)
+    return torch.stack(losses).mean(), (predicted == wanted).float().mean().item()
 
 
 def _question_loss(
-    asked: QuestionBatch, pictures: NDArray[np.uint8], features: torch.Tensor, chosen: list[int], wanted: torch.Tensor
+    question_batch: QuestionBatch,
+    pictures: NDArray[np.uint8],
+    features: torch.Tensor,
+    chosen: list[int],
+    wanted: torch.Tensor,
 ) -> tuple[torch.Tensor, list[float]]:
     """The loss, and each question's accuracy."""
-    letters = torch.tensor([[asked.letters[q][row[q]] for q in chosen] for row in wanted.tolist()])
+    letters = torch.tensor([[question_batch.letters[q][row[q]] for q in chosen] for row in wanted.tolist()])
     with torch.autocast("cpu", torch.bfloat16):
-        logits = asked.logits(pictures, features, chosen)
+        logits = question_batch.logits(pictures, features, chosen)
     loss = F.cross_entropy(logits.float().flatten(0, 1), letters.flatten())
     return loss, (logits.argmax(-1) == letters).float().mean(0).tolist()
 

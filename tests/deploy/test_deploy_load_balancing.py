@@ -180,7 +180,7 @@ def tried(*answers: httpx.Response) -> tuple[smoke.Smoke, Any]:
 def test_http_smoke_request_is_the_input_without_its_task() -> None:
     one, calls = tried(httpx.Response(200, json={"width": 1024, "height": 512, "image_format": "webp"}))
 
-    assert (one.ok, one.said) == (True, "1024×512 webp")
+    assert (one.ok, one.detail) == (True, "1024×512 webp")
     assert json.loads(calls[0].request.content) == {"prompt": "a lighthouse"}
     assert calls[0].request.headers["authorization"] == "Bearer key"
 
@@ -203,7 +203,7 @@ def test_http_smoke_test_reports_a_problem_document_at_once() -> None:
 
     one, calls = tried(answer)
 
-    assert (one.ok, one.said) == (False, "policy_blocked: Refused.")
+    assert (one.ok, one.detail) == (False, "policy_blocked: Refused.")
     assert len(calls) == 1
 
 
@@ -211,4 +211,4 @@ def test_http_smoke_test_reports_a_problem_document_at_once() -> None:
 def test_http_smoke_test_reports_an_answer_without_json() -> None:
     one, _ = tried(httpx.Response(401, text="nope"))
 
-    assert (one.ok, one.said) == (False, "HTTP 401")
+    assert (one.ok, one.detail) == (False, "HTTP 401")

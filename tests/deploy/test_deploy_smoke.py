@@ -44,7 +44,7 @@ def tried(platform: respx.MockRouter, *statuses: dict[str, Any], limit_s: float 
 def test_smoke_test_passes_with_a_finished_picture(platform: respx.MockRouter) -> None:
     one = tried(platform, {"status": "IN_PROGRESS"}, {"status": "COMPLETED", "output": PICTURE})
 
-    assert (one.ok, one.said) == (True, "1024×1024 webp")
+    assert (one.ok, one.detail) == (True, "1024×1024 webp")
     sent = platform.calls[0].request
     assert json.loads(sent.content)["input"]["task"] == "imagegen"
     assert sent.headers["authorization"] == "Bearer key"
@@ -52,7 +52,7 @@ def test_smoke_test_passes_with_a_finished_picture(platform: respx.MockRouter) -
 
 @pytest.mark.usefixtures("selfie")
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "detail"),
     [
         ({"status": "FAILED", "error": PolicyBlocked("Refused.").to_wire()}, "policy_blocked: Refused."),
         ({"status": "COMPLETED"}, "COMPLETED without a picture"),
@@ -60,18 +60,18 @@ def test_smoke_test_passes_with_a_finished_picture(platform: respx.MockRouter) -
     ],
 )
 def test_smoke_test_fails_with_its_reason_on_any_other_outcome(
-    platform: respx.MockRouter, status: dict[str, Any], said: str
+    platform: respx.MockRouter, status: dict[str, Any], detail: str
 ) -> None:
     one = tried(platform, status)
 
-    assert (one.ok, one.said) == (False, said)
+    assert (one.ok, one.detail) == (False, detail)
 
 
 @pytest.mark.usefixtures("selfie")
 def test_smoke_job_that_no_worker_takes_is_cancelled(platform: respx.MockRouter) -> None:
     one = tried(platform, limit_s=0)
 
-    assert "still IN_QUEUE" in one.said
+    assert "still IN_QUEUE" in one.detail
     assert platform.calls[-1].request.url.path.endswith("/cancel/j1")
 
 
@@ -81,7 +81,7 @@ def test_a_refused_request_is_reported_by_its_status(platform: respx.MockRouter)
 
     [one] = smoke.run_smoke_tests(BASE, "key", "orch", poll_s=0)
 
-    assert (one.ok, one.said) == (False, "HTTP 401")
+    assert (one.ok, one.detail) == (False, "HTTP 401")
 
 
 def test_smoke_request_of_every_route_is_valid_for_the_orchestrator() -> None:
