@@ -60,11 +60,13 @@ def desired_endpoints(endpoints: Endpoints, images: Images, prefix: str) -> list
 
     Raises `Misconfigured` when a called pool has no endpoint.
     """
-    made = [_one(name, spec, endpoints, images, prefix) for name, spec in endpoints.endpoints.items()]
+    made = [_desired_endpoint(name, spec, endpoints, images, prefix) for name, spec in endpoints.endpoints.items()]
     return sorted(made, key=lambda one: bool(one.pool_endpoints))
 
 
-def _one(name: str, spec: EndpointSpec, endpoints: Endpoints, images: Images, prefix: str) -> DesiredEndpoint:
+def _desired_endpoint(
+    name: str, spec: EndpointSpec, endpoints: Endpoints, images: Images, prefix: str
+) -> DesiredEndpoint:
     body = {
         "name": f"{prefix}-{name}",
         "type": _TYPES[spec.type],

@@ -57,7 +57,7 @@ def build(app: FastAPI) -> Json:
 
 def _components() -> Json:
     _, definitions = models_json_schema([(model, "validation") for model in _MODELS], ref_template=_REF)
-    schemas: Json = {name: _plain(schema) for name, schema in definitions["$defs"].items()}
+    schemas: Json = {name: _without_defs(schema) for name, schema in definitions["$defs"].items()}
     for request in REQUESTS.values():
         schema = schemas[request.__name__]
         schema["properties"] = {name: given for name, given in schema["properties"].items() if name != "task"}
@@ -68,7 +68,7 @@ def _components() -> Json:
     return {"schemas": schemas, "responses": problem_responses(), "securitySchemes": _security()}
 
 
-def _plain(schema: Json) -> Json:
+def _without_defs(schema: Json) -> Json:
     return {key: value for key, value in schema.items() if key != "$defs"}
 
 

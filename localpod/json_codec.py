@@ -14,14 +14,14 @@ class NotJson(ValueError):
     """A body is not JSON by the standard."""
 
 
-def _refuse(constant: str) -> Any:
+def _refuse_constant(constant: str) -> Any:
     raise NotJson(f"{constant} is not JSON")
 
 
 def loads(body: bytes) -> Any:
     """Parse a body. Raises `NotJson`, also for invalid UTF-8 and for nesting that is too deep."""
     try:
-        return json.loads(body, parse_constant=_refuse)
+        return json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise NotJson(str(error)) from None
 

@@ -36,11 +36,11 @@ def desired_workers(scaler: Scaler, load: Load) -> int:
     if scaler.type == "request_count":
         target = math.ceil((load.in_queue + load.in_progress) / scaler.value)
     else:
-        target = load.workers + _one_more(scaler, load)
+        target = load.workers + _queue_delay_target(scaler, load)
     return max(scaler.min, min(target, scaler.max), load.workers)
 
 
-def _one_more(scaler: Scaler, load: Load) -> int:
+def _queue_delay_target(scaler: Scaler, load: Load) -> int:
     if load.workers == 0:
         return int(load.in_queue > 0)
     waited_s = load.oldest_wait_s

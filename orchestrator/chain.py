@@ -122,7 +122,7 @@ class Chain:
     # ── stages ──
 
     async def analyze(self, selfie: str, face: int | None = None) -> AnalyzeResult:
-        request = AnalyzeRequest(task=ANALYZE_TASK, selfie=selfie, face=face, **self._common("analyze"))
+        request = AnalyzeRequest(task=ANALYZE_TASK, selfie=selfie, face=face, **self._common_fields("analyze"))
         self._wake_picture_pool()
         progress = self._progress("analyze", 40)
         return await self._stage("analyze", Pool.SELFIE, request, AnalyzeResult, on_progress=progress)
@@ -138,7 +138,7 @@ class Chain:
             messages=request.messages,
             features=request.features,
             seed=request.seed,
-            **self._common("expand"),
+            **self._common_fields("expand"),
         )
         self._wake_picture_pool()
         # The time that the picture needs is reserved: with a template prompt there is still a picture.
@@ -167,7 +167,9 @@ class Chain:
         if self.settings.llm.classifier == "none" and not foreign:
             return prompt
         self._wake_picture_pool()
-        request = ModerateRequest(task=MODERATE_TASK, route=self.request.task, prompt=text, **self._common("moderate"))
+        request = ModerateRequest(
+            task=MODERATE_TASK, route=self.request.task, prompt=text, **self._common_fields("moderate")
+        )
         result = await self._stage("moderate", Pool.LLM, request, ModerateResult, short=True)
         prompt = result.prompt or prompt
         return constrain(prompt) if result.verdict == "constrained" else prompt
@@ -204,7 +206,7 @@ class Chain:
             height=self.request.height,
             output_format=self.request.output_format,
             include_prompt=self.request.include_prompt,
-            **self._common(_numbered("generate", index, n), max_result_bytes=share, age_check=commitment),
+            **self._common_fields(_numbered("generate", index, n), max_result_bytes=share, age_check=commitment),
         )
 
     async def check_pictures(self, pictures: Pictures) -> Pictures:
@@ -223,7 +225,9 @@ class Chain:
         if picture.image_base64 is None or picture.image_url is not None:
             raise UnsafeOutput("The zimage worker uploaded a picture before its age check.", stage="check")
         request = CheckRequest(
-            task=CHECK_TASK, picture=picture.image_base64, **self._common(_numbered("check", index, self.request.n))
+            task=CHECK_TASK,
+            picture=picture.image_base64,
+            **self._common_fields(_numbered("check", index, self.request.n)),
         )
         read = await self._stage("check", Pool.SELFIE, request, CheckResult)
         passed = reject_minor_in_picture(read, threshold=policy.minor_probability, route=self.request.task)
@@ -231,7 +235,9 @@ class Chain:
 
     async def caption(self, prompt: str) -> str:
         """A caption that is safe on every route; a template caption if the worker's fails or isn't safe."""
-        request = CaptionRequest(task=CAPTION_TASK, prompt=prompt, language=self._language, **self._common("caption"))
+        request = CaptionRequest(
+            task=CAPTION_TASK, prompt=prompt, language=self._language, **self._common_fields("caption")
+        )
         try:
             result = await self._stage("caption", Pool.LLM, request, CaptionResult, short=True)
         except _REPLACEABLE_FAILURES as error:
@@ -279,7 +285,7 @@ class Chain:
         if self.settings.orchestrator.wake_pools:
             self.endpoints.wake(self._picture_pool)
 
-    def _common(self, stage: str, **more: Any) -> dict[str, Any]:
+    def _common_fields(self, stage: str, **more: Any) -> dict[str, Any]:
         """`stage` names the replay key; `more` are fields of the context."""
         context = StageContext(
             trace_id=self.trace_id,

@@ -125,7 +125,7 @@ class Endpoints:
             except ImgPodError as caught:
                 error = caught
             if error is None:
-                return self._answered(endpoint, call, state, tries)
+                return self._stage_answer(endpoint, call, state, tries)
             self._count_lost(error, call, endpoint, tries)
             pause_s = self._pause_s(error, call, tries)
             if not self._may_retry(error, tries, pause_s, deadline):
@@ -169,7 +169,7 @@ class Endpoints:
             return error.retry_after_ms / 1000 + min(jitter_s, 0.5)
         return jitter_s
 
-    def _answered(self, endpoint: Endpoint, call: Call, state: State, tries: _Tries) -> StageAnswer:
+    def _stage_answer(self, endpoint: Endpoint, call: Call, state: State, tries: _Tries) -> StageAnswer:
         execution_ms = read_ms(state.get("executionTime"))
         if execution_ms is not None:
             # Without the time in the queue, because a cold start doesn't predict the next job's duration.
@@ -259,7 +259,7 @@ class Endpoints:
                 report_progress(state.get("output"), on_progress)
             else:  # also after its worker was lost
                 running_since, queued_at = None, now
-            until = self._until(call, deadline, started, running_since)
+            until = self._stage_deadline(call, deadline, started, running_since)
             pause_s = wait_s(
                 self.expected(call.pool, call.stage, call.size), now - (running_since or started), endpoint.in_flight
             )
@@ -270,7 +270,7 @@ class Endpoints:
                 raise timeout_error(call, deadline, running_since)
         return state
 
-    def _until(self, call: Call, deadline: Deadline, started: float, running_since: float | None) -> Deadline:
+    def _stage_deadline(self, call: Call, deadline: Deadline, started: float, running_since: float | None) -> Deadline:
         if running_since is None:
             return Deadline(min(deadline.at, started + self._settings.queue_allowance_s + call.limit_s))
         return Deadline(min(deadline.at, running_since + call.limit_s))

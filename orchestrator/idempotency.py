@@ -66,10 +66,10 @@ class InMemoryIdempotency:
             result = await run()
         finally:
             del self._running[key]
-        self._keep(key, body, result)
+        self._store(key, body, result)
         return result
 
-    def _keep(self, key: str, body: str, result: Result) -> None:
+    def _store(self, key: str, body: str, result: Result) -> None:
         if _size_bytes(result) > self._max_bytes:
             return  # it would evict all others and then itself
         self._kept[key] = (self._clock() + self._keep_s, body, result)

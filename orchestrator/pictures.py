@@ -85,7 +85,7 @@ async def generate_all(
         except ImgPodError as error:
             return PictureOutcome(seed, error=error)
 
-    return await _some_of([outcome_of(index, seed) for index, seed in enumerate(seeds)])
+    return await _gather_outcomes([outcome_of(index, seed) for index, seed in enumerate(seeds)])
 
 
 async def check_all(pictures: Pictures, check: Callable[[int, GenerateResult], Awaitable[GenerateResult]]) -> Pictures:
@@ -104,10 +104,10 @@ async def check_all(pictures: Pictures, check: Callable[[int, GenerateResult], A
         except ImgPodError as error:
             return PictureOutcome(outcome.seed, error=error)
 
-    return await _some_of([outcome_of(index, outcome) for index, outcome in enumerate(pictures.outcomes)])
+    return await _gather_outcomes([outcome_of(index, outcome) for index, outcome in enumerate(pictures.outcomes)])
 
 
-async def _some_of(running: Sequence[Coroutine[None, None, PictureOutcome]]) -> Pictures:
+async def _gather_outcomes(running: Sequence[Coroutine[None, None, PictureOutcome]]) -> Pictures:
     """Await all in parallel. Raises the exception of any of them, and the first error if no picture is left."""
     tasks = [asyncio.create_task(one) for one in running]
     try:

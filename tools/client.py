@@ -62,7 +62,7 @@ def stale() -> list[Path]:
     existing = {
         file.relative_to(ROOT) for folder in ("contracts", "_sync") for file in (ROOT / PACKAGE / folder).rglob("*.py")
     }
-    differing = [path for path, text in expected.items() if not _is(ROOT / path, text)]
+    differing = [path for path, text in expected.items() if not _is_current(ROOT / path, text)]
     return differing + sorted(existing - set(expected))
 
 
@@ -78,7 +78,7 @@ def write() -> list[Path]:
     return changed
 
 
-def _is(path: Path, text: str) -> bool:
+def _is_current(path: Path, text: str) -> bool:
     return path.is_file() and path.read_text(encoding="utf-8") == text
 
 

@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     wanted = files()
     if arguments.check:
-        old = [name for name, text in wanted.items() if not _is(name, text)]
+        old = [name for name, text in wanted.items() if not _is_current(name, text)]
         for name in old:
             print(f".runpod/{name} is out of date: run `python -m tools.hub`.", file=sys.stderr)
         return 1 if old else 0
@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _is(name: str, text: str) -> bool:
+def _is_current(name: str, text: str) -> bool:
     path = FOLDER / name
     return path.is_file() and path.read_text(encoding="utf-8") == text
 

@@ -115,12 +115,12 @@ def _buildah_mb(size: str) -> float:
 def choose(named: str | None, network: str | None) -> Builder:
     """The requested builder, else the first one that works. Raises `BuildFailed`."""
     for program in (named,) if named else BUILDERS:
-        if shutil.which(program) and _answers(program):
+        if shutil.which(program) and _is_available(program):
             return Builder(program, network)
     raise BuildFailed(f"{named or 'None of docker, podman and buildah'} can be used here: install one, or start it.")
 
 
-def _answers(program: str) -> bool:
+def _is_available(program: str) -> bool:
     probe = [program, "images", "--quiet"]  # unlike `version`, it needs docker's daemon
     return subprocess.run(probe, check=False, capture_output=True).returncode == 0  # noqa: S603 (as above)
 
@@ -142,7 +142,7 @@ def build_and_try(builder: Builder, image: str, tag: str, build_args: dict[str, 
     builder.build(image, tag, build_args)
     built = time.monotonic()
     with builder.container(tag) as prefix:
-        answer = _try(image, [*prefix, "python", "-m", COMMANDS[image]])
+        answer = _run_test_input(image, [*prefix, "python", "-m", COMMANDS[image]])
         tried = time.monotonic()
         parts = subprocess.run([*prefix, "sh", "-c", _TEN_BIGGEST], check=False, capture_output=True, text=True)  # noqa: S603 (as above)
     return Built(
@@ -150,7 +150,7 @@ def build_and_try(builder: Builder, image: str, tag: str, build_args: dict[str, 
     )
 
 
-def _try(image: str, command: list[str]) -> str:
+def _run_test_input(image: str, command: list[str]) -> str:
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 (as above)
     output = done.stderr + done.stdout
     if image == "orchestrator":

@@ -41,7 +41,7 @@ def shape(openapi: dict[str, Any]) -> dict[str, Any]:
         if isinstance(operation, dict) and operation.get("operationId") in OPERATIONS
     }
     defs: dict[str, Any] = {}
-    _reach(operations, openapi["components"]["schemas"], defs)
+    _collect_schemas(operations, openapi["components"]["schemas"], defs)
     return {"operations": operations, "$defs": dict(sorted(defs.items()))}
 
 
@@ -82,18 +82,18 @@ def _bare(node: Any, *, names: bool = False) -> Any:
     }
 
 
-def _reach(node: Any, schemas: dict[str, Any], defs: dict[str, Any]) -> None:
+def _collect_schemas(node: Any, schemas: dict[str, Any], defs: dict[str, Any]) -> None:
     if isinstance(node, dict):
         for value in node.values():
-            _reach(value, schemas, defs)
+            _collect_schemas(value, schemas, defs)
     elif isinstance(node, list):
         for item in node:
-            _reach(item, schemas, defs)
+            _collect_schemas(item, schemas, defs)
     elif isinstance(node, str) and node.startswith("#/$defs/"):
         name = node.removeprefix("#/$defs/")
         if name not in defs:
             defs[name] = _bare(schemas[name])
-            _reach(defs[name], schemas, defs)
+            _collect_schemas(defs[name], schemas, defs)
 
 
 def main(argv: list[str] | None = None) -> int:

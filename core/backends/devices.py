@@ -113,7 +113,7 @@ def device_errors(
     try:
         yield
     except RuntimeError as error:
-        meaning = _meaning(error, doing)
+        meaning = _device_error_of(error, doing)
         if meaning is None:
             raise
         if isinstance(meaning, OutOfDeviceMemory) and memory is not None and _reclaimed(memory, error):
@@ -127,10 +127,10 @@ def _reclaimed(memory: DeviceMemory, error: BaseException) -> bool:
     try:
         return memory.reclaim()
     except RuntimeError as failure:
-        raise (_meaning(failure, "releasing memory") or failure) from None
+        raise (_device_error_of(failure, "releasing memory") or failure) from None
 
 
-def _meaning(error: RuntimeError, doing: str) -> DeviceError | None:
+def _device_error_of(error: RuntimeError, doing: str) -> DeviceError | None:
     if is_out_of_memory(error):
         return OutOfDeviceMemory(
             f"The device ran out of memory while {doing}; lower the batch or the picture's size, or use a larger GPU."

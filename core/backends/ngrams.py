@@ -199,7 +199,7 @@ class NgramClassifier:
 
     def classify(self, texts: Sequence[str], watch: BatchCallbacks) -> list[Outcome[Classified]]:
         return [
-            Cancelled("The job was cancelled.") if watch.cancelled(index) else self._one(text)
+            Cancelled("The job was cancelled.") if watch.cancelled(index) else self._classify_one(text)
             for index, text in enumerate(texts)
         ]
 
@@ -207,7 +207,7 @@ class NgramClassifier:
         """The lower of the two heads' probabilities, 0–1: high only if the text has sexual content and a minor."""
         return float(1 / (1 + np.exp(-self._parameters.logits(tokens_of(text)).min())))
 
-    def _one(self, text: str) -> Classified:
+    def _classify_one(self, text: str) -> Classified:
         return Classified("unsafe", (CATEGORY,)) if self.score(text) >= self.threshold else Classified("safe")
 
 

@@ -242,9 +242,9 @@ class LoadedVision:
         self.info, self.reader, self.detector, self.thresholds = info, reader, detector, thresholds
 
     def generate(self, requests: Sequence[SelfieRequest], watch: BatchCallbacks) -> list[Outcome[SelfieAnalysis]]:
-        return [self._one(index, request, watch) for index, request in enumerate(requests)]
+        return [self._analyze_one(index, request, watch) for index, request in enumerate(requests)]
 
-    def _one(self, index: int, request: SelfieRequest, watch: BatchCallbacks) -> Outcome[SelfieAnalysis]:
+    def _analyze_one(self, index: int, request: SelfieRequest, watch: BatchCallbacks) -> Outcome[SelfieAnalysis]:
         image, chosen = request.image, request.face or 0
         if watch.cancelled(index):
             return Cancelled("The job was cancelled.")
@@ -261,9 +261,9 @@ class LoadedVision:
         return SelfieAnalysis(features, face_meta(image, faces, chosen))
 
     def read_ages(self, requests: Sequence[Image], watch: BatchCallbacks) -> list[Outcome[PictureAges]]:
-        return [self._ages(index, image, watch) for index, image in enumerate(requests)]
+        return [self._read_ages_of_one(index, image, watch) for index, image in enumerate(requests)]
 
-    def _ages(self, index: int, image: Image, watch: BatchCallbacks) -> Outcome[PictureAges]:
+    def _read_ages_of_one(self, index: int, image: Image, watch: BatchCallbacks) -> Outcome[PictureAges]:
         if watch.cancelled(index):
             return Cancelled("The job was cancelled.")
         with device_errors("looking for faces"):

@@ -60,9 +60,9 @@ class DecoderProcess:
         late = threading.Timer(limits.decode_wall_s, self._process.kill)
         late.start()
         try:
-            answer, pixels = self._ask(data, limits)
+            answer, pixels = self._request(data, limits)
         except (OSError, EOFError, ValueError):
-            raise _death(self.end()) from None
+            raise _error_of_exit_code(self.end()) from None
         finally:
             late.cancel()
         if "code" in answer:
@@ -92,16 +92,16 @@ class DecoderProcess:
             self._process.kill()
             return self._process.wait()
 
-    def _ask(self, data: bytes, limits: IntakeLimits) -> tuple[dict[str, Any], bytes]:
+    def _request(self, data: bytes, limits: IntakeLimits) -> tuple[dict[str, Any], bytes]:
         to_child, from_child = self._process.stdin, self._process.stdout
         if to_child is None or from_child is None:
             raise EOFError
         _send(to_child, {"bytes": len(data), "limits": asdict(limits)}, data)
         answer = _receive(from_child)
-        return answer, _exactly(from_child, answer.get("width", 0) * answer.get("height", 0) * 3)
+        return answer, _read_exactly(from_child, answer.get("width", 0) * answer.get("height", 0) * 3)
 
 
-def _death(code: int) -> Exception:
+def _error_of_exit_code(code: int) -> Exception:
     if code == -signal.SIGPROF:
         return BadPicture("The picture takes too long to decode. Send it smaller, as a JPEG or PNG.")
     if code == -signal.SIGKILL:
@@ -155,18 +155,18 @@ def _end_all() -> None:
 def main() -> None:
     """Decode pictures from standard input until it is closed."""
     from_parent, to_parent = sys.stdin.buffer, sys.stdout.buffer
-    _confine(DEFAULT_LIMITS)
+    _limit_resources(DEFAULT_LIMITS)
     while line := from_parent.readline():
         head = json.loads(line)
-        data = _exactly(from_parent, head["bytes"])
+        data = _read_exactly(from_parent, head["bytes"])
         _allow_cpu_s(_HEADER_CPU_S)
-        answer, pixels = _answer(data, IntakeLimits(**head["limits"]))
+        answer, pixels = _decode_and_describe(data, IntakeLimits(**head["limits"]))
         del data
         _send(to_parent, answer, pixels)
         del pixels
 
 
-def _answer(data: bytes, limits: IntakeLimits) -> tuple[dict[str, object], bytes]:
+def _decode_and_describe(data: bytes, limits: IntakeLimits) -> tuple[dict[str, object], bytes]:
     try:
         opened = open_picture(data, limits, before_pixels=_allow_cpu_s)
         pixels = opened.image.tobytes()
@@ -180,7 +180,7 @@ def _answer(data: bytes, limits: IntakeLimits) -> tuple[dict[str, object], bytes
     return {"width": width, "height": height, "scale": opened.scale, "kept": opened.kept}, pixels
 
 
-def _confine(limits: IntakeLimits) -> None:
+def _limit_resources(limits: IntakeLimits) -> None:
     """Bound memory, and forbid files and core dumps, to limit what a compromised decoder can do."""
     import resource
 
@@ -209,7 +209,7 @@ def _receive(pipe: IO[bytes]) -> dict[str, Any]:
     return answer
 
 
-def _exactly(pipe: IO[bytes], count: int) -> bytes:
+def _read_exactly(pipe: IO[bytes], count: int) -> bytes:
     data = pipe.read(count)
     if len(data) < count:
         raise EOFError

@@ -31,17 +31,17 @@ def read_url(text: str) -> httpx.URL:
         # `host` decodes a name in Punycode, which a broken one (`xn--a`) fails only here.
         host, port = url.host, url.port
     except (httpx.InvalidURL, UnicodeError, ValueError):
-        raise _unreadable() from None
+        raise _invalid_url() from None
     if url.scheme != "https" or not host:
         raise BadUrl("The URL must begin with https:// and name a host.")
     if url.userinfo:
         raise BadUrl("The URL must not hold a user name or password.")
     if port is not None and not 0 < port <= _MAX_PORT:
-        raise _unreadable()
+        raise _invalid_url()
     return url
 
 
-def _unreadable() -> BadUrl:
+def _invalid_url() -> BadUrl:
     return BadUrl("The URL can't be read. Give one that a browser would open.")
 
 
@@ -78,15 +78,15 @@ class HttpsFetch:
         pool = httpcore.AsyncConnectionPool(ssl_context=context, network_backend=backend, max_keepalive_connections=0)
         async with pool:
             for _ in range(limits.redirects + 1):
-                async with pool.stream("GET", _wire(url), headers=_headers(url)) as response:
+                async with pool.stream("GET", _httpcore_url(url), headers=_headers(url)) as response:
                     if response.status in _REDIRECTS:
-                        url = _next(url, response)
+                        url = _redirect_target(url, response)
                         continue
                     return await _body(response, limits)
         raise BadUrl(f"The URL redirects more than {limits.redirects} times. Give the address it ends at.")
 
 
-def _wire(url: httpx.URL) -> httpcore.URL:
+def _httpcore_url(url: httpx.URL) -> httpcore.URL:
     return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
 
@@ -94,7 +94,7 @@ def _headers(url: httpx.URL) -> list[tuple[str, str]]:
     return [("Host", url.netloc.decode("ascii")), *_HEADERS]
 
 
-def _next(url: httpx.URL, response: httpcore.Response) -> httpx.URL:
+def _redirect_target(url: httpx.URL, response: httpcore.Response) -> httpx.URL:
     where = {name.lower(): value for name, value in response.headers}.get(b"location")
     if where is None:
         raise BadUrl("The URL redirects without saying where to.")

@@ -180,7 +180,7 @@ class Store:
         import stamina
 
         async for attempt in stamina.retry_context(
-            on=_may_pass, attempts=self._terms.attempts, timeout=None, wait_initial=0.2, wait_max=5.0
+            on=_is_transient, attempts=self._terms.attempts, timeout=None, wait_initial=0.2, wait_max=5.0
         ):
             with attempt:
                 await self._put_once(f"{self._bucket.base}/{key}", data, content_type)
@@ -255,7 +255,7 @@ def _terms(settings: StorageSettings, fault: type[Misconfigured | InvalidRequest
     return _Terms(settings.url_expiry_s, settings.timeout_s, settings.attempts, fault, where)
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     return isinstance(error, ImgPodError) and error.retryable
 
 

@@ -87,16 +87,16 @@ class _Completions:
     def start(self, programs: Sequence[Program[Any]]) -> None:
         for program in programs:
             self.runs.append(_Run(program))
-            self._went_on(len(self.runs) - 1)
+            self._after_resume(len(self.runs) - 1)
 
     def next_batch(self) -> list[Completion]:
         """The pending completions, as a separate batch."""
         self.owners, self.finished_indices = [], set()
-        return self._hand_over()
+        return self._take_pending()
 
     def more(self) -> list[Completion]:
         self.start(self.callbacks.more())
-        return self._hand_over()
+        return self._take_pending()
 
     def step(self, index: int, step: int, of: int) -> None:
         owner, share = self.owners[index][0], step / of
@@ -113,15 +113,15 @@ class _Completions:
         self.finished_indices.add(index)
         owner, place = self.owners[index]
         if self.runs[owner].answer(place, outcome):
-            self._went_on(owner)
+            self._after_resume(owner)
 
-    def _went_on(self, owner: int) -> None:
+    def _after_resume(self, owner: int) -> None:
         run = self.runs[owner]
         if run.ended:
             self.callbacks.finished(owner, run.outcome())
         self.waiting += [(owner, place, completion) for place, completion in enumerate(run.pending)]
 
-    def _hand_over(self) -> list[Completion]:
+    def _take_pending(self) -> list[Completion]:
         handed, self.waiting = self.waiting, []
         self.owners += [(owner, place) for owner, place, _ in handed]
         return [completion for _, _, completion in handed]

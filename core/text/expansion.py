@@ -56,7 +56,7 @@ def expand(
     short = yield from shorten_all(messages, seed, budget)
     shortened = sum(before != after for before, after in zip(messages, short, strict=True))
     chat = newest_within(short, budget.chat_tokens)
-    for attempt, begun in enumerate(_beginnings(chat, budget)):
+    for attempt, begun in enumerate(_prefixes(chat, budget)):
         [answer] = yield [_expansion(chat, task, features, begun, seed + attempt, budget)]
         prompt = read_prompt(f"{begun}{answer}")
         # The prefix that code wrote does not count as the model's answer.
@@ -65,7 +65,7 @@ def expand(
     return Expansion(template_prompt(short, features), shortened, repaired=True)
 
 
-def _beginnings(messages: Sequence[ChatMessage], budget: Budget) -> list[str]:
+def _prefixes(messages: Sequence[ChatMessage], budget: Budget) -> list[str]:
     """Prefix of each attempt's answer. Only an English request can be a prefix; other chats get no last attempt."""
     scene = f"{scene_of(messages)}. The"
     begun = budget.attempts - budget.free_attempts if is_english(_request(messages)) else 0
@@ -145,14 +145,14 @@ def scene_of(messages: Sequence[ChatMessage]) -> str:
     """
     request = plain_text(shorten_by_code(_request(messages)))[:_REQUEST_CHARS]
     if not any(char.isalnum() for char in request):
-        request = _shown_by_symbols(request)
+        request = _symbol_names(request)
     for pattern, replacement in _TO_SCENE:
         request = pattern.sub(replacement, request)
     request = request.strip(" .!?,;:-")
     return f"{request[:1].upper()}{request[1:]}" or "A person"
 
 
-def _shown_by_symbols(text: str) -> str:
+def _symbol_names(text: str) -> str:
     """Unicode's names of pictures: `🦊❄️` becomes `fox face, snowflake`. At most eight."""
     names = (unicodedata.name(char, "").lower() for char in text if unicodedata.category(char) == "So")
     shown = dict.fromkeys(name for name in names if name and not name.startswith("regional indicator"))

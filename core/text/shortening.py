@@ -88,7 +88,7 @@ def shorten_by_code(message: str) -> str:
         if (length := count_message_words(sentences[place])) <= room:
             kept.append(place)
             room -= length
-    return " ".join(sentences[place] for place in sorted(kept)) or _telegram(sentences[ranked[0]])
+    return " ".join(sentences[place] for place in sorted(kept)) or _without_function_words(sentences[ranked[0]])
 
 
 def _weight(sentence: str) -> int:
@@ -96,7 +96,7 @@ def _weight(sentence: str) -> int:
     return 3 * len(words & REQUEST_WORDS) + min(5, len(content_stems(sentence)))
 
 
-def _telegram(sentence: str) -> str:
+def _without_function_words(sentence: str) -> str:
     """The last 25 words of a text without function words, because a request is usually at the end."""
     words = [word[:MAX_WORD_CHARS] for word in sentence.split()]
     telling = [word for word in words if word.lower().strip(",.;:!?") not in FUNCTION_WORDS]

@@ -42,7 +42,7 @@ def _locate(entry: Entry, profile: Profile, model: Model, root: Path) -> Located
             return Located(cached, entry.name, entry.source.revision, profile, entry.facts)
     manifest = _read_manifest(folder, entry, profile, model)
     check_files(folder, manifest, HASHED_ON_LOAD_BYTES)
-    facts = Facts(**{name: _tupled(value) for name, value in manifest["facts"].items()})
+    facts = Facts(**{name: _lists_to_tuples(value) for name, value in manifest["facts"].items()})
     path = folder / entry.file if entry.file else folder
     return Located(path, manifest["name"], manifest["revision"], profile, facts)
 
@@ -82,7 +82,7 @@ def chosen_models(models: Iterable[Model] | None, profile: str) -> Iterable[Mode
     return TABLE[Profile(profile)] if models is None else models
 
 
-def _tupled(value: object) -> Any:
+def _lists_to_tuples(value: object) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 

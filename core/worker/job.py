@@ -47,7 +47,7 @@ JobHandler = Callable[[M, Job], Awaitable[Message]]
 """A handler: a typed request and its job in, a message out; it raises `ImgPodError`."""
 
 
-async def _nothing_to_send() -> None:
+async def _do_nothing() -> None:
     """The default `shutdown`, which does nothing."""
 
 
@@ -67,7 +67,7 @@ class Worker(Generic[M]):
     running: int
     concurrency: int
     test_input: Path
-    shutdown: Callable[[], Awaitable[None]] = _nothing_to_send
+    shutdown: Callable[[], Awaitable[None]] = _do_nothing
 
 
 @dataclass(frozen=True, slots=True)

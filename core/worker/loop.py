@@ -3,7 +3,7 @@
 The SDK's loop checks once per second whether it may take another job, so that a worker runs at most one job per second
 and every job lasts until the next check. Here every step waits for the event that makes it possible.
 
-    take    request jobs while there is room: a job that has ended, or is about to end, makes room
+    take    request jobs while slots are free: a job that has ended, or is about to end, frees its slot
     run     one task runs the job and may be cancelled; a second task, never cancelled, delivers the reply
     stop    the platform's stop channel cancels a job; a stopped job has no reply
     drain   after SIGTERM, or when a reply asks for a new worker: take no job, finish, return the rest, deliver, exit
@@ -118,7 +118,7 @@ class JobLoop:
         self._active: dict[str, _ActiveJob] = {}
         self._deliveries: set[asyncio.Task[None]] = set()
         self._durations = JobDurations()
-        self._room_event = asyncio.Event()
+        self._slots_event = asyncio.Event()
         self._draining = asyncio.Event()
         self._urgent = asyncio.Event()
         self._returning = False
@@ -152,10 +152,10 @@ class JobLoop:
     # ── take ──
 
     async def _take_jobs(self) -> None:
-        while (room := await self._room()) > 0:
+        while (free_slots := await self._wait_for_free_slots()) > 0:
             started = time.monotonic()
             try:
-                jobs = await self._platform.take(room)
+                jobs = await self._platform.take(free_slots)
             except Throttling:
                 await self._pause(_THROTTLED_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
                 continue
@@ -171,20 +171,20 @@ class JobLoop:
             for job in jobs:
                 self._begin(job)
 
-    async def _room(self) -> int:
-        """Wait until there is room for a job; return how many to request. 0: the worker is draining."""
+    async def _wait_for_free_slots(self) -> int:
+        """Wait for free slots; return the number of jobs to request. 0: the worker is draining."""
         while not self._draining.is_set():
-            self._room_event.clear()
-            room, recheck_s = self._room_now()
-            if room > 0:
-                return room
+            self._slots_event.clear()
+            free_slots, recheck_s = self._free_slots()
+            if free_slots > 0:
+                return free_slots
             with suppress(TimeoutError):
                 async with asyncio.timeout(recheck_s):
-                    await self._room_event.wait()
+                    await self._slots_event.wait()
         return 0
 
-    def _room_now(self) -> tuple[int, float | None]:
-        """Room for jobs now; without any, the seconds after which to check again (None: wait for an event)."""
+    def _free_slots(self) -> tuple[int, float | None]:
+        """Number of free slots; if 0, also the seconds after which to check again (None: wait for an event)."""
         working = len(self._working())
         if len(self._outbox) >= _MAX_UNDELIVERED:
             return 0, None  # the number of replies that wait for delivery is bounded
@@ -231,14 +231,14 @@ class JobLoop:
         progress = Progress(
             lambda report: self._report(job_id, report),
             interval_s=self._settings.progress_interval_s,
-            on_last_step=self._room_changed,
+            on_last_step=self._slots_changed,
         )
         active = _ActiveJob(job_id, str(payload.get("task")) if isinstance(payload, dict) else "", progress)
         active.work = asyncio.create_task(self._work(active, raw), name=job_id)
-        active.work.add_done_callback(lambda _: self._room_changed())
+        active.work.add_done_callback(lambda _: self._slots_changed())
         self._active[job_id] = active
         self._heartbeat.add(job_id)
-        self._room_changed()
+        self._slots_changed()
         delivering = asyncio.create_task(self._deliver_reply(active))
         self._deliveries.add(delivering)
         delivering.add_done_callback(self._deliveries.discard)
@@ -280,7 +280,7 @@ class JobLoop:
         if self._active.get(active.id) is active:
             del self._active[active.id]
             self._heartbeat.remove(active.id)
-        self._room_changed()
+        self._slots_changed()
 
     async def _report(self, job_id: str, report: StageProgress) -> None:
         try:
@@ -288,13 +288,13 @@ class JobLoop:
         except NotDelivered as refusal:
             log.debug("progress not delivered", job_id=job_id, http_status=refusal.status)
 
-    def _room_changed(self) -> None:
+    def _slots_changed(self) -> None:
         """Mark the longest waiting jobs as started, if the device has free slots; wake the take loop."""
         working = self._working()
         free = self._running - sum(active.on_device for active in working)
         for active in [active for active in working if active.began is None][: max(0, free)]:
             active.began = time.monotonic()
-        self._room_event.set()
+        self._slots_event.set()
 
     # ── stop ──
 
@@ -327,7 +327,7 @@ class JobLoop:
 
     def _start_draining(self) -> None:
         self._draining.set()
-        self._room_event.set()
+        self._slots_event.set()
 
     async def _drain(self, taking: asyncio.Task[None]) -> None:
         until = time.monotonic() + self._settings.grace_s

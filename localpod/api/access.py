@@ -34,11 +34,11 @@ class Access:
 
     def check_client(self, request: web.BaseRequest) -> None:
         given = bearer(request)
-        if not given or (self.key is not None and not _same(given, self.key)):
+        if not given or (self.key is not None and not _equal_in_constant_time(given, self.key)):
             raise ApiError(401, "unauthorized: send the API key as `Authorization: Bearer …`")
 
     def check_worker(self, request: web.BaseRequest) -> None:
-        if not _same(bearer(request), self.worker_key):
+        if not _equal_in_constant_time(bearer(request), self.worker_key):
             raise ApiError(401, "unauthorized: send the worker key (RUNPOD_AI_API_KEY) as `Authorization`")
 
     def check_http(self, request: web.BaseRequest) -> None:
@@ -79,5 +79,5 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _same(given: str, expected: str) -> bool:
+def _equal_in_constant_time(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode(), expected.encode())

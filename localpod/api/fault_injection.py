@@ -25,7 +25,7 @@ class FaultInjector:
 
     async def run(self, call: Call, handler: Handler) -> web.StreamResponse:
         if (fault := await self._pick(call, BEFORE_KINDS)) is not None:
-            return _instead(call.request, fault)
+            return _replacement_answer(call.request, fault)
         answer = await _answer(call, handler)
         try:
             # An answer without a body, such as "no job yet", can't be altered: the fault applies to the next one.
@@ -67,7 +67,7 @@ def _return_jobs(call: Call) -> None:
         call.endpoint.return_jobs(*call.taken)
 
 
-def _instead(request: web.BaseRequest, fault: Fault) -> web.Response:
+def _replacement_answer(request: web.BaseRequest, fault: Fault) -> web.Response:
     if fault.kind is FaultKind.RESET_BEFORE:
         return _reset(request)
     if fault.kind is FaultKind.SERVER_ERROR:

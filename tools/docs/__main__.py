@@ -29,7 +29,7 @@ def documents(root: Path = ROOT) -> dict[Path, str]:
 def stale(root: Path = ROOT) -> list[Path]:
     """Documents that are missing, differ from the code, or are schemas of a removed task."""
     expected = documents(root)
-    differing = [path for path, text in expected.items() if not _is(root / path, text)]
+    differing = [path for path, text in expected.items() if not _is_current(root / path, text)]
     return differing + [path for path in _schemas_in(root) if path not in expected]
 
 
@@ -45,7 +45,7 @@ def write(root: Path = ROOT) -> list[Path]:
     return changed
 
 
-def _is(path: Path, text: str) -> bool:
+def _is_current(path: Path, text: str) -> bool:
     return path.is_file() and path.read_text(encoding="utf-8") == text
 
 

@@ -54,7 +54,7 @@ def profile(
     """Make an avatar from a selfie."""
     fields = {"selfie": selfie, "style": style, "n": n, "seed": seed}
     result = _run(
-        lambda client, report: client.profile.create(on_progress=report, **_given(fields)), url, endpoint, timeout
+        lambda client, report: client.profile.create(on_progress=report, **_set_fields(fields)), url, endpoint, timeout
     )
     if features is not None and result.features is not None:
         features.write_text(result.features.model_dump_json(exclude_none=True), encoding="utf-8")
@@ -80,7 +80,10 @@ def chat(
     messages = [{"role": "user", "content": message}]
     fields = {"messages": messages, "features": _features(person), "n": n, "seed": seed}
     result = _run(
-        lambda client, report: getattr(client.chat, route)(on_progress=report, **_given(fields)), url, endpoint, timeout
+        lambda client, report: getattr(client.chat, route)(on_progress=report, **_set_fields(fields)),
+        url,
+        endpoint,
+        timeout,
     )
     _finish(result, output or Path("chat"), as_json=as_json)
 
@@ -100,7 +103,9 @@ def imagegen(
 ) -> None:
     """Make pictures from a prompt."""
     fields = {"prompt": prompt, "features": _features(person), "caption": caption, "n": n, "seed": seed}
-    result = _run(lambda client, report: client.imagegen(on_progress=report, **_given(fields)), url, endpoint, timeout)
+    result = _run(
+        lambda client, report: client.imagegen(on_progress=report, **_set_fields(fields)), url, endpoint, timeout
+    )
     _finish(result, output or Path("picture"), as_json=as_json)
 
 
@@ -132,7 +137,7 @@ def _run(
         raise typer.Exit(2) from None
 
 
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
+def _set_fields(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None and value is not False}
 
 
