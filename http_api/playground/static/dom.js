@@ -2,7 +2,7 @@
 
 export const byId = (id) => document.getElementById(id);
 
-/** An element with properties (`dataset` and `on…` included) and children; null children are left out. */
+/** An element with properties (`dataset` and `on…` included) and children; null children are skipped. */
 export function el(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -16,7 +16,7 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
-/** Say `text` to screen readers. */
+/** Announce `text` to screen readers. */
 export function announce(text) {
   byId("live").textContent = text;
 }
@@ -28,7 +28,7 @@ export const words = (name) => {
 
 export const seconds = (ms) => `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
 
-/** Copy text and say so on the button that was pressed. */
+/** Copy text and confirm it on the pressed button. */
 export async function copy(text, button) {
   const label = button.textContent;
   try {

@@ -60,7 +60,7 @@ function checkbox(id, name, schema) {
   return el("div", {}, el("label", { className: "inline", htmlFor: id }, input, label));
 }
 
-/** Presets within the description's bounds, and the weights' own size. */
+/** Size presets within the description's bounds, and the default size of the model. */
 function sizes(id, schema) {
   const select = el("select", { id, name: "size", dataset: { kind: "size" } }, el("option", { value: "" }, "The model’s own"));
   const step = schema.multipleOf || 1;
@@ -86,7 +86,7 @@ function seedField(id, schema) {
     el("label", { className: "inline", htmlFor: lock.id }, lock, "Keep the last seed"));
 }
 
-/** The request's fields as JSON; empty ones are left out. Throws with the field's own message where one is invalid. */
+/** The request's fields as JSON; empty ones are omitted. Throws with the field's own message if one is invalid. */
 export function valuesOf(form) {
   const values = {};
   for (const input of form.querySelectorAll("[data-kind]")) {

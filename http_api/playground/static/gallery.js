@@ -19,7 +19,7 @@ export async function addToGallery(result, pictures, request) {
   }
 }
 
-/** Put the results that the deployment offers (those of ./demo) into the gallery once. */
+/** Add the results that the deployment offers (those of ./demo) to the gallery once. */
 export async function importOffered() {
   const response = await fetch("/playground/offered.json");
   if (!response.ok) return;

@@ -1,4 +1,4 @@
-// The page: three acts (a person, a chat, a prompt), the gallery, and one request at a time.
+// The page: three tabs (person, chat, prompt), the gallery, and one request at a time.
 
 import { describe, propertiesOf, run } from "./api.js";
 import { announce, byId, el } from "./dom.js";
@@ -107,7 +107,7 @@ function setBusy(busy) {
   for (const button of document.querySelectorAll("button.primary[type=submit]")) button.disabled = busy;
 }
 
-// ── the three acts ──
+// ── the three request tabs ──
 
 function connectPerson() {
   connectSelfie();
@@ -178,7 +178,7 @@ function connectPrompt() {
   });
 }
 
-// ── recall ──
+// ── reading a recipe from a picture ──
 
 function connectRecall() {
   document.addEventListener("dragover", (event) => event.preventDefault());
@@ -192,7 +192,7 @@ async function recall(file) {
   openRecipe(recipe ?? {}, recipe ? null : "This picture has no recipe of img-pod: it was made elsewhere, or the marks were removed.");
 }
 
-/** Show a recipe with three ways on: look, use all, remix without the seed. */
+/** Show a recipe with three actions: view, use all, remix without the seed. */
 function openRecipe(recipe, problem = null) {
   const rows = { Model: recipe.model, Revision: recipe.revision, Seed: recipe.seed, Steps: recipe.steps, Prompt: recipe.prompt };
   const pairs = Object.entries(rows).filter(([, value]) => value !== undefined && value !== null && value !== "");

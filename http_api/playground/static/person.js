@@ -1,4 +1,4 @@
-// The person who is kept through all pictures: the features of a selfie, editable.
+// The person of all pictures: the editable features of a selfie.
 
 import { propertiesOf } from "./api.js";
 import { announce, byId, el, words } from "./dom.js";
@@ -31,7 +31,7 @@ function featureField(name, schema) {
   return el("div", {}, el("label", { htmlFor: id }, words(name)), select, note);
 }
 
-/** A changed attribute is the caller's own statement: the signature and the reader's confidence no longer hold. */
+/** Change an attribute; the signature and the confidence of the reading are then no longer valid. */
 function change(name, value) {
   const { signature, ...rest } = person;
   const { [name]: _, ...confidence } = rest.confidence ?? {};

@@ -1,10 +1,10 @@
-// The recipe that img-pod writes into every picture, read back from a file: an XMP packet in PNG, JPEG or WebP.
+// Read the recipe that img-pod writes into every picture: an XMP packet in PNG, JPEG or WebP.
 
 const OWN = "urn:img-pod:recipe:1";
 const IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/";
 const MOST_BYTES = 30 * 1024 * 1024;
 
-/** {model, revision, seed, steps, prompt} of a picture; null where it has no recipe of img-pod. */
+/** {model, revision, seed, steps, prompt} of a picture; null if it has no recipe of img-pod. */
 export async function recipeOf(blob) {
   if (blob.size > MOST_BYTES) return null;
   const bytes = new Uint8Array(await blob.arrayBuffer());

@@ -1,10 +1,10 @@
-// A running request, and its outcome: pictures, words, policy, timeline and cost, or an error.
+// A running request, and its outcome: pictures, texts, policy, timeline and cost, or an error.
 
 import { byId, copy, download, el, seconds, words } from "./dom.js";
 
 let timer = null;
 
-// ── while it works ──
+// ── progress ──
 
 export function startWork(onCancel) {
   const began = performance.now();
@@ -73,7 +73,7 @@ function bytesOf(base64, format) {
   return new Blob([bytes], { type: `image/${format}` });
 }
 
-/** A stored picture; null where the bucket does not allow this page to read it. */
+/** A stored picture; null if the bucket does not allow this page to read it. */
 async function fetched(url) {
   try {
     return await (await fetch(url)).blob();
@@ -151,7 +151,7 @@ function bar(kind, start, length, total) {
   return node;
 }
 
-// ── the same request elsewhere ──
+// ── export of the request ──
 
 function asCurl({ path, body }) {
   const quoted = JSON.stringify(withoutSelfie(body, "$(base64 < me.jpg | tr -d '\\n')")).replaceAll("'", "'\\''");

@@ -1,4 +1,4 @@
-// The selfie: from a file, the clipboard, a drop or the camera; made smaller here; kept in memory only.
+// The selfie from a file, the clipboard, a drop or the camera; reduced here and kept in memory only.
 
 import { announce, byId } from "./dom.js";
 
@@ -32,7 +32,7 @@ async function shrunk(file) {
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
-    // Such as HEIC, which this browser can't open but the service can.
+    // For example HEIC, which this browser can't open but the service can.
     if (file.size > MOST_BYTES) throw new Error("This picture is larger than 7 MB and can’t be made smaller here.");
     return { text: await base64(file), canvas: null };
   }
