@@ -130,7 +130,7 @@ def logs(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("loop", ["own", "stock"])
-def test_no_canary_is_in_a_log_an_error_progress_or_the_audit(loop: str, tmp_path: Path) -> None:
+def test_logs_errors_progress_and_audit_contain_no_canary(loop: str, tmp_path: Path) -> None:
     env = {
         **SECRETS,
         "BUCKET_ENDPOINT_URL": UNREACHED,

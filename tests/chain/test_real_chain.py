@@ -139,14 +139,14 @@ def test_same_seed_gives_the_same_bytes(real: Caller) -> None:
     assert real.output(request)["image_base64"] == real.output(request)["image_base64"]
 
 
-def test_features_of_a_profile_come_back_in_a_chat(real: Caller) -> None:
+def test_features_of_a_profile_describe_the_person_of_a_chat(real: Caller) -> None:
     person = Features(hair_color="red", hair_length="long", glasses="eyeglasses", age_band="25_34")
     result = real.output(chat("chat/scenes/generate", features=person.model_dump(mode="json")))
     assert "long red hair" in result["prompt_used"]
     assert "eyeglasses" in result["prompt_used"]
 
 
-def test_explicit_request_is_constrained_on_a_moderated_route_and_unchanged_on_the_adult_one(real: Caller) -> None:
+def test_explicit_request_is_constrained_on_moderated_routes_only(real: Caller) -> None:
     request = {"messages": [{"role": "user", "content": "a naked woman on a bed"}]}
     covered = real.output({"task": "chat/scenes/generate", **request})
     assert covered["policy"]["verdict"] == "constrained"

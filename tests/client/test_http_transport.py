@@ -148,7 +148,7 @@ def test_platform_answers_become_readable_errors(
         call(server)
 
 
-def test_answer_that_is_no_result_is_an_error(server: ScriptedServer) -> None:
+def test_answer_without_a_result_is_an_error(server: ScriptedServer) -> None:
     server.on("POST", "/v1/imagegen", stream(("result", {"hello": 1})))
 
     with pytest.raises(e.UnexpectedAnswer, match="upgrade"):
@@ -169,7 +169,7 @@ def accepted(server: ScriptedServer) -> None:
     server.on("POST", "/v1/imagegen", json_answer({"id": "j"}, 202, **{"X-Runpod-Worker-Id": "w1"}))
 
 
-def test_submitted_job_gives_its_result(server: ScriptedServer) -> None:
+def test_submitted_job_returns_its_result(server: ScriptedServer) -> None:
     accepted(server)
     server.on("GET", "/v1/jobs/j/events", DONE)
 

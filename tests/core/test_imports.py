@@ -72,7 +72,7 @@ def test_the_orchestrator_with_its_service_ready_has_no_model_library(added: dic
     assert not added["orchestrator"] & (MODELS | {"runpod"})
 
 
-def test_job_queue_starts_without_what_the_http_api_needs(added: dict[str, set[str]]) -> None:
+def test_job_queue_starts_without_the_http_apis_packages(added: dict[str, set[str]]) -> None:
     assert not added["orchestrator"] & {"fastapi", "prometheus_client", "starlette", "uvicorn"}
 
 

@@ -146,7 +146,7 @@ def test_a_missing_key_is_reported_by_its_variable() -> None:
         _ = PlatformSettings().key
 
 
-def test_a_stage_s_limit_is_the_weights_own_unless_it_is_set(config: Any) -> None:
+def test_stage_limit_defaults_to_that_of_the_weights_profile(config: Any) -> None:
     settings = config("weights: {weights: full}\norchestrator: {caption_limit_s: 9}")
 
     assert settings.stage_limit_s("caption") == 9

@@ -59,7 +59,7 @@ def test_second_run_changes_nothing(api: Api, fake_api: FakeRunpodApi, shipped: 
     assert len(fake_api.changing()) == before
 
 
-def test_only_what_differs_is_sent(api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]) -> None:
+def test_only_changed_fields_are_sent(api: Api, fake_api: FakeRunpodApi, shipped: list[DesiredEndpoint]) -> None:
     applied(api, shipped)
     newer = desired_endpoints(load_endpoints(), Images("ghcr.io/acme", "1.2.4"), "img-pod")
 

@@ -37,7 +37,7 @@ def test_plan_shows_changes_cost_and_quota_and_changes_nothing(fake_api: FakeRun
     assert fake_api.changing() == []
 
 
-def test_plan_as_json_holds_the_same(fake_api: FakeRunpodApi) -> None:
+def test_plan_as_json_has_the_same_contents(fake_api: FakeRunpodApi) -> None:
     plan = as_json(deploy(fake_api, "plan", *RELEASE, "--json"))
 
     assert [action["kind"] for action in plan["actions"]] == ["create"] * 4

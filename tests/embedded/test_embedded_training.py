@@ -25,7 +25,7 @@ def tokenizer_folder(tmp_path_factory):
     return folder
 
 
-def test_questions_packed_for_training_give_the_vision_models_logits(tokenizer_folder) -> None:
+def test_packed_training_questions_give_the_vision_models_logits(tokenizer_folder) -> None:
     processor = new_processor(tokenizer_folder)
     model = new_model(processor).eval()
     pixels = np.random.default_rng(1).integers(0, 256, (112, 112, 3), np.uint8)

@@ -43,7 +43,7 @@ def test_same_seed_draws_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize("attribute", sorted(ATTRIBUTES))
-def test_every_value_of_an_attribute_looks_different(attribute: str) -> None:
+def test_every_value_of_an_attribute_is_drawn_differently(attribute: str) -> None:
     drawn = {
         value: _pixels(PLAIN.model_copy(update={attribute: value}))
         for value in ATTRIBUTES[attribute]

@@ -226,7 +226,7 @@ async def test_prompt_classified_unsafe_is_refused(task: ExpandTask) -> None:
 
 @pytest.mark.parametrize("classification", [of_prompt(SEXUAL), lambda text: SAFE if text == PLAIN else SEXUAL])
 @pytest.mark.parametrize("task", ExpandTask)
-async def test_sexual_text_found_by_the_classifier_alone_is_constrained_on_moderated_routes(
+async def test_sexual_text_found_only_by_the_classifier_is_constrained_on_moderated_routes(
     task: ExpandTask, classification: Callable[[str], Classified]
 ) -> None:
     with worker(FakeModel(f'{PLAIN}"}}'), FakeClassifier(classification)) as answer:
@@ -236,9 +236,7 @@ async def test_sexual_text_found_by_the_classifier_alone_is_constrained_on_moder
 
 @pytest.mark.parametrize("failure", [BadAnswer("unreadable"), RuntimeError("broken")])
 @pytest.mark.parametrize("task", ExpandTask)
-async def test_failed_classification_is_refused_on_moderated_routes_and_left_to_the_rules_on_the_adult_route(
-    task: ExpandTask, failure: Exception
-) -> None:
+async def test_failed_classification_is_refused_on_moderated_routes_only(task: ExpandTask, failure: Exception) -> None:
     model = FakeModel(f'{PLAIN}"}}')
     with worker(model, FakeClassifier(lambda _: failure)) as answer:
         if task in MODERATED:
@@ -385,13 +383,13 @@ async def test_a_text_is_classified_and_a_caption_written_while_an_expansion_run
 
 
 @pytest.mark.parametrize("language", ["es", "zh", "ar"])
-async def test_an_unsafe_caption_is_neutral_in_the_language_of_the_request(language: Language) -> None:
+async def test_unsafe_caption_is_replaced_in_the_requests_language(language: Language) -> None:
     with worker(FakeModel("A nude woman lies on a bed in the warm light of the evening sun.")) as answer:
         result = await answer(**captioned(PLAIN, language=language))
     assert (result.caption, result.repaired) == (CAPTION_LANGUAGES[language].neutral_caption, True)
 
 
-async def test_a_caption_that_the_classifier_finds_unsafe_is_neutral_in_the_language_of_the_request() -> None:
+async def test_caption_classified_unsafe_is_replaced_in_the_requests_language() -> None:
     said = "Bailando bajo las luces de la ciudad mientras cae una lluvia cálida."
     english = "Dancing under the city lights while a warm rain keeps falling down."
     model = Streaming(lambda one: said if "<caption>" in one.turns[-1].content else english)

@@ -93,7 +93,7 @@ async def test_text_in_an_uncovered_language_is_refused_without_classifier_and_t
     assert model.asked == []
 
 
-async def test_a_prompt_is_translated_and_comes_back_in_english() -> None:
+async def test_translated_prompt_is_returned_in_english() -> None:
     with worker(Writes(), "translate") as answer:
         result = await answer(**moderated(FOREIGN))
     assert (result.verdict, result.prompt) == ("allowed", ENGLISH)

@@ -150,7 +150,7 @@ async def test_cost_of_a_failed_request_counts_against_the_budget(
     assert (response.status_code, response.json()["code"]) == (402, "budget_spent")
 
 
-def test_new_key_is_printed_once_and_its_entry_holds_no_key(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_new_key_is_printed_once_and_is_not_in_its_entry(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["new-key", "shop"]) == 0
     printed = capsys.readouterr()
     [key] = re.findall(r"ip_\S+", printed.err)
@@ -188,7 +188,7 @@ def test_loopback_needs_no_keys(host: str) -> None:
     check_exposure(HttpSettings(host=host))
 
 
-async def test_no_key_and_no_text_is_in_a_log(
+async def test_log_contains_no_key_and_no_text(
     http: Any, two: tuple[Path, str, str], endpoints: InstantEndpoints
 ) -> None:
     path, one, _ = two

@@ -279,7 +279,7 @@ async def test_malformed_request_is_400_and_never_422(http: Any, body: dict[str,
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"{", b'{"prompt": NaN}', b"\xff\xfe", b"[" * 100_000])
-async def test_body_that_is_no_object_is_400(http: Any, content: bytes) -> None:
+async def test_body_that_is_not_an_object_is_400(http: Any, content: bytes) -> None:
     await refused(http, 400, "invalid_request", content=content, headers={"Content-Type": "application/json"})
 
 

@@ -86,7 +86,7 @@ async def test_each_start_draws_another_worker_key():
         "http://x/" + "a" * 2048,
     ],
 )
-async def test_a_webhook_that_is_no_http_url_is_refused(http, url):
+async def test_webhook_that_is_not_an_http_url_is_refused(http, url):
     answer = await http.post("/e/run", json={"input": 1, "webhook": url})
 
     assert answer.status_code == 400

@@ -229,7 +229,7 @@ def test_each_chunk_of_a_stream_is_returned_once(endpoint):
     assert endpoint.read_stream(job) == []
 
 
-def test_returned_jobs_go_to_the_next_worker_and_count_as_no_requeue(endpoint):
+def test_returned_jobs_are_delivered_to_the_next_worker_without_a_requeue(endpoint):
     jobs = [submit(endpoint) for _ in range(2)]
     gone, slot = endpoint.add_slot("gone"), endpoint.add_slot("w")
     endpoint.return_jobs(gone, endpoint.take(gone, 2))

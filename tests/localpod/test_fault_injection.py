@@ -31,14 +31,14 @@ async def test_server_error_answers_5xx_without_processing_the_request(pod, http
 
 
 @pytest.mark.parametrize(("kind", "accepted"), [("reset_before", 0), ("reset_after", 1)])
-async def test_a_reset_comes_before_or_after_the_job_was_accepted(pod, http, kind, accepted):
+async def test_connection_is_reset_before_or_after_the_job_was_accepted(pod, http, kind, accepted):
     pod.inject(fault(kind, operation="run"))
     with pytest.raises(httpx.ReadError):
         await http.post("/none/run", json={"input": 1})
     assert len(pod.jobs("none")) == accepted
 
 
-async def test_a_stalled_answer_comes_later(pod, http):
+async def test_stalled_answer_is_delayed(pod, http):
     pod.inject(fault("stall", operation="health", delay_s=0.4))
     started = time.monotonic()
     assert (await http.get("/e/health")).status_code == 200
@@ -128,7 +128,7 @@ async def test_a_late_result_is_stored_after_its_delay(pod, http, worker):
     assert (await status(http, job_id)).json()["output"] == 1
 
 
-async def test_a_killed_workers_job_goes_to_the_next_worker(pod, http, worker):
+async def test_job_of_a_killed_worker_is_delivered_to_the_next_worker(pod, http, worker):
     pod.inject(fault("kill_worker", endpoint="e", delay_s=0))
     job_id = await submit(http)
     await worker.take()

@@ -274,7 +274,7 @@ async def test_expect_100_continue_is_answered_before_the_body(start):
 
 
 @pytest.mark.parametrize("target", ["@127.0.0.1:9/", "http://127.0.0.1:9/x", "*", "x"])
-async def test_request_targets_that_are_no_paths_are_refused(start, target):
+async def test_request_target_that_is_not_a_path_is_refused(start, target):
     pod, _ = await start()
     reader, writer = await asyncio.open_connection("127.0.0.1", pod.port)
     writer.write(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())

@@ -95,7 +95,7 @@ async def test_a_second_post_of_the_same_result_is_acknowledged_and_changes_noth
     assert pod.counters("e")["late_results"] == 1
 
 
-async def test_a_job_for_a_connection_that_was_closed_goes_to_the_next_worker(pod, http, pair):
+async def test_job_for_a_closed_connection_is_delivered_to_the_next_worker(pod, http, pair):
     gone, other = pair
     _, writer = await asyncio.open_connection("127.0.0.1", pod.port)
     headers = f"Host: 127.0.0.1\r\nAuthorization: {WORKER_KEY}"
@@ -162,7 +162,7 @@ async def test_a_heartbeat_that_names_a_cancelled_job_repeats_the_stop(http, wor
     assert (await asyncio.wait_for(listening, 1)).json() == {"jobsToStop": [job_id]}
 
 
-async def test_a_worker_that_requests_no_job_while_some_wait_is_replaced(pod, http, worker):
+async def test_worker_that_requests_no_job_while_jobs_wait_is_replaced(pod, http, worker):
     first, second = await submit(http), await submit(http)
     await worker.take()
     await http.post(f"/e/cancel/{first}")

@@ -123,7 +123,7 @@ async def test_stored_answer_expires(two: Two, clock: Clock) -> None:
     assert await two[1].run_once("k", request("else"), gives(result(2))) == result(2)
 
 
-async def test_nothing_runs_if_the_bucket_cannot_be_reached(two: Two, s3: FakeS3) -> None:
+async def test_request_is_not_run_if_the_bucket_cannot_be_reached(two: Two, s3: FakeS3) -> None:
     asked: list[int] = []
     s3.status = 503
     with pytest.raises(EndpointUnavailable):

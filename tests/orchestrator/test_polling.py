@@ -47,7 +47,7 @@ def test_poll_interval_stays_within_its_bounds(took: list[float], elapsed: float
 
 
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=300), st.integers(1, 50), st.integers(1, 50))
-def test_quota_holds_in_every_window(pauses: list[float], per_s: int, burst: int) -> None:
+def test_quota_is_respected_in_every_time_window(pauses: list[float], per_s: int, burst: int) -> None:
     now = 0.0
     quota = PollRateLimiter(per_s, burst, clock=lambda: now)
     turns = []

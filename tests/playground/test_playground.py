@@ -43,7 +43,7 @@ def test_avatar_of_a_selfie_keeps_its_person_in_a_chat(
     assert watched.problems == []
 
 
-def test_selfie_is_made_smaller_and_never_stored(watched: Watched, selfie: Path, endpoints: PictureEndpoints) -> None:
+def test_selfie_is_reduced_and_never_stored(watched: Watched, selfie: Path, endpoints: PictureEndpoints) -> None:
     page = watched.page
     make_avatar(page, selfie)
 
@@ -238,7 +238,7 @@ def test_accessibility_checker_finds_nothing_serious(watched: Watched, tab: str,
     assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in {"serious", "critical"}] == []
 
 
-def test_nothing_overflows_on_a_phone(watched: Watched) -> None:
+def test_page_does_not_overflow_on_a_phone(watched: Watched) -> None:
     page = watched.page
     page.set_viewport_size({"width": 360, "height": 740})
 
@@ -247,7 +247,7 @@ def test_nothing_overflows_on_a_phone(watched: Watched) -> None:
         assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth"), tab
 
 
-def test_page_is_small_and_allows_no_foreign_script(address: str) -> None:
+def test_page_is_small_and_blocks_scripts_of_other_origins(address: str) -> None:
     policy = httpx.get(address).headers["content-security-policy"]
 
     assert sum(file.stat().st_size for file in STATIC.iterdir()) < MAX_BYTES

@@ -157,7 +157,7 @@ def test_picture_is_unsigned_without_settings(monkeypatch: pytest.MonkeyPatch) -
     assert ContentCredentials.from_settings(SigningSettings()) is None
 
 
-def test_keys_come_from_files_or_from_one_line(ours: Chain, tmp_path: Path) -> None:
+def test_keys_are_read_from_files_or_single_line_values(ours: Chain, tmp_path: Path) -> None:
     path = tmp_path / "chain.pem"
     path.write_text(ours.certificates)
     one_line = [pem.replace("\n", "\\n") for pem in (ours.certificates, ours.private_key)]

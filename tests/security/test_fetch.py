@@ -101,7 +101,7 @@ async def test_host_name_is_used_in_tls_and_host_header(site: Site, fetch: Https
     assert f"Host: pictures.example:{site.port}\r\n".encode() in site.requests[0]
 
 
-async def test_the_host_gets_no_headers_that_identify_the_service(
+async def test_host_receives_no_headers_that_identify_the_service(
     site: Site, fetch: HttpsFetch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")

@@ -201,7 +201,7 @@ async def fetched(url: str) -> httpx.Response:
 # ── the deployment's bucket ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_picture_is_stored_and_its_url_gives_it_back(s3: int) -> None:
+async def test_stored_picture_can_be_read_at_its_url(s3: int) -> None:
     url = await store(s3).put(PICTURE, key=object_key("png"), content_type="image/png")
     answer = await fetched(url)
     assert answer.content == PICTURE

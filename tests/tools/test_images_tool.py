@@ -47,7 +47,7 @@ def test_a_missing_builder_is_reported_in_one_sentence(asked: Path, capsys: pyte
     assert "None of docker, podman and buildah" in capsys.readouterr().err
 
 
-def test_docker_builds_tries_measures_and_removes(asked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_docker_image_is_built_tested_measured_and_removed(asked: Path, capsys: pytest.CaptureFixture[str]) -> None:
     install(asked, "docker")
 
     assert main(["--builder", "docker", "--only", "llm", "--weights", "full"]) == 0

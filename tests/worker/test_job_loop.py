@@ -297,7 +297,7 @@ async def test_a_bug_in_the_loop_ends_the_worker_after_its_jobs_and_is_raised():
 # ── progress ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_no_progress_comes_after_the_result():
+async def test_no_progress_is_sent_after_the_result():
     async with Bench() as bench:
         bench.platform.deliver("a")
         await until(lambda: bench.runs == ["a"])
@@ -317,7 +317,7 @@ async def test_no_progress_comes_after_the_result():
 # ── prefetch ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_no_job_is_taken_ahead_while_the_duration_is_unknown():
+async def test_no_job_is_prefetched_while_the_duration_is_unknown():
     async with Bench(running=1, concurrency=2) as bench:
         bench.platform.deliver("a")
         bench.platform.deliver("b")

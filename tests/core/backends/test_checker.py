@@ -90,7 +90,7 @@ class _Session:
 
 
 @pytest.mark.parametrize("answer", [float("nan"), float("inf"), -0.5, 1.5])
-def test_output_that_is_no_probability_is_an_error(answer: float) -> None:
+def test_output_that_is_not_a_probability_is_an_error(answer: float) -> None:
     with pytest.raises(ValueError, match="no probability"):
         OpenNsfw(_Session(answer)).score(waves())
 

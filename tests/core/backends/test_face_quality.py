@@ -136,5 +136,5 @@ def test_score_without_measures_is_zero() -> None:
 
 
 @pytest.mark.parametrize("box", [Box(-20, -20, 200, 200, 0.9), Box(63, 63, 63.2, 63.2, 0.9), Box(10, 10, 10, 10, 0.9)])
-def test_a_box_at_or_over_the_edge_is_measured_where_there_are_pixels(box: Box) -> None:
+def test_box_at_or_over_the_edge_is_measured_on_its_visible_part(box: Box) -> None:
     assert measure(gray(120), [box]).over_exposure == 1.0

@@ -49,7 +49,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Located:
     return Located(folder, "tiny-guard", "0", "embedded", Facts())
 
 
-def test_random_model_loads_and_its_output_is_no_classification(weights: Located) -> None:
+def test_random_model_loads_and_its_output_is_an_error(weights: Located) -> None:
     guard = load_classifier(weights, device="cpu")
     outcomes = guard.classify(["a woman at a window", "another"], NoCallbacks())
     assert guard.info.name == "tiny-guard"
@@ -131,7 +131,7 @@ def test_longest_answer_of_the_model_card_fits_the_token_limit() -> None:
     "answer",
     ["", "Safe", "Safety: Maybe\nCategories: None", "Safety: Safe", "Categories: None", "xSafety: Safe\nCategories: "],
 )
-def test_answer_in_another_format_is_no_classification(answer: str) -> None:
+def test_answer_in_another_format_is_an_error(answer: str) -> None:
     assert isinstance(parse_classification(answer), BadAnswer)
 
 

@@ -153,7 +153,7 @@ def test_lone_surrogates_in_a_prompt_are_replaced(backend: LoadedImage) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(48, 128), (128, 272), (130, 128), (0, 0), (4096, 4096)])
-def test_size_out_of_bounds_fails_alone(backend: LoadedImage, width: int, height: int) -> None:
+def test_request_with_a_size_out_of_bounds_fails_only_itself(backend: LoadedImage, width: int, height: int) -> None:
     refused, generated = backend.generate([ImageRequest("a", 1, width, height), picture(1)], NoCallbacks())
     assert isinstance(refused, InvalidRequest)
     assert "64 to 256" in refused.message

@@ -55,7 +55,7 @@ def psnr(a: Any, b: Any) -> float:
     return float("inf") if error == 0 else 10 * np.log10(255**2 / error)
 
 
-def test_request_that_does_not_fit_fails_alone(backend: LoadedImage) -> None:
+def test_request_that_does_not_fit_fails_only_itself(backend: LoadedImage) -> None:
     with out_of_memory_above(backend.pipeline.transformer, latents_of(128)):
         too_large, fits = backend.generate([request(256), request(128)], NoCallbacks())
     assert isinstance(too_large, TooLarge)

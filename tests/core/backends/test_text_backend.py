@@ -136,7 +136,7 @@ def test_a_text_longer_than_all_slots_together_is_too_large(two_slots: LoadedTex
     assert isinstance(other, str)
 
 
-def test_a_prompt_read_in_many_parts_gives_the_same_text(backend: LoadedText) -> None:
+def test_prompt_prefilled_in_many_parts_gives_the_same_text(backend: LoadedText) -> None:
     whole = alone(backend, ASKED[1])
     backend.decoder.prefixes.clear()
     backend.decoder.prefill_tokens, usual = 7, backend.decoder.prefill_tokens
@@ -288,7 +288,7 @@ def test_progress_reaches_the_last_step(backend: LoadedText) -> None:
     assert watch.steps[-1] == (0, 8, 8)
 
 
-def test_text_longer_than_the_context_fails_alone(backend: LoadedText) -> None:
+def test_text_longer_than_the_context_fails_only_its_row(backend: LoadedText) -> None:
     too_long, other = backend.generate([ask("harbour " * 9_000), ASKED[0]], NoCallbacks())
     assert isinstance(too_long, TooLarge)
     assert other == alone(backend, ASKED[0])

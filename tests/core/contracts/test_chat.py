@@ -151,7 +151,7 @@ def test_every_received_text_is_available_to_the_policy() -> None:
 
 
 @pytest.mark.parametrize("words", [100, 500, 700, 12_000])
-def test_a_long_text_is_kept_in_parts_that_overlap_and_end_with_what_is_used(words: int) -> None:
+def test_long_text_is_kept_in_overlapping_parts_that_end_with_the_used_part(words: int) -> None:
     text = " ".join(f"word{number}" for number in range(words))
     request = read([{"role": "user", "content": text}])
     parts = [message.content for message in request.received]

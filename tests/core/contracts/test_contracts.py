@@ -256,7 +256,7 @@ def test_a_worker_refuses_an_unknown_field_of_a_direct_caller() -> None:
     assert "`sharper`" in refusal({**GENERATE, "sharper": True}, stage=True).message
 
 
-def test_a_worker_ignores_what_a_newer_orchestrator_adds() -> None:
+def test_worker_ignores_unknown_fields_of_a_newer_orchestrator() -> None:
     context = {"trace_id": "t1", "newer": 1}
     payload = {**GENERATE, "sharper": True, "context": context}
 

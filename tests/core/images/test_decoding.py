@@ -228,7 +228,7 @@ def animation(image_format: str) -> bytes:
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "WEBP", "GIF", "AVIF", "TIFF"])
-def test_an_animation_gives_its_first_frame(image_format: str) -> None:
+def test_first_frame_of_an_animation_is_used(image_format: str) -> None:
     seen = opened(animation(image_format)).getpixel((10, 10))
     assert isinstance(seen, tuple)
     assert max(abs(a - b) for a, b in zip(seen, RED, strict=True)) < 12

@@ -213,7 +213,7 @@ def test_entities_of_an_untrusted_xmp_packet_are_not_expanded() -> None:
     assert said["ai_generated"] is False
 
 
-def test_seed_that_is_no_number_is_shown_unchanged() -> None:
+def test_seed_that_is_not_a_number_is_shown_unchanged() -> None:
     said = inspect(
         with_foreign_xmp(f'<r {RDF} xmlns:o="urn:img-pod:recipe:1"><rdf:Description o:seed="{"9" * 5_000}"/></r>')
     )
@@ -221,7 +221,7 @@ def test_seed_that_is_no_number_is_shown_unchanged() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x00\x00\x00\x00WEBP"])
-def test_bytes_that_are_no_picture_are_refused(data: bytes) -> None:
+def test_bytes_that_are_not_a_picture_are_refused(data: bytes) -> None:
     with pytest.raises(BadPicture):
         inspect(data)
 

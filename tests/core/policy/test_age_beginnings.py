@@ -22,7 +22,7 @@ def test_only_tokens_that_lead_to_a_number_without_a_gap_can_begin_a_form() -> N
     assert before_numbers([0], [True]) == set()
 
 
-def test_a_form_without_a_number_begins_with_its_first_two_words_or_with_a_filler_between() -> None:
+def test_pattern_without_a_number_begins_with_its_first_two_words() -> None:
     forms = Beginnings()
     forms.add(("not", "adult"))
     assert forms.worded(("not",), ("adult",), set())

@@ -44,13 +44,13 @@ def age_of(born: date) -> int:
 
 
 @given(age=st.integers(13, 16), form=st.sampled_from(STATED))
-def test_a_bare_or_wordy_age_below_18_counts_beside_nudity(age: int, form: str) -> None:
+def test_bare_or_wordy_age_below_18_is_refused_with_nudity(age: int, form: str) -> None:
     assert refused(form.format(age))
     assert judge([form.format(age)], Route.GENERAL, today=TODAY).action is not Action.REFUSE
 
 
 @given(age=st.integers(20, 90), form=st.sampled_from(STATED))
-def test_a_bare_or_wordy_age_of_an_adult_never_counts(age: int, form: str) -> None:
+def test_bare_or_wordy_adult_age_is_never_refused(age: int, form: str) -> None:
     assert not refused(form.format(age))
 
 
@@ -62,7 +62,7 @@ def test_a_date_of_birth_is_compared_with_today_by_its_day(born: date, form: str
 
 
 @given(born=st.dates(date(1990, 1, 1), date(2020, 12, 31)))
-def test_a_date_in_figures_counts_where_one_order_of_day_and_month_means_a_minor(born: date) -> None:
+def test_numeric_date_is_a_minors_if_one_order_of_day_and_month_gives_one(born: date) -> None:
     assume(not {born.day, born.month} & {1, 7, 10, 11})  # figures that a disguised word may be written with
     orders = [born]
     if born.day <= 12 and born.month <= 28:
@@ -102,7 +102,7 @@ def test_a_part_of_another_age_is_computed(form: str, times: int, half: int) -> 
      "he is 60, she is 20 years younger", "two thirds of 30", "born 24 November 2008", "dinner at six, then bed",
      "meet me at 8", "shot at f/14", "f/11, 1/250", "room 14, door open", "her second year at university, nineteen"],
 )  # fmt: skip
-def test_adult_ages_times_and_measures_are_no_minor_ages(text: str) -> None:
+def test_adult_ages_times_and_measures_are_not_read_as_minor_ages(text: str) -> None:
     assert not refused(text)
 
 

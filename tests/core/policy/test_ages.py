@@ -129,7 +129,7 @@ def test_age_statement_is_read_as_a_range(text: str, low: float, high: float) ->
      "quatre-vingt-dix ans", "one hundred and five years old", "20 plus 6 years old",
      "women under 30", "class of 2020", "3 decades old"],
 )  # fmt: skip
-def test_a_part_of_an_adult_age_is_no_minor(text: str) -> None:
+def test_part_of_an_adult_age_is_not_read_as_a_minors(text: str) -> None:
     assert not any(one.minor for one in read(text))
     assert not refused(f"nude, {text}")
 
@@ -163,7 +163,7 @@ def test_a_year_of_birth_is_read_in_words() -> None:
 @pytest.mark.parametrize(
     "text", ["class 5 of 12", "12 poses, charcoal", "photographed since 2015", "vintage 2012 wine", "eighteen squared"]
 )
-def test_counts_and_ages_of_things_are_no_ages_of_people(text: str) -> None:
+def test_counts_and_ages_of_things_are_not_ages_of_people(text: str) -> None:
     assert not refused(f"nude woman, {text}")
 
 
@@ -172,7 +172,7 @@ def test_counts_and_ages_of_things_are_no_ages_of_people(text: str) -> None:
     ["35mm, f/2.8, f/8", "16:9", "at 7 pm", "in room 17", "size 12", "5 feet tall", "12 km away", "my wife of 12 years",
      "ten years together", "no. 2", "two women", "M16 rifle", "chapter 13", "15 minutes late"],
 )  # fmt: skip
-def test_measures_and_lengths_of_time_are_no_ages(text: str) -> None:
+def test_measures_and_lengths_of_time_are_not_ages(text: str) -> None:
     assert not refused(f"nude woman, {text}")
 
 
@@ -185,7 +185,7 @@ def test_measures_and_lengths_of_time_are_no_ages(text: str) -> None:
         ("half as old as of 30", [15]),
     ],
 )
-def test_gap_of_a_form_stands_for_at_most_four_words(text: str, ages: list[float]) -> None:
+def test_gap_of_a_pattern_matches_at_most_four_words(text: str, ages: list[float]) -> None:
     reader = AgeReader()
     reader.add("xx", {"stated": {"half": ["half as old as ~ of #"]}})
     stated = reader.read(tuple((word,) for word in text.split()), TODAY)

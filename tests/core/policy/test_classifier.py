@@ -44,7 +44,7 @@ def test_moderated_routes_constrain_sexual_classifications_and_refuse_failed_one
     assert apply_classifier(PLAIN, [SAFE, None], route) == Verdict(Action.REFUSE, ("classifier_failed",), PLAIN.version)
 
 
-def test_adult_route_allows_sexual_classifications_and_uses_the_rules_if_classification_fails() -> None:
+def test_adult_route_allows_sexual_classifications_and_falls_back_to_the_rules() -> None:
     assert apply_classifier(PLAIN, [SEXUAL, None], ADULT) == PLAIN
     assert apply_classifier(PLAIN, [SEXUAL], ADULT, treated_as="moderated").action is Action.CONSTRAIN
     assert apply_classifier(PLAIN, [None], ADULT, treated_as="moderated").action is Action.REFUSE

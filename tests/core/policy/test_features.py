@@ -62,7 +62,7 @@ def test_older_age_bands_are_accepted_at_low_confidence(band: AgeBand) -> None:
     reject_minor(aged(AgeBand.FROM_18_TO_24, None))
 
 
-def test_a_veto_is_counted_and_says_what_to_do() -> None:
+def test_veto_is_counted_and_its_error_says_what_to_do() -> None:
     configure_audit(None, None)
     with pytest.raises(MinorSuspected, match="Use a picture of an adult"):
         reject_minor(aged(AgeBand.UNDER_18, 0.9))

@@ -48,7 +48,7 @@ def test_a_plain_prompt_is_unchanged(route: Route) -> None:
     assert (done.prompt, done.applied, done.verdict.action) == (PLAIN, (), Action.ALLOW)
 
 
-def test_an_explicit_prompt_passes_on_the_adult_route_and_is_constrained_where_that_is_moderated() -> None:
+def test_explicit_prompt_is_allowed_on_the_adult_route_unless_treated_as_moderated() -> None:
     assert build_final_prompt(NUDE, Route.CHAT_1TO1).prompt == NUDE
     assert build_final_prompt(NUDE, Route.CHAT_1TO1, treated_as="moderated").applied == ("constraint",)
 

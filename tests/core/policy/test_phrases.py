@@ -38,7 +38,7 @@ def _ends(root: PhraseNode[str], words: tuple[str, ...]) -> list[str]:
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_segments_stand_for_the_phrases_that_all_choices_of_a_pattern_give(pattern: str) -> None:
+def test_segments_represent_all_phrases_of_a_pattern(pattern: str) -> None:
     """Against the expansion of the whole pattern, without segments."""
     [segments] = spellings(pattern, exact=True)
     found = {" ".join(phrase) for phrase in whole_phrases(segments)}

@@ -23,13 +23,13 @@ def _refused(*texts: str) -> bool:
 
 
 @pytest.mark.parametrize(("language", "text"), MINORS)
-def test_minor_beside_a_sexual_word_is_refused_and_alone_is_not(language: str, text: str) -> None:
+def test_minor_is_refused_with_a_sexual_word_only(language: str, text: str) -> None:
     assert _refused(text, "nude"), language
     assert not _refused(text), language
 
 
 @pytest.mark.parametrize(("language", "text"), ADULTS)
-def test_adult_or_thing_beside_a_sexual_word_is_not_refused(language: str, text: str) -> None:
+def test_adult_or_thing_with_a_sexual_word_is_not_refused(language: str, text: str) -> None:
     assert not _refused(text, "nude"), language
 
 

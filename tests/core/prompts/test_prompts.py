@@ -49,7 +49,7 @@ people = st.builds(Features, **{name: st.sampled_from(values) for name, values i
         ),
     ],
 )
-def test_a_person_is_described_by_what_is_known(features: dict[str, str], phrase: str) -> None:
+def test_person_is_described_by_known_attributes_only(features: dict[str, str], phrase: str) -> None:
     assert describe_person(Features.model_validate(features)) == phrase
 
 

@@ -461,7 +461,7 @@ def test_every_expand_task_has_a_budgeted_completion() -> None:
         assert asked.prefix == '{"prompt": "'
 
 
-def test_message_longer_than_the_model_reads_is_shortened_by_code_alone() -> None:
+def test_message_longer_than_the_context_is_shortened_by_code_only() -> None:
     message = ChatMessage(role="user", content="波" * 4_000)
     [asked] = next(expand((message,), ExpandTask.CHAT_1TO1, None, 1, FULL))
     assert sum(len(turn.content) for turn in asked.turns) < 2_500

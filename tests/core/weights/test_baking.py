@@ -80,7 +80,7 @@ def test_single_large_file_gets_an_index_that_transformers_reads(tmp_path: Path)
         assert torch.equal(loaded.state_dict()[name], tensor), name
 
 
-def test_conversion_holds_one_part_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_conversion_keeps_one_part_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     largest = 0
     original = save_file
 
@@ -97,7 +97,7 @@ def test_conversion_holds_one_part_in_memory(tmp_path: Path, monkeypatch: pytest
     assert largest <= 45_000
 
 
-def test_layers_hold_every_file_once_at_its_own_path(tmp_path: Path) -> None:
+def test_layers_contain_every_file_once_at_its_path(tmp_path: Path) -> None:
     root, target = tmp_path / "weights", tmp_path / "layers"
     sizes = {f"full/image/transformer/part{n}.safetensors": size for n, size in enumerate((50, 40, 40, 30, 9))}
     for name, size in sizes.items():
