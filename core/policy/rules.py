@@ -41,6 +41,11 @@ AGE = "minor_age"
 POSSIBLE_AGE = "possible_minor_age"
 """Concepts of the age reader: certain statements of an age below 18, and those that need sexual context."""
 
+CHARACTER = "child_character"
+"""Concept of children in fiction: one whose adult age is stated next to the name is no child."""
+_AGE_LINKS = {"as", "a", "an", "the", "now", "at", "aged", "age", "is", "s", "who", "grown", "up", "all", "of", "adult"}
+_MOST_LINKS = 4
+
 _TENS = 20
 _SHORTEST_NUMBER = 3
 _SHORTEST_PIECED = 5
@@ -199,7 +204,11 @@ class Lexicon:
                 nodes = nodes[0].step(stream[end]) if len(nodes) == 1 else _steps(nodes, stream[end])
                 end += 1
         computed: Found = {}
-        for stated in self.ages.read(stream, today):
+        ages = self.ages.read(stream, today)
+        if CHARACTER in found[Effect.MATCH]:
+            grown = [(stated.start, stated.end) for stated in ages if stated.certain and not stated.minor]
+            found[Effect.NEVER].setdefault(CHARACTER, []).extend(_linked_to(grown, found[Effect.MATCH], stream))
+        for stated in ages:
             if stated.minor:
                 concept = AGE if stated.certain else POSSIBLE_AGE
                 spans = computed if stated.computed else found[Effect.MATCH]
@@ -212,6 +221,20 @@ class Lexicon:
     def states_minor_by_punctuation(self, text: str) -> bool:
         """Whether punctuation shows a possible age below 18: `(13)`, `14f`."""
         return any(True for _ in punctuated_ages(text, self.ages.words, self.ages.fillers))
+
+
+def _linked_to(grown: Iterable[Span], match: Found, stream: Stream) -> list[Span]:
+    """The characters next to a statement of an adult's age: `Harry Potter as a 36-year-old`."""
+    linked: list[Span] = []
+    for start, end in grown:
+        before, after = start, end
+        while before > 0 and start - before < _MOST_LINKS and not _AGE_LINKS.isdisjoint(stream[before - 1]):
+            before -= 1
+        while after < len(stream) and after - end < _MOST_LINKS and not _AGE_LINKS.isdisjoint(stream[after]):
+            after += 1
+        near = range(before, start + 1), range(end, after + 1)
+        linked += [span for span in match[CHARACTER] if span[1] in near[0] or span[0] in near[1]]
+    return linked
 
 
 def _steps(nodes: Iterable[_Node], token: Token) -> list[_Node]:
