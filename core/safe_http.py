@@ -44,7 +44,7 @@ _SPECIAL_V6 = tuple(
     for block in (
         "2001::/23",  # IETF protocol assignments: Teredo, ORCHID, AMT, AS112
         "2001:db8::/32",  # documentation
-        "2002::/16",  # 6to4, which carries any IPv4 address
+        "2002::/16",  # 6to4, which can encode any IPv4 address
         "2620:4f:8000::/48",  # AS112
         "3fff::/20",  # documentation
     )

@@ -24,7 +24,7 @@ JobQueue = deque[tuple[int, Job]]
 
 @dataclass(frozen=True)
 class RetentionPolicy:
-    """How long results are kept, s, and how often the job of a dead worker is queued again."""
+    """Retention of results, s, and how often the job of a crashed worker is queued again."""
 
     retention_s: float = RETENTION_S
     sync_retention_s: float = SYNC_RETENTION_S
@@ -77,7 +77,7 @@ class Endpoint:
         return job
 
     def cancel(self, job: Job) -> None:
-        """Cancel a job; one that has ended stays as it is."""
+        """Cancel a job; an ended job is not changed."""
         if not job.state.final:
             self._finalize(job, State.CANCELLED, stop=True)
 
@@ -154,7 +154,7 @@ class Endpoint:
         self._mark_idle(slot)
 
     def finish(self, job: Job, worker_id: str, outcome: Outcome) -> bool:
-        """Store the first result of a job, whichever worker posts it. False for a later one, which is dropped."""
+        """Store the first result of a job, from any worker. False for a later one, which is dropped."""
         slot = self.slots.get(worker_id)
         if slot is not None and slot.jobs.pop(job.id, None) is not None:
             self._mark_idle(slot)

@@ -48,7 +48,7 @@ class ResponseLost(EndpointUnavailable):
 
 
 class JobNotFound(StageFailed):
-    """The platform does not know the job or the endpoint."""
+    """The job or the endpoint doesn't exist on the platform."""
 
 
 class PlatformThrottled(Throttled):

@@ -1,4 +1,4 @@
-"""Configurations of the full models, from their repositories' config.json, and the same classes in small.
+"""Configurations of the full models, from their repositories' config.json, and small ones of the same classes.
 
 Every size is given once for the full model and once for `shrink`, which runs on a CPU in seconds.
 """

@@ -28,7 +28,7 @@ _PLAIN_MESSAGES = {
     r"String should match pattern '^https://[\x21-\x7e]+$'": "must be an https URL without spaces",
     "Input should be a valid string, unable to parse raw data as a unicode string": "must be valid Unicode text",
 }
-"""Pydantic's messages → messages for a caller who doesn't know pydantic."""
+"""Pydantic's messages → messages that need no knowledge of pydantic."""
 
 
 def read_request(payload: object, tasks: Mapping[str, type[M]]) -> M:

@@ -29,7 +29,7 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     callers: list[Caller] = []
 
     def start(**env: str) -> Caller:
-        # The classifier has tests of its own; here a text model's fixed words must pass.
+        # The classifier is tested elsewhere; here a text model's fixed words must be allowed.
         env = {"WEIGHTLESS_WRITES": f'{EXPLICIT}"}}', "LLM_CLASSIFIER": "none", **env}
         worker, once = "tests.chain.handlers.weightless", Scaler("request_count", 1, 0, 1)
         endpoints = {name: LocalEndpoint(worker, once, 600, pools=of, env=env) for name, of in POOLS.items()}

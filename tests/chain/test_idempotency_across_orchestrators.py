@@ -1,4 +1,4 @@
-"""The shared ledger against a server that speaks S3."""
+"""Idempotency across orchestrators, with an S3 server."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def bad_inputs() -> list[Any]:
 
 
 def everything() -> Iterator[Asked]:
-    """Requests that end well, at a refusal, at a fault of their own, and in an exception of each stage."""
+    """Requests that succeed, are refused, are invalid, or end with an exception of each stage."""
     own_bucket = {
         "accessId": "quokkaid",
         "accessSecret": JOBS_OWN_SECRET,

@@ -50,7 +50,7 @@ LIVE = bool(os.environ.get("RUNPOD_API_KEY") and os.environ.get("ORCHESTRATOR_EN
 
 @pytest.fixture(scope="session")
 def answers(request: pytest.FixtureRequest, selfie: str) -> dict[str, Result]:
-    """One request of each task, sent by `runpod.Endpoint(...).run_sync` in a process that knows nothing of ours."""
+    """One request of each task, sent by `runpod.Endpoint(...).run_sync` in a process without the project's code."""
     requests = [
         {"task": "profile/create", "selfie": selfie, "seed": 1, "request_id": "mine"},
         chat("chat/1to1/imagegen", seed=2),

@@ -27,13 +27,13 @@ _FACTS = re.compile(r"(?P<code>[a-z_]+) +(?P<http>\d{3}) +(?P<retryable>yes|no)$
 
 
 def drawn() -> dict[str, tuple[int, str]]:
-    """Class → how deep it is drawn, and what stands beside it."""
+    """Class → its depth in the drawing, and its columns."""
     rows = (_ROW.match(line) for line in (core.errors.__doc__ or "").splitlines())
     return {row["name"]: (row.start("name") // 4 - 1, row["rest"]) for row in rows if row}
 
 
 def classes(root: type[ImgPodError] = ImgPodError) -> dict[str, type[ImgPodError]]:
-    """The tree as it is; a caller's own leaf elsewhere is no part of it."""
+    """The classes of the tree that are defined in core.errors."""
     found = {child.__name__: child for child in root.__subclasses__() if child.__module__ == "core.errors.tree"}
     for child in tuple(found.values()):
         found |= classes(child)

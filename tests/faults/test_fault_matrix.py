@@ -16,7 +16,7 @@ RELEASABLE = [case for case in CASES if not case.minor]
 WITH_MINOR = [case for case in CASES if case.minor]
 ONCE = [case for case in RELEASABLE if case.times == 1]
 UNRECOVERABLE = {"lose_result", "expire_result"}
-"""The platform itself has forgotten the result, and asking for a second one could run forever."""
+"""Faults after which the platform has lost the result, so that a second execution could be needed again and again."""
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ make_service = instant.make_service
 
 
 class PictureEndpoints(instant.InstantEndpoints):
-    """Stages that answer at once; pictures carry the marks that the product writes."""
+    """Stages that answer at once; pictures have the product's marks."""
 
     async def call(self, call: Call, deadline: Any, on_progress: Any = None) -> StageAnswer:
         answer = await super().call(call, deadline, on_progress)

@@ -1,4 +1,4 @@
-"""The reference documents are what the code says, leave nothing out, and their examples work."""
+"""The reference documents are current and complete, and their examples work."""
 
 import json
 import re

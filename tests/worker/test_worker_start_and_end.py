@@ -22,7 +22,7 @@ LOADING = {"TIMED_LOAD_S": "60"}
 
 
 class Plane:
-    """The least of a platform: it counts the requests, remembers the pings, and has no job for anybody."""
+    """A minimal platform that counts requests, records pings, and has no jobs."""
 
     def __init__(self):
         self.requests, self.pings = [], []
@@ -76,7 +76,7 @@ def plane():
 
 @pytest.fixture
 def start():
-    """Starts a process of the timed worker; whatever is left of it at the end is killed."""
+    """Start a process of the timed worker, and kill what remains of it at the end."""
     processes = []
 
     def start(*arguments, env=None, command=("-m", TIMED)):

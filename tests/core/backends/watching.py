@@ -1,4 +1,4 @@
-"""Watches for tests: one that remembers, and one whose jobs are cancelled at a step."""
+"""`BatchCallbacks` for tests: one that records calls, and one that cancels jobs at a step."""
 
 from __future__ import annotations
 

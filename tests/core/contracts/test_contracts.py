@@ -39,7 +39,7 @@ from core.contracts import (
 from core.errors import ImgPodError, InvalidRequest, TooLarge, UnknownTask
 
 SECRET = "tulip"
-"""Stands for whatever a caller sent: it must be in no message."""
+"""A caller's value, which must be in no message."""
 TURN = {"role": "user", "content": "a walk in the rain"}
 
 

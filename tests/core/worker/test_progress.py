@@ -6,7 +6,7 @@ from core.worker.progress import Progress
 
 
 class Wire:
-    """Takes reports, each for `seconds`; remembers what arrived and whether two ever overlapped."""
+    """Receives reports, each for `seconds`; records them, and whether two overlapped."""
 
     def __init__(self, seconds=0.0, error=None):
         self.seconds, self.error = seconds, error
