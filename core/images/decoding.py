@@ -48,7 +48,7 @@ _COARSE_SHARE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class OpenedPicture:
-    """A decoded picture. `scale`: px of the file per px of `image`; `kept`: the readable share of the file's picture."""
+    """A decoded picture. `scale`: px of the file per px of `image`; `kept`: readable share of the file's picture."""
 
     image: Image.Image
     scale: float = 1.0

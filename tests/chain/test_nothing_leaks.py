@@ -44,7 +44,7 @@ CANARIES = [
 UNREACHED = "http://127.0.0.1:9"
 STAGES = ("analyze", "expand", "generate", "caption")
 Asked = tuple[str, Any, dict[str, Any]]
-"""Endpoint, the job's input, and what stands beside it in its envelope."""
+"""Endpoint, the job's input, and the other fields of its envelope."""
 
 
 def leaked(text: str) -> list[str]:

@@ -16,7 +16,7 @@ RELEASABLE = [case for case in CASES if not case.minor]
 WITH_MINOR = [case for case in CASES if case.minor]
 ONCE = [case for case in RELEASABLE if case.times == 1]
 UNRECOVERABLE = {"lose_result", "expire_result"}
-"""Faults after which the platform has lost the result, so that a second execution could be needed again and again."""
+"""Faults after which the platform has lost the result, so that a retry could fail in the same way for ever."""
 
 
 @pytest.fixture(scope="module")
