@@ -27,6 +27,8 @@ HARD = [(category, text) for category, _, text in (line.partition(" | ") for lin
 """(required category, text that every route refuses)."""
 HARD_KINDS = [(kind, text) for kind, _, text in (line.partition("\t") for line in _lines("hard_kinds.tsv"))]
 """(kind, text that every route refuses)."""
+SEXUAL_KINDS = [(kind, text) for kind, _, text in (line.partition("\t") for line in _lines("sexual_kinds.tsv"))]
+"""(language/kind, mild sexual text about adults)."""
 
 
 # ── text fields of requests ───────────────────────────────────────────────────────────────────────────────────────────

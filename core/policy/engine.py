@@ -13,7 +13,7 @@ May import: core.contracts, core.errors, core.policy.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,7 +24,8 @@ from core.policy.audit import audit, configure_audit
 from core.policy.loading import lexicon
 from core.policy.normalization import Stream, streams
 from core.policy.routes import ROUTES
-from core.policy.rules import AGE, POSSIBLE_AGE, Found, Lexicon, Rule, Span
+from core.policy.rules import AGE, POSSIBLE_AGE, Lexicon, Rule
+from core.policy.sequences import Found, linked_spans, spans_of
 from core.policy.verdict import CLASSIFIER_FAILED, Action, Treatment, Verdict
 from core.policy.version import POLICY_VERSION
 
@@ -32,8 +33,6 @@ MAX_TEXT_CHARS = 16_384
 TOO_LONG = "too_long"
 AMBIGUOUS_YOUTH = "ambiguous_youth"
 MINOR_ON_ADULT_ROUTE = "minor_on_adult_route"
-_LINKING_MAX = 5
-"""Linking words that may stand between the two ends of a `linked` rule."""
 
 
 def prepare(audit_file: Path | None, key: bytes | None) -> None:
@@ -45,30 +44,8 @@ def prepare(audit_file: Path | None, key: bytes | None) -> None:
     configure_audit(audit_file, key)
 
 
-def _spans(found: Found, group: tuple[str, ...]) -> list[Span]:
-    return [span for concept in group for span in found.get(concept, ())]
-
-
-def _linked(rule: Rule, found: Found, stream: Stream, linking: set[str]) -> bool:
-    """Whether spans of the groups follow each other in order, with only linking words between."""
-    ends = {end for _, end in _spans(found, rule.groups[0])}
-    for group in rule.groups[1:]:
-        reached = {at for end in ends for at in _over_linking(stream, end, linking)}
-        ends = {end for start, end in _spans(found, group) if start in reached}
-    return bool(ends)
-
-
-def _over_linking(stream: Stream, at: int, linking: set[str]) -> Iterator[int]:
-    yield at
-    for token in stream[at : at + _LINKING_MAX]:
-        if linking.isdisjoint(token):
-            return
-        at += 1
-        yield at
-
-
 def _near(rule: Rule, found: Found) -> bool:
-    first, second = (_spans(found, group) for group in rule.groups)
+    first, second = (spans_of(found, group) for group in rule.groups)
     edges = {at for start, end in first for at in range(start - rule.within - 1, end + rule.within + 1)}
     return any(not edges.isdisjoint(range(*span)) for span in second)
 
@@ -76,7 +53,7 @@ def _near(rule: Rule, found: Found) -> bool:
 def _met_in_place(rule: Rule, found: Found, stream: Stream, linking: set[str]) -> bool:
     if not all(any(concept in found for concept in group) for group in rule.groups):
         return False
-    return _linked(rule, found, stream, linking) if rule.how == "linked" else _near(rule, found)
+    return bool(linked_spans(found, rule.groups, stream, linking)) if rule.how == "linked" else _near(rule, found)
 
 
 def met_in(texts: Iterable[str], words: Lexicon, today: date | None = None) -> list[Rule]:

@@ -3,9 +3,10 @@
 A file holds concepts (sets of phrases) and rules over concepts. In a phrase, `(a|b|)` is a choice, `stem*` any word
 with that beginning, `#` a number below 18. A language's file adds phrases to concepts and forms of stating an age. A
 match that overlaps a phrase of its concept's `never` list does not count; one that overlaps an `except` phrase does not
-count in the everyday reading (see `core.policy.engine`).
+count in the everyday reading (see `core.policy.engine`). A concept is also met where those of one of its `sequences`
+follow each other, so that verbs and garments need not be listed in all pairs.
 
-May import: core.errors, core.policy.ages, core.policy.normalization.
+May import: core.errors, core.policy.ages, core.policy.normalization, core.policy.sequences.
 """
 
 from __future__ import annotations
@@ -21,10 +22,8 @@ from core.errors import Misconfigured
 from core.policy.ages import AgeReader, punctuated_ages
 from core.policy.normalization import ADULT_AGE, Spelling, Stream, Token, TokenCache, native
 from core.policy.phrases import PhraseNode, single_words, spelled_phrases, spellings, whole_phrases
+from core.policy.sequences import Found, Span, linked_spans
 
-Span: TypeAlias = tuple[int, int]
-"""First token and the one after the last."""
-Found: TypeAlias = dict[str, list[Span]]
 How: TypeAlias = Literal["together", "linked", "near"]
 
 
@@ -118,6 +117,8 @@ class Lexicon:
     concepts: set[str] = field(default_factory=lambda: {AGE, POSSIBLE_AGE})
     sexual: set[str] = field(default_factory=set)
     linking: set[str] = field(default_factory=set)
+    sequences: list[tuple[str, tuple[tuple[str, ...], ...]]] = field(default_factory=list)
+    """A concept, and the concepts that have to follow each other for it to be met."""
     words: set[str] = field(default_factory=set)
     in_pieces: set[str] = field(default_factory=set)
     whole_pieces: set[str] = field(default_factory=set)
@@ -156,6 +157,8 @@ class Lexicon:
         self.concepts.add(concept)
         if entry.get("sexual"):
             self.sexual.add(concept)
+        for sequence in entry.get("sequences", ()):
+            self.sequences.append((concept, tuple((part,) for part in sequence)))
         single = set()
         for key, exact, effect in _PHRASE_LISTS:
             for segments in (spelled for pattern in entry.get(key, ()) for spelled in spellings(pattern, exact=exact)):
@@ -182,11 +185,13 @@ class Lexicon:
         return Spelling(words, in_pieces, self.whole_pieces, self.compounds, beginnings, self.numbers, tens)
 
     def checked(self) -> Lexicon:
-        """Raises `Misconfigured` where a rule names a concept that no file holds."""
-        for rule in self.rules:
-            for concept in (concept for group in rule.groups for concept in group):
+        """Raises `Misconfigured` where a rule or a sequence names a concept that no file holds."""
+        named = [(f"rule {rule.id!r}", rule.groups) for rule in self.rules]
+        named += [(f"concept {concept!r}", parts) for concept, parts in self.sequences]
+        for owner, groups in named:
+            for concept in (concept for group in groups for concept in group):
                 if concept not in self.concepts:
-                    raise Misconfigured(f"Policy rule {rule.id!r} names the concept {concept!r}, which no file holds.")
+                    raise Misconfigured(f"Policy {owner} names the concept {concept!r}, which no file holds.")
         return self
 
     def find(self, stream: Stream, today: date) -> Readings:
@@ -203,6 +208,10 @@ class Lexicon:
                     break
                 nodes = nodes[0].step(stream[end]) if len(nodes) == 1 else _steps(nodes, stream[end])
                 end += 1
+        matched = found[Effect.MATCH]
+        for concept, parts in self.sequences:
+            if spans := linked_spans(matched, parts, stream, self.linking):
+                matched.setdefault(concept, []).extend(spans)
         computed: Found = {}
         ages = self.ages.read(stream, today)
         if CHARACTER in found[Effect.MATCH]:
@@ -211,9 +220,9 @@ class Lexicon:
         for stated in ages:
             if stated.minor:
                 concept = AGE if stated.certain else POSSIBLE_AGE
-                spans = computed if stated.computed else found[Effect.MATCH]
+                spans = computed if stated.computed else matched
                 spans.setdefault(concept, []).append((stated.start, stated.end))
-        suspicious = _without(found[Effect.MATCH], found[Effect.NEVER])
+        suspicious = _without(matched, found[Effect.NEVER])
         everyday = _without(suspicious, found[Effect.EXCEPT])
         shown = _without(everyday, found[Effect.MENTION])
         return Readings(everyday | computed, suspicious | computed, shown | computed)

@@ -6,9 +6,9 @@ import pytest
 
 from bench.texts import ADULTS, HARD, LOOKALIKES
 from core.contracts import Route
-from core.errors import PolicyBlocked
+from core.errors import Misconfigured, PolicyBlocked
 from core.policy import POLICY_VERSION, ROUTES, Action, Verdict, check, judge
-from core.policy.engine import MAX_TEXT_CHARS, treatment_of
+from core.policy.engine import MAX_TEXT_CHARS, met_in, treatment_of
 from core.policy.engine import _action as action_of
 from core.policy.loading import lexicon
 from core.policy.rules import Lexicon, Rule
@@ -194,3 +194,31 @@ def test_near_concepts_have_at_most_two_tokens_between_in_either_order(text: str
 def test_together_needs_every_group_somewhere() -> None:
     assert _met("together", "fence one two three four five six paints")
     assert not _met("together", "fence")
+
+
+def test_a_concept_is_met_where_those_of_its_sequence_follow_each_other() -> None:
+    compiled = Lexicon()
+    compiled.add({
+        "linking": ["the"],
+        "concept": {
+            "verb": {"words": ["paints"]},
+            "thing": {"words": ["fence", "door"]},
+            "work": {"sequences": [["verb", "thing"]], "never": ["paints the door"]},
+        },
+        "rule": [
+            {
+                "id": "r", "category": "c", "tier": "hard", "reason": "-", "together": [["work"]],
+                "refused": [], "allowed": [],
+            }
+        ],
+    })  # fmt: skip
+    words = compiled.checked()
+    met = {text: bool(met_in([text], words)) for text in ("paints the fence", "the fence paints", "paints the door")}
+    assert met == {"paints the fence": True, "the fence paints": False, "paints the door": False}
+
+
+def test_a_sequence_of_an_unknown_concept_is_named() -> None:
+    compiled = Lexicon()
+    compiled.add({"concept": {"work": {"sequences": [["nothing", "work"]]}}})
+    with pytest.raises(Misconfigured, match="'work' names the concept 'nothing'"):
+        compiled.checked()

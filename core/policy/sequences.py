@@ -1,0 +1,43 @@
+"""Spans of concepts that follow each other with only linking words between, as `took off` and `dress` do.
+
+May import: core.policy.normalization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+from core.policy.normalization import Stream
+
+Span: TypeAlias = tuple[int, int]
+"""First token and the one after the last."""
+Found: TypeAlias = dict[str, list[Span]]
+"""Concept → where it is met in a stream."""
+
+LINKING_MAX = 5
+"""Linking words that may stand between two spans."""
+
+
+def spans_of(found: Found, group: Sequence[str]) -> list[Span]:
+    return [span for concept in group for span in found.get(concept, ())]
+
+
+def linked_spans(found: Found, groups: Sequence[Sequence[str]], stream: Stream, linking: set[str]) -> list[Span]:
+    """The spans from the first group to the last, where one of each group follows in this order."""
+    if not all(any(concept in found for concept in group) for group in groups):
+        return []
+    begun = {end: start for start, end in sorted(spans_of(found, groups[0]))}
+    for group in groups[1:]:
+        reached = {at: start for end, start in begun.items() for at in _over_linking(stream, end, linking)}
+        begun = {end: reached[start] for start, end in spans_of(found, group) if start in reached}
+    return [(start, end) for end, start in begun.items()]
+
+
+def _over_linking(stream: Stream, at: int, linking: set[str]) -> Iterator[int]:
+    yield at
+    for token in stream[at : at + LINKING_MAX]:
+        if linking.isdisjoint(token):
+            return
+        at += 1
+        yield at
