@@ -4,7 +4,7 @@ A file holds concepts (sets of phrases) and rules over concepts. In a phrase, `(
 with that beginning, `#` a number below 18. A language's file adds phrases to concepts and forms of stating an age. A
 match that overlaps a phrase of its concept's `never` list does not count; one that overlaps an `except` phrase does not
 count in the everyday reading (see `core.policy.engine`). A concept is also met where those of one of its `sequences`
-follow each other, so that verbs and garments need not be listed in all pairs.
+follow each other, so that verbs and garments need not be listed in all pairs (`~`: up to four words of any kind).
 
 May import: core.errors, core.policy.ages, core.policy.normalization, core.policy.sequences.
 """
@@ -22,7 +22,7 @@ from core.errors import Misconfigured
 from core.policy.ages import AgeReader, punctuated_ages
 from core.policy.normalization import ADULT_AGE, Spelling, Stream, Token, TokenCache, native
 from core.policy.phrases import PhraseNode, single_words, spelled_phrases, spellings, whole_phrases
-from core.policy.sequences import Found, Span, linked_spans
+from core.policy.sequences import GAP, Found, Span, linked_spans
 
 How: TypeAlias = Literal["together", "linked", "near"]
 
@@ -190,7 +190,7 @@ class Lexicon:
         named += [(f"concept {concept!r}", parts) for concept, parts in self.sequences]
         for owner, groups in named:
             for concept in (concept for group in groups for concept in group):
-                if concept not in self.concepts:
+                if concept not in self.concepts and concept != GAP:
                     raise Misconfigured(f"Policy {owner} names the concept {concept!r}, which no file holds.")
         return self
 

@@ -15,6 +15,9 @@ Span: TypeAlias = tuple[int, int]
 Found: TypeAlias = dict[str, list[Span]]
 """Concept → where it is met in a stream."""
 
+GAP = "~"
+"""In a sequence: up to `GAP_MAX` words of any kind."""
+GAP_MAX = 4
 LINKING_MAX = 5
 """Linking words that may stand between two spans."""
 
@@ -25,12 +28,21 @@ def spans_of(found: Found, group: Sequence[str]) -> list[Span]:
 
 def linked_spans(found: Found, groups: Sequence[Sequence[str]], stream: Stream, linking: set[str]) -> list[Span]:
     """The spans from the first group to the last, where one of each group follows in this order."""
-    if not all(any(concept in found for concept in group) for group in groups):
+    if not all(any(concept in found for concept in group) for group in groups if GAP not in group):
         return []
     begun = {end: start for start, end in sorted(spans_of(found, groups[0]))}
+    gap = False
     for group in groups[1:]:
-        reached = {at: start for end, start in begun.items() for at in _over_linking(stream, end, linking)}
+        if GAP in group:
+            gap = True
+            continue
+        reached = {
+            at: start
+            for end, start in begun.items()
+            for at in (range(end, end + GAP_MAX + 1) if gap else _over_linking(stream, end, linking))
+        }
         begun = {end: reached[start] for start, end in spans_of(found, group) if start in reached}
+        gap = False
     return [(start, end) for end, start in begun.items()]
 
 
