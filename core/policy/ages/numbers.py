@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from string import ascii_lowercase
 from typing import NamedTuple, TypeAlias
 
 from core.policy.normalization import MINOR_NUMBER, Stream, Token, TokenCache
@@ -57,6 +58,8 @@ class NumberWords:
         self._begun.clear()
         self._entries_of.clear()
         for phrase, value in words.items():
+            if len(phrase) == 1 and phrase[0] in ascii_lowercase:
+                continue  # the Han zero, folded to an `o`
             found = self.entries.setdefault(phrase[0], [])
             found.append(_Entry(phrase, value, language, ordinal))
             found.sort(key=lambda entry: -len(entry.phrase))
@@ -87,11 +90,11 @@ class NumberWords:
                     taken[number.language] = whole.end
                     if whole.end > longest:
                         numbers.append(whole)
-            longest = max([longest, *(number.end for number in numbers)])
             if not numbers and not known and MINOR_NUMBER in token:
                 numbers.append(Number(_SOME_MINOR, at, at + 1))
             if numbers:
                 found[at] = numbers
+                longest = max(longest, *(number.end for number in numbers))
         return found
 
     def _positions(self, stream: Stream) -> list[int]:

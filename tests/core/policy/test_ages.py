@@ -223,3 +223,9 @@ def test_age_statement_has_its_token_span() -> None:
 def test_invalid_age_pattern_is_a_start_up_failure(stated: dict[str, list[str]], message: str) -> None:
     with pytest.raises(Misconfigured, match=message):
         AgeReader().add("xx", {"stated": stated})
+
+
+def test_letter_o_is_no_zero_though_the_han_zero_folds_to_it() -> None:
+    assert refused("nude woman, 12 lat o świcie")
+    assert not refused("nude woman, 30 lat o świcie")
+    assert [one.low for one in read("〇 years old")] == [0]
