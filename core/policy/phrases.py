@@ -131,6 +131,10 @@ class PhraseNode(Generic[_Value]):
             rest = _Rest(options, rest, rest.absent and () in options, value)
         self._ahead.append(((), rest))
 
+    @property
+    def is_leaf(self) -> bool:
+        return not (self._ahead or self.words or self.stems)
+
     def step(self, readings: Iterable[str]) -> list[PhraseNode[_Value]]:
         """The nodes that a token with these readings leads to."""
         if self._ahead:

@@ -41,13 +41,19 @@ class Beginnings:
     first: WordSet = field(default_factory=WordSet)
     """Where a form that has its number later begins."""
     before_number: WordSet = field(default_factory=WordSet)
+    longest: int = 0
+    """Words, at most, before a form's first number."""
     after_number: WordSet = field(default_factory=WordSet)
     """Second words of the forms that begin with a number."""
     alone: WordSet = field(default_factory=WordSet)
     seconds: dict[str, WordSet] = field(default_factory=dict)
     """First word of a form without a number → the words after it."""
+    before_gap: dict[str, WordSet] = field(default_factory=dict)
+    """The same of forms that have their number behind a gap."""
 
-    def add(self, form: Sequence[str]) -> None:
+    def add(self, form: Sequence[str], *, counted: bool = True) -> None:
+        """Take a form; `counted` says that it has a number, in front of its gap or behind it."""
+        seconds = self.before_gap if counted and GAP in form else self.seconds
         if GAP in form:
             form = form[: form.index(GAP)]
         number = next((at for at, word in enumerate(form) if word in NUMBERS), None)
@@ -55,31 +61,36 @@ class Beginnings:
             self.after_number.add(form[1] if len(form) > 1 else "")
         elif number is not None:
             self.first.add(form[0])
+            self.longest = max(self.longest, number)
             for word in form[:number]:
                 self.before_number.add(word)
         elif len(form) == 1 or form[0].endswith("*"):
             self.alone.add(form[0])
         else:
-            self.seconds.setdefault(form[0], WordSet()).add(form[1])
+            seconds.setdefault(form[0], WordSet()).add(form[1])
 
     def any_follows(self) -> bool:
         """Whether a form is a number alone, or begins with two."""
         return not self.after_number.words.isdisjoint({"", *NUMBERS})
 
-    def worded(self, token: Token, after: Token, fillers: Collection[str]) -> bool:
-        """Whether a form without a number can begin with the two tokens; fillers are skipped between them."""
-        seconds = [self.seconds[reading] for reading in token if reading in self.seconds]
+    def worded(self, token: Token, after: Token, fillers: Collection[str], *, before_gap: bool = False) -> bool:
+        """Whether a form without a number, or with one behind a gap, can begin with the two tokens.
+
+        Fillers are skipped between them.
+        """
+        known = self.before_gap if before_gap else self.seconds
+        seconds = [known[reading] for reading in token if reading in known]
         if any(words.meets(after) for words in seconds):
             return True
         return bool(seconds) and any(reading in fillers for reading in after)
 
 
-def before_numbers(numbers: Iterable[int], leads: Sequence[object]) -> set[int]:
-    """The tokens from which one of `numbers` (ascending) is reached over tokens that `leads` marks as true."""
+def before_numbers(numbers: Iterable[int], leads: Sequence[object], most: int) -> set[int]:
+    """The tokens from which one of `numbers` (ascending) is reached over at most `most` that `leads` marks as true."""
     found: set[int] = set()
     for number in numbers:
         at = number - 1
-        while at >= 0 and leads[at] and at not in found:
+        while at >= max(0, number - most) and leads[at] and at not in found:
             found.add(at)
             at -= 1
     return found

@@ -26,7 +26,7 @@ from core.policy.phrases import Phrase, PhraseNode, Segments, spelled_phrases, s
 OLDEST = 150
 _MAX_FILLERS = 3
 _MAX_GAP = 4
-_FIRST, _LEADS, _FOLLOWS, _OPENS, _ALONE, _BIRTH, _NUMBER = (1 << bit for bit in range(7))
+_FIRST, _LEADS, _FOLLOWS, _OPENS, _ALONE, _BIRTH, _NUMBER, _OPENS_GAP = (1 << bit for bit in range(8))
 
 
 class Statement(NamedTuple):
@@ -66,8 +66,8 @@ _MARKS = {*NUMBERS, GAP}
 _NUMBER_FIRST = {(number,) for number in NUMBERS}
 
 
-_State: TypeAlias = tuple[_Node, int, tuple[Number, ...], int, int]
-"""Of a walk: its node, the next token, the numbers so far, fillers skipped, and words that a gap may still take."""
+_State: TypeAlias = tuple[_Node, int, tuple[Number, ...], int]
+"""Of a walk: its node, the next token, the numbers so far, and fillers skipped."""
 
 
 @dataclass
@@ -83,6 +83,8 @@ class AgeReader:
     months: dict[str, int] = field(default_factory=dict)
     _root: _Node = field(default_factory=PhraseNode)
     _beginnings: Beginnings = field(default_factory=Beginnings)
+    _reach: int = 0
+    """Tokens from the beginning of a form, at most, to its first number."""
     _roles: TokenCache[int] = field(init=False, repr=False, compare=False)
     _begun: TokenCache[list[_Node]] = field(init=False, repr=False, compare=False)
 
@@ -129,7 +131,10 @@ class AgeReader:
     def _add_form(self, pattern: str, form: _Form) -> None:
         for segments in spellings(pattern):
             for opening in _openings(segments):
-                self._beginnings.add(opening)
+                self._beginnings.add(opening, counted=form.fixed is None and not form.relation)
+            self._reach = max(
+                self._reach, sum(max(map(len, options)) for options in segments) + _MAX_GAP + _MAX_FILLERS
+            )
             edges = (tuple(tuple(_EDGES.get(word, word) for word in option) for option in parts) for parts in segments)
             self._root.add(tuple(edges), form)
 
@@ -142,7 +147,7 @@ class AgeReader:
         found: list[Statement] = []
         relations: list[Relation] = []
         for start in self._starts(stream, numbers, roles):
-            for form, (_, end, said, _, _) in self._read_at(stream, start, numbers):
+            for form, (_, end, said, _) in self._read_at(stream, start, numbers):
                 if form.relation:
                     relations += _relation(form, said, start, end)
                 elif years := _years(form, said, today):
@@ -162,6 +167,7 @@ class AgeReader:
             | _LEADS * (filler or forms.before_number.meets(token))
             | _FOLLOWS * (filler or forms.any_follows() or forms.after_number.meets(token))
             | _OPENS * (not forms.seconds.keys().isdisjoint(token))
+            | _OPENS_GAP * (not forms.before_gap.keys().isdisjoint(token))
             | _ALONE * forms.alone.meets(token)
             | _BIRTH * any(not words.isdisjoint(token) for words in self._birth_words)
             | _NUMBER * self.words.begins(token)
@@ -175,43 +181,61 @@ class AgeReader:
         """The tokens where a form can begin."""
         starts: set[int] = set()
         if numbers:
-            before = before_numbers(numbers, [role & _LEADS for role in roles])
+            before = before_numbers(numbers, [role & _LEADS for role in roles], self._beginnings.longest + _MAX_FILLERS)
             starts |= {at for at in before if roles[at] & _FIRST}
             followed = [*(role & _FOLLOWS for role in roles), self._beginnings.any_follows()]
             starts |= {at for at, found in numbers.items() for number in found if followed[number.end]}
         starts.update(at for at, role in enumerate(roles) if role & _ALONE)
         pairs = ((at, token) for at, token in enumerate(stream[:-1]) if roles[at] & _OPENS)
         starts.update(at for at, token in pairs if self._beginnings.worded(token, stream[at + 1], self.fillers))
+        starts.update(self._starts_before_gap(stream, numbers, roles))
         return sorted(starts)
+
+    def _starts_before_gap(
+        self, stream: Stream, numbers: Mapping[int, list[Number]], roles: Sequence[int]
+    ) -> Iterator[int]:
+        """The tokens where a form can begin whose number is behind a gap: a number has to be near."""
+        following = max(numbers, default=-1)
+        for at in range(min(following, len(stream) - 1) - 1, -1, -1):
+            following = at if at in numbers else following
+            near = roles[at] & _OPENS_GAP and following <= at + self._reach
+            if near and self._beginnings.worded(stream[at], stream[at + 1], self.fillers, before_gap=True):
+                yield at
 
     def _read_at(
         self, stream: Stream, start: int, numbers: Mapping[int, list[Number]]
     ) -> Iterator[tuple[_Form, _State]]:
-        states = self._steps((self._root, start, (), 0, 0), stream, numbers)
+        states = self._steps((self._root, start, (), 0), stream, numbers)
         for state in states:
-            for form in state[0].ends:
+            node, end, *_ = state
+            for form in node.ends:
                 yield form, state
-            if state[1] < len(stream):
+            if end < len(stream) and not node.is_leaf:
                 states += self._steps(state, stream, numbers)
 
     def _steps(self, state: _State, stream: Stream, numbers: Mapping[int, list[Number]]) -> list[_State]:
-        """The states behind the next word or number, a filler before a number, or one more word of a gap."""
-        node, end, said, skipped, gap = state
-        token, at_start = stream[end], node is self._root
-        nodes = self._begun[token] if at_start else node.step(token)
-        after: list[_State] = [(next_node, end + 1, said, 0, 0) for next_node in nodes]
+        """The states behind the next word or number, a filler before a number, or the words of a gap."""
+        node, end, said, skipped = state
+        after = self._after(node, end, said, stream, numbers)
         words = node.words
-        for number in numbers.get(end, ()):
-            counted = words.get(_ORDINAL_EDGE if number.ordinal else _NUMBER_EDGE)
-            if counted is not None:
-                after.append((counted, number.end, (*said, number), 0, 0))
-        counts = skipped < _MAX_FILLERS and not at_start and (_NUMBER_EDGE in words or _ORDINAL_EDGE in words)
-        if counts and not self.fillers.isdisjoint(token):
-            after.append((node, end + 1, said, skipped + 1, 0))
+        counts = skipped < _MAX_FILLERS and node is not self._root and (_NUMBER_EDGE in words or _ORDINAL_EDGE in words)
+        if counts and not self.fillers.isdisjoint(stream[end]):
+            after.append((node, end + 1, said, skipped + 1))
         if opened := words.get(_GAP_EDGE):
-            after += self._steps((opened, end, said, _MAX_FILLERS, _MAX_GAP), stream, numbers)
-        elif gap:
-            after.append((node, end + 1, said, _MAX_FILLERS, gap - 1))
+            for at in range(end, min(end + _MAX_GAP + 1, len(stream))):
+                after += self._after(opened, at, said, stream, numbers)
+        return after
+
+    def _after(
+        self, node: _Node, at: int, said: tuple[Number, ...], stream: Stream, numbers: Mapping[int, list[Number]]
+    ) -> list[_State]:
+        """The states behind the word at a token, and behind the numbers that begin there."""
+        nodes = self._begun[stream[at]] if node is self._root else node.step(stream[at])
+        after: list[_State] = [(reached, at + 1, said, 0) for reached in nodes] if nodes else []
+        for number in numbers.get(at, ()):
+            counted = node.words.get(_ORDINAL_EDGE if number.ordinal else _NUMBER_EDGE)
+            if counted is not None:
+                after.append((counted, number.end, (*said, number), 0))
         return after
 
     def _births(self, stream: Stream, births: Iterable[int], dates: BirthDates) -> Iterator[Statement]:

@@ -18,8 +18,9 @@ def test_word_set_matches_words_and_stem_prefixes() -> None:
 
 
 def test_only_tokens_that_lead_to_a_number_without_a_gap_can_begin_a_form() -> None:
-    assert before_numbers([4, 6], [True, False, True, True, False, True, False]) == {2, 3, 5}
-    assert before_numbers([0], [True]) == set()
+    assert before_numbers([4, 6], [True, False, True, True, False, True, False], most=3) == {2, 3, 5}
+    assert before_numbers([0], [True], most=3) == set()
+    assert before_numbers([4], [True] * 5, most=2) == {2, 3}
 
 
 def test_pattern_without_a_number_begins_with_its_first_two_words() -> None:
@@ -29,6 +30,16 @@ def test_pattern_without_a_number_begins_with_its_first_two_words() -> None:
     assert forms.worded(("not",), ("almost",), {"almost"})
     assert not forms.worded(("not",), ("almost",), set())
     assert not forms.worded(("an",), ("adult",), {"adult"})
+
+
+def test_form_with_its_number_behind_a_gap_is_told_from_one_without_a_number() -> None:
+    forms = Beginnings()
+    forms.add(("years", "until", "~", "#"))
+    forms.add(("of", "age", "~", "soon"), counted=False)
+    assert forms.worded(("years",), ("until",), set(), before_gap=True)
+    assert not forms.worded(("years",), ("until",), set())
+    assert forms.worded(("of",), ("age",), set())
+    assert not forms.worded(("of",), ("age",), set(), before_gap=True)
 
 
 def test_a_form_of_a_number_alone_can_be_followed_by_any_token() -> None:
