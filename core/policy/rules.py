@@ -209,9 +209,7 @@ class Lexicon:
                 nodes = nodes[0].step(stream[end]) if len(nodes) == 1 else _steps(nodes, stream[end])
                 end += 1
         matched = found[Effect.MATCH]
-        for concept, parts in self.sequences:
-            if spans := linked_spans(matched, parts, stream, self.linking):
-                matched.setdefault(concept, []).extend(spans)
+        self._add_sequences(matched, stream)
         computed: Found = {}
         ages = self.ages.read(stream, today)
         if CHARACTER in found[Effect.MATCH]:
@@ -226,6 +224,12 @@ class Lexicon:
         everyday = _without(suspicious, found[Effect.EXCEPT])
         shown = _without(everyday, found[Effect.MENTION])
         return Readings(everyday | computed, suspicious | computed, shown | computed)
+
+    def _add_sequences(self, matched: Found, stream: Stream) -> None:
+        """Add the concepts that are met by a sequence of those in `matched`."""
+        for concept, parts in self.sequences:
+            if spans := linked_spans(matched, parts, stream, self.linking):
+                matched.setdefault(concept, []).extend(spans)
 
     def states_minor_by_punctuation(self, text: str) -> bool:
         """Whether punctuation shows a possible age below 18: `(13)`, `14f`."""
