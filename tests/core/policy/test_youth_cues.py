@@ -15,7 +15,7 @@ _ROWS = [
 ]
 MINORS = [(language, text) for language, said, text in _ROWS if said == "minor"]
 ADULTS = [(language, text) for language, said, text in _ROWS if said == "adult"]
-LANGUAGES = ("ar", "hi", "ja", "ko", "zh")
+LANGUAGES = ("ar", "hi", "ja", "ko", "pl", "ru", "zh")
 
 
 def _refused(*texts: str) -> bool:
