@@ -9,7 +9,7 @@ May import: core.errors, core.policy.normalization.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, product
@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Generic, TypeAlias, TypeVar
 
 from core.errors import Misconfigured
-from core.policy.normalization import folded, native
+from core.policy.normalization import Token, folded, native
 
 Phrase: TypeAlias = tuple[str, ...]
 """Words as normalization leaves them; the last letter of a stem is `*`."""
@@ -135,11 +135,13 @@ class PhraseNode(Generic[_Value]):
     def is_leaf(self) -> bool:
         return not (self._ahead or self.words or self.stems)
 
-    def step(self, readings: Iterable[str]) -> list[PhraseNode[_Value]]:
+    def step(self, readings: Token) -> list[PhraseNode[_Value]]:
         """The nodes that a token with these readings leads to."""
         if self._ahead:
             self._grow()
         words, stems = self.words, self.stems
+        if len(readings) == 1 and not stems:
+            return [words[readings[0]]] if readings[0] in words else []
         after = [words[reading] for reading in readings if reading in words]
         if stems:
             cut = (reading[:length] for reading in readings for length in self._lengths if length <= len(reading))

@@ -210,16 +210,7 @@ class Lexicon:
                 end += 1
         matched = found[Effect.MATCH]
         self._add_sequences(matched, stream)
-        computed: Found = {}
-        ages = self.ages.read(stream, today)
-        if CHARACTER in found[Effect.MATCH]:
-            grown = [(stated.start, stated.end) for stated in ages if stated.certain and not stated.minor]
-            found[Effect.NEVER].setdefault(CHARACTER, []).extend(_linked_to(grown, found[Effect.MATCH], stream))
-        for stated in ages:
-            if stated.minor:
-                concept = AGE if stated.certain else POSSIBLE_AGE
-                spans = computed if stated.computed else matched
-                spans.setdefault(concept, []).append((stated.start, stated.end))
+        computed = self._add_ages(found, stream, today)
         suspicious = _without(matched, found[Effect.NEVER])
         everyday = _without(suspicious, found[Effect.EXCEPT])
         shown = _without(everyday, found[Effect.MENTION])
@@ -230,6 +221,20 @@ class Lexicon:
         for concept, parts in self.sequences:
             if spans := linked_spans(matched, parts, stream, self.linking):
                 matched.setdefault(concept, []).extend(spans)
+
+    def _add_ages(self, found: dict[Effect, Found], stream: Stream, today: date) -> Found:
+        """Add the ages below 18 that the stream states, and return those computed: exceptions don't apply to them."""
+        computed: Found = {}
+        ages = self.ages.read(stream, today)
+        if CHARACTER in found[Effect.MATCH]:
+            grown = [(stated.start, stated.end) for stated in ages if stated.certain and not stated.minor]
+            found[Effect.NEVER].setdefault(CHARACTER, []).extend(_linked_to(grown, found[Effect.MATCH], stream))
+        for stated in ages:
+            if stated.minor:
+                concept = AGE if stated.certain else POSSIBLE_AGE
+                spans = computed if stated.computed else found[Effect.MATCH]
+                spans.setdefault(concept, []).append((stated.start, stated.end))
+        return computed
 
     def states_minor_by_punctuation(self, text: str) -> bool:
         """Whether punctuation shows a possible age below 18: `(13)`, `14f`."""

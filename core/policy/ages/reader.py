@@ -130,8 +130,9 @@ class AgeReader:
 
     def _add_form(self, pattern: str, form: _Form) -> None:
         for segments in spellings(pattern):
+            counted = any(not any(NUMBERS.isdisjoint(option) for option in options) for options in segments)
             for opening in _openings(segments):
-                self._beginnings.add(opening, counted=form.fixed is None and not form.relation)
+                self._beginnings.add(opening, counted=counted)
             self._reach = max(
                 self._reach, sum(max(map(len, options)) for options in segments) + _MAX_GAP + _MAX_FILLERS
             )
@@ -223,7 +224,8 @@ class AgeReader:
             after.append((node, end + 1, said, skipped + 1))
         if opened := words.get(_GAP_EDGE):
             for at in range(end, min(end + _MAX_GAP + 1, len(stream))):
-                after += self._after(opened, at, said, stream, numbers)
+                if at in numbers or opened.step(stream[at]):
+                    after += self._after(opened, at, said, stream, numbers)
         return after
 
     def _after(
