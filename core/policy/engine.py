@@ -24,7 +24,7 @@ from core.policy.audit import audit, configure_audit
 from core.policy.loading import lexicon
 from core.policy.normalization import Stream, streams
 from core.policy.routes import ROUTES
-from core.policy.rules import AGE, POSSIBLE_AGE, Lexicon, Rule
+from core.policy.rules import AGE, Lexicon, Rule
 from core.policy.sequences import Found, linked_spans, spans_of
 from core.policy.verdict import CLASSIFIER_FAILED, Action, Treatment, Verdict
 from core.policy.version import POLICY_VERSION
@@ -75,8 +75,8 @@ def met_in(texts: Iterable[str], words: Lexicon, today: date | None = None) -> l
             if now_met:
                 met += now_met
                 in_place = [rule for rule in in_place if rule not in now_met]
-    if not everyday.isdisjoint(words.sexual) and any(map(words.states_minor_by_punctuation, texts)):
-        suspicious.add(POSSIBLE_AGE)
+    if not everyday.isdisjoint(words.sexual):
+        suspicious = suspicious.union(*(words.suspected(text, today) for text in texts))
     meant = _meant(everyday, suspicious, words.sexual)
     together = (rule for rule in words.rules if rule.how == "together")
     met += [rule for rule in together if all(not meant.isdisjoint(group) for group in rule.groups)]

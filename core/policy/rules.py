@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 
 from core.errors import Misconfigured
 from core.policy.ages import AgeReader, punctuated_ages
-from core.policy.normalization import ADULT_AGE, Spelling, Stream, Token, TokenCache, native
+from core.policy.normalization import ADULT_AGE, Spelling, Stream, Token, TokenCache, as_text, doubtful_streams, native
 from core.policy.phrases import PhraseNode, single_words, spelled_phrases, spellings, whole_phrases
 from core.policy.sequences import GAP, Found, Span, linked_spans
 
@@ -235,6 +235,15 @@ class Lexicon:
                 spans = computed if stated.computed else found[Effect.MATCH]
                 spans.setdefault(concept, []).append((stated.start, stated.end))
         return computed
+
+    def suspected(self, text: str, today: date) -> set[str]:
+        """The concepts that a text may stand for where something sexual is said: misspelt, or shown by punctuation."""
+        found = {POSSIBLE_AGE} if self.states_minor_by_punctuation(text) else set()
+        for stream in doubtful_streams(text, self.spelling):
+            found |= self.find(stream, today).suspicious.keys()
+            if self.states_minor_by_punctuation(as_text(stream, self.spelling)):
+                found.add(POSSIBLE_AGE)
+        return found
 
     def states_minor_by_punctuation(self, text: str) -> bool:
         """Whether punctuation shows a possible age below 18: `(13)`, `14f`."""

@@ -44,6 +44,12 @@ CONTEXT = ("young", "little", "tiny", "school", "years", "daughter", "student")
 """Words that mean something beside the indexed ones, and are misspelt with them."""
 NUMBERS = ("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen")
 """Numbers of years that are misspelt. Those from 18 are nearer to none of them than two errors."""
+DOUBTFUL = (
+    *("three", "four", "five", "seven", "eight", "nine", "third", "fourth", "fifth", "sixth", "seventh", "eighth"),
+    *("ninth", "tenth", "eleventh", "twelfth", "grade", "grader", "graders", "freshman", "sophomore", "birthday"),
+    *("kindergarten", "newborn", "baby", "infant", "minor", "year", "high", "highschool", "sister", "brother"),
+)
+"""Words that are guessed only beside sexual content, where a name is less likely than a disguise."""
 _VOWELS = re.compile("[aeiou]")
 
 
@@ -101,17 +107,19 @@ def _differing(one: str, other: str) -> tuple[str, str]:
 
 
 _SOUNDS = (
-    ("ph", "f"), ("ck", "k"), ("qu", "k"), ("oo", "u"), ("ou", "u"), ("ew", "u"), ("ee", "i"), ("ea", "i"), ("ie", "i"),
-    ("y", "i"), ("c", "k"), ("q", "k"), ("z", "s"), ("x", "ks"), ("w", "u"),
+    ("sch", "sk"), ("ph", "f"), ("ck", "k"), ("qu", "k"), ("oo", "u"), ("ou", "u"), ("ew", "u"), ("ee", "i"),
+    ("ea", "i"), ("ie", "i"), ("ai", "a"), ("ay", "a"), ("y", "i"), ("c", "k"), ("q", "k"), ("z", "s"), ("x", "ks"),
+    ("w", "u"),
 )  # fmt: skip
 _DOUBLE = re.compile(r"(.)\1+")
+_UNSTRESSED = re.compile(r"(?<=[a-z]{3})[aeo]r$")
 
 
 def sound(word: str) -> str:
     """A rough key of how a word sounds: `nood` and `nude`, `kidz` and `kids`, `yung` and `young` have the same."""
     for written, heard in _SOUNDS:
         word = word.replace(written, heard)
-    word = _DOUBLE.sub(r"\1", word)
+    word = _UNSTRESSED.sub("r", _DOUBLE.sub(r"\1", word))
     return word[:-1] if len(word) > 3 and word.endswith("e") else word
 
 
@@ -219,3 +227,9 @@ def hard_words(spelling: Spelling) -> HardWords:
     words |= set(NUMBERS).intersection(spelling.numbers)
     plurals = {f"{word}s" for word in words if len(word) > MIN_LETTERS and not word.endswith("s")}
     return HardWords(words | plurals)
+
+
+@lru_cache(maxsize=4)
+def doubtful_words(spelling: Spelling) -> HardWords:
+    """The index of the words that a misspelt one may stand for beside sexual content."""
+    return HardWords(hard_words(spelling).words | set(DOUBTFUL))

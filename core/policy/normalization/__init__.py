@@ -26,6 +26,7 @@ from core.policy.normalization.joining import (
     guessed_stream,
     joined_stream,
     spelt_out,
+    spelt_with_signs,
     undrawn,
     without_masks,
 )
@@ -40,7 +41,7 @@ from core.policy.normalization.tokens import (
     plain_stream,
     without_tails,
 )
-from core.policy.spelling import hard_words
+from core.policy.spelling import doubtful_words, hard_words
 
 __all__ = [
     "ADULT_AGE",
@@ -49,7 +50,9 @@ __all__ = [
     "Stream",
     "Token",
     "TokenCache",
+    "as_text",
     "decoded",
+    "doubtful_streams",
     "folded",
     "native",
     "opaque",
@@ -84,7 +87,7 @@ def _versions(text: str, spelling: Spelling) -> Iterator[str]:
 
 def _flat_versions(letters: str, spelling: Spelling) -> Iterator[str]:
     """ASCII forms of `native` letters: as they are, with drawn, masked and separate letters put right, unshifted."""
-    flat = folded(letters)
+    flat = spelt_with_signs(folded(letters))
     yield flat
     yield spelt_out(without_masks(undrawn(flat), hard_words(spelling)))
     if plain := unshifted(flat, _words(spelling)):
@@ -103,3 +106,32 @@ def streams(text: str, spelling: Spelling) -> tuple[Stream, ...]:
             joined = joined_stream(tokens, spelling, known)
             found |= dict.fromkeys((tokens, joined, guessed_stream(joined, known)))
     return tuple(found)
+
+
+def doubtful_streams(text: str, spelling: Spelling) -> tuple[Stream, ...]:
+    """Streams with every guess at a misspelt word, and with numbers that were disguised; none where there is neither.
+
+    For texts beside sexual content: `infent` and `siksteen` are read as they sound there, and names elsewhere.
+    """
+    known = doubtful_words(spelling)
+    found: dict[Stream, None] = {}
+    for version in dict.fromkeys(_versions(text, spelling)):
+        letters = native(version)
+        plain = {token[0] for token in plain_stream(letters, spelling)}
+        for flat in dict.fromkeys(_flat_versions(letters, spelling)):
+            tokens = without_tails(folded_tokens(flat, spelling, known), spelling)
+            joined = joined_stream(tokens, spelling, known)
+            guessed = guessed_stream(joined, known, doubtful=True)
+            if guessed != joined or any(_number_in(token, spelling) not in {"", *plain} for token in joined):
+                found[guessed] = None
+    return tuple(found)
+
+
+def _number_in(token: Token, spelling: Spelling) -> str:
+    """The number word below 18 that a token may stand for, or ""."""
+    return next((reading for reading in token if reading in spelling.numbers), "")
+
+
+def as_text(stream: Stream, spelling: Spelling) -> str:
+    """A stream as words, each number in its undisguised form."""
+    return " ".join(_number_in(token, spelling) or token[0] for token in stream)

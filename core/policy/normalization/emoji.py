@@ -9,7 +9,7 @@ import re
 
 _WORDS = {
     "👶": "infant", "🧒": "child", "👧": "little girl", "👦": "boy", "🚸": "children", "🤱": "infant", "👼": "cherub",
-    "🍼": "infant", "🏫": "high school",
+    "🍼": "infant", "🔟": "10", "🏫": "high school",
     "👩": "woman", "👨": "man", "🧑": "adult", "👵": "old woman", "👴": "old man", "👯": "women",
     "🔞": "nsfw", "👙": "bikini", "🩲": "underwear", "🩱": "swimsuit", "🖕": "finger",
 }  # fmt: skip

@@ -42,6 +42,7 @@ _LEET = {ord(sign): letters[0] for sign, letters in LETTERS_OF.items() if sign n
 _LEET_L = _LEET | {ord("1"): "l", ord("!"): "l", ord("|"): "l"}
 _LETTERED_DIGIT = str.maketrans("liozs", "11025")
 _DIGITS_THEN_LETTERS = re.compile(r"(?<!\d)(\d++)([^\W\d_]++)")
+_ORDINAL_ENDINGS = {"st", "nd", "rd", "th"}
 _MASKS = "*#"
 
 # ── leet ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -68,7 +69,9 @@ def undrawn(text: str) -> str:
 
 def _leet_readings(chunk: str, spelling: Spelling, known: HardWords) -> Iterator[Token]:
     """The readings of a chunk that mixes letters with digits or symbols: `15yo`, `l5`, `n4ked`, `s*x`."""
-    if (split := _DIGITS_THEN_LETTERS.fullmatch(chunk)) and split[2] in spelling.words:
+    if (split := _DIGITS_THEN_LETTERS.fullmatch(chunk)) and (
+        split[2] in spelling.words or split[2] in _ORDINAL_ENDINGS
+    ):
         yield readings(split[1], spelling)
         yield readings(split[2], spelling)
         return
@@ -131,17 +134,26 @@ def folded_tokens(text: str, spelling: Spelling, known: HardWords) -> Iterator[T
 
 # ── letters apart ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_SPELT_OUT = re.compile(r"(?<![^\W_])[^\W_]([\W_])[^\W_](?![^\W_])(?:\1[^\W_](?![^\W_]))+")
+_SPELT_OUT = re.compile(r"(?<![^\W_])[^\W_]([\W_]{1,3}+)[^\W_](?![^\W_])(?:\1[^\W_](?![^\W_]))+")
+_SPELT_WITH_SIGNS = re.compile(r"(?<![^\W_])[^\W_](_|[^\w\s])[^\W_](?![^\W_])(?:\1[^\W_](?![^\W_]))+")
 _AGE_APART = re.compile(r"(?<![\w.,])(1)[\W_]{1,3}([0-7])(?=[\W_]{0,3}y(?:o|rs?|ears?)?(?![^\W_]))")
 
 
-def spelt_out(text: str) -> str:
-    """`n.u.d.e  g.i.r.l` as `nude  girl`, `1 3 yo` as `13 yo`.
+def spelt_with_signs(text: str) -> str:
+    """`n.u.d.e  g.i.r.l` as `nude  girl`: a sign that is no space shows where a word ends."""
+    return _SPELT_WITH_SIGNS.sub(_without_separator, text)
 
-    Single letters with one and the same sign between them are a word.
+
+def spelt_out(text: str) -> str:
+    """`n u d e` as `nude`, `1 3 yo` as `13 yo`.
+
+    Single letters with the same separator between them, of up to three signs, are a word.
     """
-    text = _AGE_APART.sub(r"\1\2", text)
-    return _SPELT_OUT.sub(lambda found: found[0].replace(found[1], ""), text)
+    return _SPELT_OUT.sub(_without_separator, _AGE_APART.sub(r"\1\2", text))
+
+
+def _without_separator(found: re.Match[str]) -> str:
+    return found[0].replace(found[1], "")
 
 
 # ── words in pieces ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -247,11 +259,11 @@ def joined_stream(stream: Stream, spelling: Spelling, known: HardWords) -> Strea
 _LONG_WORD = 8
 
 
-def guessed_stream(stream: Stream, known: HardWords) -> Stream:
+def guessed_stream(stream: Stream, known: HardWords, *, doubtful: bool = False) -> Stream:
     """The stream in which a token that is no word has the hard words it may stand for among its readings.
 
-    A single guess in a text of otherwise plain words is dropped, unless it is of a long word: names of places and
-    people are near to short words.
+    Unless `doubtful`, a single guess in a text of otherwise plain words is dropped, if it is not of a long word: names
+    of places and people are near to short words.
     """
     tokens = [_guessed(token, known) for token in stream]
     if all(map(is_, tokens, stream)):
@@ -260,7 +272,7 @@ def guessed_stream(stream: Stream, known: HardWords) -> Stream:
         hidden = known.two_consonants(token[0])
         if hidden and any(_is_guess(tokens, stream, near) for near in (at - 1, at + 1)):
             tokens[at] = (*token, hidden)
-    return tuple(tokens) if sum(_weight(token, known) for token in tokens) > 1 else stream
+    return tuple(tokens) if doubtful or sum(_weight(token, known) for token in tokens) > 1 else stream
 
 
 def _weight(token: Token, known: HardWords) -> int:
