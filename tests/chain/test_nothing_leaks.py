@@ -43,7 +43,7 @@ CANARIES = [
 ]
 UNREACHED = "http://127.0.0.1:9"
 STAGES = ("analyze", "expand", "generate", "caption")
-Asked = tuple[str, Any, dict[str, Any]]
+LeakRequest = tuple[str, Any, dict[str, Any]]
 """Endpoint, the job's input, and the other fields of its envelope."""
 
 
@@ -83,7 +83,7 @@ def bad_inputs() -> list[Any]:
     ]
 
 
-def everything() -> Iterator[Asked]:
+def everything() -> Iterator[LeakRequest]:
     """Requests that succeed, are refused, are invalid, or end with an exception of each stage."""
     own_bucket = {
         "accessId": "quokkaid",
@@ -106,7 +106,7 @@ def everything() -> Iterator[Asked]:
     yield "zimage", {"task": GenerateTask.GENERAL, "prompt": f"{BREAKS}generate {WORDS}"}, {"s3Config": own_bucket}
 
 
-def followed(pod: LocalpodThread, asked: Asked) -> list[dict[str, Any]]:
+def followed(pod: LocalpodThread, asked: LeakRequest) -> list[dict[str, Any]]:
     """Every state that a caller sees of the job, to its end."""
     endpoint, given, envelope = asked
     caller = Caller(pod, endpoint)
@@ -119,7 +119,7 @@ def followed(pod: LocalpodThread, asked: Asked) -> list[dict[str, Any]]:
     return states
 
 
-def all_followed(pod: LocalpodThread, asked: list[Asked]) -> list[list[dict[str, Any]]]:
+def all_followed(pod: LocalpodThread, asked: list[LeakRequest]) -> list[list[dict[str, Any]]]:
     with ThreadPoolExecutor(12) as threads:
         return list(threads.map(lambda one: followed(pod, one), asked))
 
@@ -185,7 +185,7 @@ def test_canary_is_only_in_the_result_fields_meant_for_it(tmp_path: Path) -> Non
 
 
 def test_real_workers_log_no_input(real_pod: LocalpodThread) -> None:
-    asked: list[Asked] = [
+    asked: list[LeakRequest] = [
         ("orchestrator", request, {}) for request in (*requests("a pier"), *requests("a naked child"))
     ]
     asked += [(endpoint, given, {}) for endpoint in ("orchestrator", *POOLS) for given in bad_inputs()]
