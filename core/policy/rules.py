@@ -4,14 +4,15 @@ A file holds concepts (sets of phrases) and rules over concepts. In a phrase, `(
 with that beginning, `#` a number below 18. A language's file adds phrases to concepts and forms of stating an age. A
 match that overlaps a phrase of its concept's `never` list does not count; one that overlaps an `except` phrase does not
 count in the everyday reading (see `core.policy.engine`). A concept is also met where those of one of its `sequences`
-follow each other, so that verbs and garments need not be listed in all pairs (`~`: up to four words of any kind).
+follow each other, so that verbs and garments need not be listed in all pairs (`~`: up to four words of any kind); one
+with `near`, where two others stand near each other in either order.
 
 May import: core.errors, core.policy.ages, core.policy.normalization, core.policy.sequences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -109,6 +110,21 @@ class Readings:
     shown: Found
 
 
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """A concept that is met where one of `first` and one of `second` have at most `within` tokens between them."""
+
+    first: str
+    second: str
+    within: int
+
+    def spans(self, found: Found) -> list[Span]:
+        first = found.get(self.first, ())
+        before = {at for start, _ in first for at in range(start - self.within - 1, start)}
+        after = {at for _, end in first for at in range(end, end + self.within + 1)}
+        return [(start, end) for start, end in found.get(self.second, ()) if start in after or end - 1 in before]
+
+
 @dataclass
 class Lexicon:
     """All concepts and rules. `add` takes the content of one file; `find` is linear in the stream's tokens."""
@@ -119,6 +135,7 @@ class Lexicon:
     linking: set[str] = field(default_factory=set)
     sequences: list[tuple[str, tuple[tuple[str, ...], ...]]] = field(default_factory=list)
     """A concept, and the concepts that have to follow each other for it to be met."""
+    combined: dict[str, Combination] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
     in_pieces: set[str] = field(default_factory=set)
     whole_pieces: set[str] = field(default_factory=set)
@@ -159,6 +176,9 @@ class Lexicon:
             self.sexual.add(concept)
         for sequence in entry.get("sequences", ()):
             self.sequences.append((concept, tuple((part,) for part in sequence)))
+        if "near" in entry:
+            first, second = entry["near"]
+            self.combined[concept] = Combination(first, second, entry["within"])
         single = set()
         for key, exact, effect in _PHRASE_LISTS:
             for segments in (spelled for pattern in entry.get(key, ()) for spelled in spellings(pattern, exact=exact)):
@@ -212,6 +232,9 @@ class Lexicon:
         self._add_sequences(matched, stream)
         computed = self._add_ages(found, stream, today)
         suspicious = _without(matched, found[Effect.NEVER])
+        for concept, combination in self.combined.items():
+            if spans := combination.spans(suspicious):
+                suspicious[concept] = [*suspicious.get(concept, ()), *spans]
         everyday = _without(suspicious, found[Effect.EXCEPT])
         shown = _without(everyday, found[Effect.MENTION])
         return Readings(everyday | computed, suspicious | computed, shown | computed)
@@ -226,9 +249,9 @@ class Lexicon:
         """Add the ages below 18 that the stream states, and return those computed: exceptions don't apply to them."""
         computed: Found = {}
         ages = self.ages.read(stream, today)
-        if CHARACTER in found[Effect.MATCH]:
+        if characters := found[Effect.MATCH].get(CHARACTER):
             grown = [(stated.start, stated.end) for stated in ages if stated.certain and not stated.minor]
-            found[Effect.NEVER].setdefault(CHARACTER, []).extend(_linked_to(grown, found[Effect.MATCH], stream))
+            found[Effect.NEVER].setdefault(CHARACTER, []).extend(_next_to(grown, characters, stream))
         for stated in ages:
             if stated.minor:
                 concept = AGE if stated.certain else POSSIBLE_AGE
@@ -250,18 +273,24 @@ class Lexicon:
         return any(True for _ in punctuated_ages(text, self.ages.words, self.ages.fillers))
 
 
-def _linked_to(grown: Iterable[Span], match: Found, stream: Stream) -> list[Span]:
+def _next_to(grown: Iterable[Span], characters: Iterable[Span], stream: Stream) -> list[Span]:
     """The characters next to a statement of an adult's age: `Harry Potter as a 36-year-old`."""
-    linked: list[Span] = []
+    ends: set[int] = set()
+    starts: set[int] = set()
     for start, end in grown:
-        before, after = start, end
-        while before > 0 and start - before < _MOST_LINKS and not _AGE_LINKS.isdisjoint(stream[before - 1]):
-            before -= 1
-        while after < len(stream) and after - end < _MOST_LINKS and not _AGE_LINKS.isdisjoint(stream[after]):
-            after += 1
-        near = range(before, start + 1), range(end, after + 1)
-        linked += [span for span in match[CHARACTER] if span[1] in near[0] or span[0] in near[1]]
-    return linked
+        ends.update(_over_links(stream, start, -1))
+        starts.update(_over_links(stream, end, 1))
+    return [span for span in characters if span[1] in ends or span[0] in starts]
+
+
+def _over_links(stream: Stream, at: int, step: int) -> Iterator[int]:
+    """The places from `at` on that only linking words are between."""
+    for _ in range(_MOST_LINKS + 1):
+        yield at
+        passed = at if step > 0 else at - 1
+        if not 0 <= passed < len(stream) or _AGE_LINKS.isdisjoint(stream[passed]):
+            return
+        at += step
 
 
 def _steps(nodes: Iterable[_Node], token: Token) -> list[_Node]:

@@ -18,6 +18,8 @@ from core.policy.spelling import is_everyday
 _TOKENS = re.compile(r"[,;:()\[\]|\n!?\"…]|\.(?!\d)|\s[-–—]\s|\d+(?:[.,]\d+)*(?:\s?/\s?\d+)?|[^\W\d_]+")
 _YOUNGEST = 3
 _MOST_HEDGES = 4
+_YOUNGEST_ALONE = 8
+"""`sixteen and restless` begins a clause; smaller numbers there are counts more often."""
 _CLOCK_HOURS = 12
 
 
@@ -29,12 +31,12 @@ _BEFORE = _words("""
     is was s am m im be being been turning becomes became becoming then now once than barely hardly scarcely not
     only just looks look looked nearly almost aged age reached reaching say says said maybe probably perhaps
     possibly clearly obviously still already remains stays approaching pushing nearing hes shes theyre appears seems
-    passes hits hit
+    passes hits hit mere tender
 """)
 """Words that stand before an age; a hedge (`only`, `like`) may follow them."""
 _HEDGES = _words("""
     only just barely hardly scarcely nearly almost like about around maybe perhaps possibly probably roughly still
-    already now all of a an mere tender say circa approximately somewhere to be or the ripe old young sweet no more
+    already now all of a an say circa approximately somewhere to be or the ripe old young sweet no more
     most at than some
 """)
 _SHY = frozenset(["shy", "short", "south", "side", "shade", "hair", "north", "tad", "touch"])
@@ -45,6 +47,7 @@ _AFTER = _words("""
     plus tomorrow soon next this last
 """)
 """Words that may follow an age; after other nouns the number counts things."""
+_CONTINUED = frozenset(["and", "but", "when", "who", "going"])
 _PRONOUNS = _words("""
     she he they i we her his
 """)
@@ -107,6 +110,8 @@ def _is_age(place: _Place, number: Number) -> bool:
         return True
     if not ends and after not in _AFTER and not after.endswith("ing"):
         return False
+    if place.after in _CONTINUED and not place.before(1).isalnum():
+        return number.value >= _YOUNGEST_ALONE
     by = 1
     while by <= _MOST_HEDGES and place.before(by) in _HEDGES and place.before(by) not in _BEFORE:
         by += 1
