@@ -60,6 +60,40 @@ def test_every_folder_of_weights_becomes_a_layer(image: str) -> None:
     assert copies == [f"COPY --from=fetched /layers/{number} /weights" for number in range(int(count))]
 
 
+@pytest.mark.parametrize("image", ["selfie", "zimage", "llm"])
+def test_weights_are_split_by_the_instruction_that_fetches_them(image: str) -> None:
+    """Moving files of an earlier layer would copy them: as much disk space again as the weights take."""
+    assert ["core.weights fetch" in line for line in instructions(image) if "core.weights layers" in line] == [True]
+
+
+@pytest.mark.parametrize(
+    ("image", "weights", "models"),
+    [
+        ("selfie", "full", "vision,face"),
+        ("selfie", "embedded", "face"),
+        ("zimage", "full", "image,checker"),
+        ("zimage", "embedded", "checker"),
+        ("llm", "full", "text,guard"),
+        ("llm", "embedded", "text"),
+    ],
+)
+def test_build_fetches_the_models_of_its_profile(image: str, weights: str, models: str, tmp_path: Path) -> None:
+    """The instruction runs in a shell, with a `python` that only prints its arguments."""
+    [run] = [line for line in instructions(image) if "core.weights fetch" in line]
+    (tmp_path / "python").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "WEIGHTS": weights, "MODELS": "text,guard"}
+    command = re.sub(r"^RUN (--mount=\S+ +)*", "", run).replace("chmod -R a+rX /weights", "true")
+    command = command.replace("/tmp/hf", str(tmp_path / "hf"))
+
+    done = subprocess.run(["sh", "-ec", command], env=env, capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines() == [
+        f"-m core.weights fetch --profile {weights} --only {models}",
+        "-m core.weights layers --into /layers --count 6",
+    ]
+
+
 @pytest.mark.parametrize("image", IMAGES)
 def test_base_is_pinned_by_digest_and_the_user_is_not_root(image: str) -> None:
     lines = instructions(image)
@@ -88,9 +122,9 @@ def test_logs_contain_no_prompts_and_weights_are_not_on_the_volume(image: str) -
 @pytest.mark.parametrize("image", ["selfie", "zimage", "llm"])
 def test_layer_with_full_weights_depends_on_one_folder_of_core(image: str) -> None:
     lines = instructions(image)
-    [full, _] = [index for index, line in enumerate(lines) if "core.weights fetch" in line]
+    [fetched] = [index for index, line in enumerate(lines) if "core.weights fetch" in line]
 
-    before = [line for line in lines[:full] if line.startswith("COPY ")]
+    before = [line for line in lines[:fetched] if line.startswith("COPY ")]
 
     assert before == [f"COPY requirements/{image}.txt requirements.txt", "COPY core/weights core/weights"]
 
