@@ -136,7 +136,8 @@ class Lexicon:
     sequences: list[tuple[str, tuple[tuple[str, ...], ...]]] = field(default_factory=list)
     """A concept, and the concepts that have to follow each other for it to be met."""
     combined: dict[str, Combination] = field(default_factory=dict)
-    words: set[str] = field(default_factory=set)
+    words: dict[str, set[str]] = field(default_factory=dict)
+    """Concept → its single words."""
     in_pieces: set[str] = field(default_factory=set)
     whole_pieces: set[str] = field(default_factory=set)
     compounds: set[str] = field(default_factory=set)
@@ -188,7 +189,7 @@ class Lexicon:
                     self._root.add((tuple((word,) for word in together),), (concept, effect))
                 if effect is Effect.MATCH:
                     single |= {word.rstrip("*") for word in single_words(segments)}
-        self.words |= single
+        self.words.setdefault(concept, set()).update(single)
         if entry.get("hard_in_pieces"):
             self.in_pieces |= {word for word in single if len(word) >= _SHORTEST_PIECED}
         self.in_pieces |= set(entry.get("in_pieces", ()))
@@ -199,7 +200,8 @@ class Lexicon:
     def spelling(self) -> Spelling:
         numbers = frozenset(self.numbers)
         in_pieces = self.in_pieces | {word for word in numbers if len(word) > _SHORTEST_PIECED}
-        words = self.words | numbers
+        parts = {concept for _, groups in self.sequences for group in groups for concept in group}
+        words = numbers.union(*(single for concept, single in self.words.items() if concept not in parts))
         beginnings = frozenset(word[:end] for word in words | in_pieces for end in range(1, len(word) + 1))
         tens = frozenset(self.tens)
         return Spelling(words, in_pieces, self.whole_pieces, self.compounds, beginnings, self.numbers, tens)
