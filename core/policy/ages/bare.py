@@ -31,12 +31,12 @@ _BEFORE = _words("""
     is was s am m im be being been turning becomes became becoming then now once than barely hardly scarcely not
     only just looks look looked nearly almost aged age reached reaching say says said maybe probably perhaps
     possibly clearly obviously still already remains stays approaching pushing nearing hes shes theyre appears seems
-    passes hits hit mere tender
+    passes hits hit mere tender somewhere
 """)
 """Words that stand before an age; a hedge (`only`, `like`) may follow them."""
 _HEDGES = _words("""
     only just barely hardly scarcely nearly almost like about around maybe perhaps possibly probably roughly still
-    already now all of a an say circa approximately somewhere to be or the ripe old young sweet no more
+    already now all of a an say circa approximately to be or the ripe old young sweet no more
     most at than some
 """)
 _SHY = frozenset(["shy", "short", "south", "side", "shade", "hair", "north", "tad", "touch"])

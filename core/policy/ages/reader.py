@@ -38,7 +38,7 @@ class Statement(NamedTuple):
     end: int
     certain: bool = True
     computed: bool = False
-    """By arithmetic: a length of time is a part of it, and no reason to doubt it."""
+    """By arithmetic or from a date: a length of time or an ordinal is a part of it, and no reason to doubt it."""
 
     @property
     def minor(self) -> bool:
@@ -246,10 +246,10 @@ class AgeReader:
             certain = not self.birth_words.isdisjoint(token)
             if certain or not self.birth_words_possible.isdisjoint(token):
                 for one in dates.within(at + 1, at + 1 + AFTER_WINDOW):
-                    yield Statement(*one.years, one.start, one.end, certain)
+                    yield Statement(*one.years, one.start, one.end, certain, computed=True)
             if not self.birth_words_after.isdisjoint(token):
                 for one in dates.within(max(0, at - BEFORE_WINDOW), at):
-                    yield Statement(*one.years, one.start, one.end)
+                    yield Statement(*one.years, one.start, one.end, computed=True)
 
 
 def _phrases(content: Mapping[str, Any], key: str) -> set[Phrase]:
