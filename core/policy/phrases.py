@@ -26,7 +26,7 @@ Segments: TypeAlias = tuple[tuple[Phrase, ...], ...]
 _Value = TypeVar("_Value")
 
 _LONGEST_STEM = 16
-_CHOICE = re.compile(r"\(([^()]*)\)")
+_SIGNS = re.compile("([()|])")
 _UNSPACED = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
 _WORD = re.compile(r"[#&~]|\d+|(?:[^\W\d_]|[\u0900-\u0dff\u0e00-\u0eff])+\*?")
 _PARTS = re.compile(r"\s+|[()]|[^\s()]+")
@@ -36,15 +36,31 @@ _PARTS = re.compile(r"\s+|[()]|[^\s()]+")
 
 def phrases(pattern: str) -> Iterator[str]:
     """The phrases that a pattern with choices stands for. Raises `Misconfigured` where a choice is left open."""
-    choice = _CHOICE.search(pattern)
-    if choice:
-        before, after = pattern[: choice.start()], pattern[choice.end() :]
-        for option in dict.fromkeys(choice[1].split("|")):
-            yield from phrases(before + option + after)
-    elif "(" in pattern or ")" in pattern:
-        raise Misconfigured(f"The policy's phrase {pattern!r} leaves a choice open.")
-    else:
-        yield " ".join(pattern.split())
+    outer: list[tuple[list[str], list[str]]] = []
+    options: list[str] = []
+    begun = [""]
+    for part in _SIGNS.split(pattern):
+        if part == "(":
+            outer.append((options, begun))
+            options, begun = [], [""]
+        elif part == "|" and outer:
+            options += begun
+            begun = [""]
+        elif part == ")" and outer:
+            chosen = dict.fromkeys(options + begun)
+            options, begun = outer.pop()
+            begun = [before + option for before in begun for option in chosen]
+        elif part == ")":
+            raise _open_choice(pattern)
+        elif part:
+            begun = [before + part for before in begun]
+    if outer:
+        raise _open_choice(pattern)
+    return (" ".join(phrase.split()) for phrase in begun)
+
+
+def _open_choice(pattern: str) -> Misconfigured:
+    return Misconfigured(f"The policy's phrase {pattern!r} leaves a choice open.")
 
 
 def spellings(pattern: str, *, exact: bool = False) -> Iterator[Segments]:
@@ -53,8 +69,9 @@ def spellings(pattern: str, *, exact: bool = False) -> Iterator[Segments]:
     Raises `Misconfigured` where a choice is left open, and where all of the pattern may be absent.
     """
     own = native(pattern)
-    for letters in (own,) if exact else dict.fromkeys((own, folded(own))):
-        segments = tuple(map(_options, _segments(_UNSPACED.sub(r" \1 ", letters))))
+    for letters in (own,) if exact or own.isascii() else dict.fromkeys((own, folded(own))):
+        spaced = letters if letters.isascii() else _UNSPACED.sub(r" \1 ", letters)
+        segments = tuple(map(_options, _segments(spaced)))
         if all(() in options for options in segments):
             raise Misconfigured(f"The policy's phrase {pattern!r} may be empty.")
         yield segments
@@ -90,8 +107,10 @@ def _segments(pattern: str) -> list[str]:
     return [segment for segment in found if segment]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def _options(segment: str) -> tuple[Phrase, ...]:
+    if segment.isalpha() and segment.isascii():
+        return ((segment,),)
     return tuple(dict.fromkeys(tuple(_WORD.findall(phrase)) for phrase in phrases(segment)))
 
 

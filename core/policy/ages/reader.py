@@ -136,7 +136,7 @@ class AgeReader:
             self._reach = max(
                 self._reach, sum(max(map(len, options)) for options in segments) + _MAX_GAP + _MAX_FILLERS
             )
-            edges = (tuple(tuple(_EDGES.get(word, word) for word in option) for option in parts) for parts in segments)
+            edges = (tuple(map(_with_edges, options)) for options in segments)
             self._root.add(tuple(edges), form)
 
     def read(self, stream: Stream, today: date) -> list[Statement]:
@@ -258,6 +258,10 @@ def _phrases(content: Mapping[str, Any], key: str) -> set[Phrase]:
 
 def _first_words(content: Mapping[str, Any], key: str) -> set[str]:
     return {phrase[0] for phrase in _phrases(content, key)}
+
+
+def _with_edges(phrase: Phrase) -> Phrase:
+    return phrase if _MARKS.isdisjoint(phrase) else tuple(_EDGES.get(word, word) for word in phrase)
 
 
 def _openings(segments: Segments) -> set[Phrase]:
