@@ -33,7 +33,7 @@ COMMANDS = {
     "zimage": "handlers.zimage",
 }
 MB = 1_000_000
-_EMPTY_LAYER_BYTES = 100_000
+_LISTED_LAYER_BYTES = 500_000
 _TEN_BIGGEST = (
     "du -x --block-size=MB --max-depth=1 /weights"
     " $(python -c 'import site; print(site.getsitepackages()[0])')/. 2>/dev/null | sort -rn | head -n 12"
@@ -65,14 +65,14 @@ class Builder:
         return int(self._output("image", "inspect", "--format", "{{.Size}}", tag)) / MB
 
     def layers_mb(self, tag: str) -> list[float]:
-        """Size of each layer, unpacked, from the base upwards; without the empty ones."""
+        """Size of each layer of at least 0.5 MB, unpacked, from the base upwards."""
         if self.program == "buildah":
             manifest = json.loads(json.loads(self._output("inspect", "--type", "image", tag))["Manifest"])
             sizes = [layer["size"] for layer in manifest["layers"]]
         else:
             history = self._output("history", "--human=false", "--format", "{{.Size}}", tag)
             sizes = [int(size) for size in reversed(history.split())]
-        return [size / MB for size in sizes if size >= _EMPTY_LAYER_BYTES]
+        return [size / MB for size in sizes if size >= _LISTED_LAYER_BYTES]
 
     @contextmanager
     def container(self, tag: str) -> Iterator[list[str]]:
