@@ -132,11 +132,13 @@ class _Rest(Generic[_Value]):
 class PhraseNode(Generic[_Value]):
     """A node of a trie of words. Its branches are made at the first `step`, one thread at a time."""
 
-    __slots__ = ("_ahead", "_lengths", "ends", "stems", "words")
+    __slots__ = ("_ahead", "_lengths", "edges", "ends", "stems", "words")
 
     def __init__(self) -> None:
         self.words: dict[str, PhraseNode[_Value]] = {}
         self.stems: dict[str, PhraseNode[_Value]] = {}
+        self.edges: dict[str, PhraseNode[_Value]] = {}
+        """By words with a space inside, which no token is taken for."""
         self.ends: list[_Value] = []
         """The values of the patterns with a phrase that ends here."""
         self._lengths: set[int] = set()
@@ -152,7 +154,7 @@ class PhraseNode(Generic[_Value]):
 
     @property
     def is_leaf(self) -> bool:
-        return not (self._ahead or self.words or self.stems)
+        return not (self._ahead or self.words or self.stems or self.edges)
 
     def step(self, readings: Token) -> list[PhraseNode[_Value]]:
         """The nodes that a token with these readings leads to."""
@@ -181,8 +183,9 @@ class PhraseNode(Generic[_Value]):
                 self._branch(option, rest.then)
 
     def _child(self, word: str) -> PhraseNode[_Value]:
-        branch, key = (self.stems, word[:-1]) if word.endswith("*") else (self.words, word)
-        if branch is self.stems:
+        branch, key = (self.edges if " " in word else self.words), word
+        if word.endswith("*"):
+            branch, key = self.stems, word[:-1]
             self._lengths.add(len(key))
         child = branch.get(key)
         if child is None:

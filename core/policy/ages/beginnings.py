@@ -79,10 +79,11 @@ class Beginnings:
         Fillers are skipped between them.
         """
         known = self.before_gap if before_gap else self.seconds
-        seconds = [known[reading] for reading in token if reading in known]
-        if any(words.meets(after) for words in seconds):
-            return True
-        return bool(seconds) and any(reading in fillers for reading in after)
+        for reading in token:
+            seconds = known.get(reading)
+            if seconds is not None and (seconds.meets(after) or any(filler in fillers for filler in after)):
+                return True
+        return False
 
 
 def before_numbers(numbers: Iterable[int], leads: Sequence[object], most: int) -> set[int]:

@@ -59,7 +59,7 @@ class _Form:
 
 _Node: TypeAlias = PhraseNode[_Form]
 _NUMBER_EDGE, _ORDINAL_EDGE, _GAP_EDGE = "# number", "# ordinal", "# gap"
-"""Words of the trie for what is no word of a text. No token holds a space, so that none is taken for them."""
+"""Edges of the trie for what is no word of a text."""
 _EDGES = {"#": _NUMBER_EDGE, "&": _ORDINAL_EDGE, GAP: _GAP_EDGE}
 
 _MARKS = {*NUMBERS, GAP}
@@ -106,7 +106,7 @@ class AgeReader:
                 for pattern in patterns:
                     if fixed is None and "#" not in pattern and "&" not in pattern:
                         raise Misconfigured(f"The form {pattern!r} of an age needs a number (`#` or `&`).")
-                    self._add_form(_filled(pattern, sets), _Form(kind, fixed, certain, language))
+                    self._add_form(_filled(pattern, sets), _Form(kind, fixed, certain, "" if fixed else language))
         for kind, patterns in content.get("relations", {}).items():
             if kind not in RELATIONS:
                 raise Misconfigured(f"The ages of language {language!r} name the unknown relation {kind!r}.")
@@ -196,12 +196,14 @@ class AgeReader:
         self, stream: Stream, numbers: Mapping[int, list[Number]], roles: Sequence[int]
     ) -> Iterator[int]:
         """The tokens where a form can begin whose number is behind a gap: a number has to be near."""
-        following = max(numbers, default=-1)
-        for at in range(min(following, len(stream) - 1) - 1, -1, -1):
-            following = at if at in numbers else following
-            near = roles[at] & _OPENS_GAP and following <= at + self._reach
-            if near and self._beginnings.worded(stream[at], stream[at + 1], self.fillers, before_gap=True):
-                yield at
+        before = 0
+        for number in numbers:
+            for at in range(max(before, number - self._reach), number):
+                if roles[at] & _OPENS_GAP and self._beginnings.worded(
+                    stream[at], stream[at + 1], self.fillers, before_gap=True
+                ):
+                    yield at
+            before = number
 
     def _read_at(
         self, stream: Stream, start: int, numbers: Mapping[int, list[Number]]
@@ -217,27 +219,23 @@ class AgeReader:
     def _steps(self, state: _State, stream: Stream, numbers: Mapping[int, list[Number]]) -> list[_State]:
         """The states behind the next word or number, a filler before a number, or the words of a gap."""
         node, end, said, skipped = state
-        after = self._after(node, end, said, stream, numbers)
-        words = node.words
-        counts = skipped < _MAX_FILLERS and node is not self._root and (_NUMBER_EDGE in words or _ORDINAL_EDGE in words)
-        if counts and not self.fillers.isdisjoint(stream[end]):
+        token = stream[end]
+        nodes = self._begun[token] if node is self._root else node.step(token)
+        after: list[_State] = [(reached, end + 1, said, 0) for reached in nodes] if nodes else []
+        edges = node.edges
+        if not edges:
+            return after
+        if end in numbers:
+            after += _counted(node, end, said, numbers)
+        counts = skipped < _MAX_FILLERS and node is not self._root and (_NUMBER_EDGE in edges or _ORDINAL_EDGE in edges)
+        if counts and not self.fillers.isdisjoint(token):
             after.append((node, end + 1, said, skipped + 1))
-        if opened := words.get(_GAP_EDGE):
+        if opened := edges.get(_GAP_EDGE):
             for at in range(end, min(end + _MAX_GAP + 1, len(stream))):
-                if at in numbers or opened.step(stream[at]):
-                    after += self._after(opened, at, said, stream, numbers)
-        return after
-
-    def _after(
-        self, node: _Node, at: int, said: tuple[Number, ...], stream: Stream, numbers: Mapping[int, list[Number]]
-    ) -> list[_State]:
-        """The states behind the word at a token, and behind the numbers that begin there."""
-        nodes = self._begun[stream[at]] if node is self._root else node.step(stream[at])
-        after: list[_State] = [(reached, at + 1, said, 0) for reached in nodes] if nodes else []
-        for number in numbers.get(at, ()):
-            counted = node.words.get(_ORDINAL_EDGE if number.ordinal else _NUMBER_EDGE)
-            if counted is not None:
-                after.append((counted, number.end, (*said, number), 0))
+                if nodes := opened.step(stream[at]):
+                    after += [(reached, at + 1, said, 0) for reached in nodes]
+                if at in numbers:
+                    after += _counted(opened, at, said, numbers)
         return after
 
     def _births(self, stream: Stream, births: Iterable[int], dates: BirthDates) -> Iterator[Statement]:
@@ -250,6 +248,14 @@ class AgeReader:
             if not self.birth_words_after.isdisjoint(token):
                 for one in dates.within(max(0, at - BEFORE_WINDOW), at):
                     yield Statement(*one.years, one.start, one.end, computed=True)
+
+
+def _counted(node: _Node, at: int, said: tuple[Number, ...], numbers: Mapping[int, list[Number]]) -> Iterator[_State]:
+    """The states behind the numbers that begin at a token."""
+    for number in numbers[at]:
+        counted = node.edges.get(_ORDINAL_EDGE if number.ordinal else _NUMBER_EDGE)
+        if counted is not None:
+            yield counted, number.end, (*said, number), 0
 
 
 def _phrases(content: Mapping[str, Any], key: str) -> set[Phrase]:
