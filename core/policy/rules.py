@@ -12,7 +12,7 @@ May import: core.errors, core.policy.ages, core.policy.normalization, core.polic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -26,6 +26,8 @@ from core.policy.phrases import PhraseNode, single_words, spelled_phrases, spell
 from core.policy.sequences import GAP, Found, Span, linked_spans
 
 How: TypeAlias = Literal["together", "linked", "near"]
+UnlessAged: TypeAlias = Literal["beside", "stated"]
+"""Where an adult's age has to be: next to the words on either side, or stated of the person behind them."""
 
 
 class Effect(StrEnum):
@@ -41,8 +43,6 @@ AGE = "minor_age"
 POSSIBLE_AGE = "possible_minor_age"
 """Concepts of the age reader: certain statements of an age below 18, and those that need sexual context."""
 
-CHARACTER = "child_character"
-"""Concept of children in fiction: one whose adult age is stated next to the name is no child."""
 _AGE_LINKS = {"as", "a", "an", "the", "now", "at", "aged", "age", "is", "s", "who", "grown", "up", "all", "of", "adult"}
 _MOST_LINKS = 4
 
@@ -136,6 +136,8 @@ class Lexicon:
     sequences: list[tuple[str, tuple[tuple[str, ...], ...]]] = field(default_factory=list)
     """A concept, and the concepts that have to follow each other for it to be met."""
     combined: dict[str, Combination] = field(default_factory=dict)
+    unless_aged: dict[str, UnlessAged] = field(default_factory=dict)
+    """Concepts that are not met where the age of an adult is stated of the person: `Harry Potter as a 36-year-old`."""
     words: dict[str, set[str]] = field(default_factory=dict)
     """Concept → its single words."""
     in_pieces: set[str] = field(default_factory=set)
@@ -175,6 +177,8 @@ class Lexicon:
         self.concepts.add(concept)
         if entry.get("sexual"):
             self.sexual.add(concept)
+        if "unless_aged" in entry:
+            self.unless_aged[concept] = entry["unless_aged"]
         for sequence in entry.get("sequences", ()):
             self.sequences.append((concept, tuple((part,) for part in sequence)))
         if "near" in entry:
@@ -251,9 +255,10 @@ class Lexicon:
         """Add the ages below 18 that the stream states, and return those computed: exceptions don't apply to them."""
         computed: Found = {}
         ages = self.ages.read(stream, today)
-        if characters := found[Effect.MATCH].get(CHARACTER):
+        for concept in self.unless_aged.keys() & found[Effect.MATCH].keys():
             grown = [(stated.start, stated.end) for stated in ages if stated.certain and not stated.minor]
-            found[Effect.NEVER].setdefault(CHARACTER, []).extend(_next_to(grown, characters, stream))
+            aged = _AGED[self.unless_aged[concept]](grown, found[Effect.MATCH][concept], stream)
+            found[Effect.NEVER].setdefault(concept, []).extend(aged)
         for stated in ages:
             if stated.minor:
                 concept = AGE if stated.certain else POSSIBLE_AGE
@@ -285,6 +290,14 @@ def _next_to(grown: Iterable[Span], characters: Iterable[Span], stream: Stream) 
     return [span for span in characters if span[1] in ends or span[0] in starts]
 
 
+def _stated_of(grown: Iterable[Span], persons: Iterable[Span], stream: Stream) -> list[Span]:
+    """The persons whose age is stated behind them with a word between: `her son is 30`, not `her son, 30 guests`."""
+    stated = set()
+    for start, end in grown:
+        stated.update(range(start + 1, end), list(_over_links(stream, start, -1))[1:])
+    return [span for span in persons if span[1] in stated]
+
+
 def _over_links(stream: Stream, at: int, step: int) -> Iterator[int]:
     """The places from `at` on that only linking words are between."""
     for _ in range(_MOST_LINKS + 1):
@@ -293,6 +306,12 @@ def _over_links(stream: Stream, at: int, step: int) -> Iterator[int]:
         if not 0 <= passed < len(stream) or _AGE_LINKS.isdisjoint(stream[passed]):
             return
         at += step
+
+
+_AGED: Mapping[UnlessAged, Callable[[Iterable[Span], Iterable[Span], Stream], list[Span]]] = {
+    "beside": _next_to,
+    "stated": _stated_of,
+}
 
 
 def _steps(nodes: Iterable[_Node], token: Token) -> list[_Node]:

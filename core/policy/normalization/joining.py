@@ -199,9 +199,15 @@ def _from_pieces(stream: Stream, start: int, spelling: Spelling, known: HardWord
         single = single and len(piece) == 1
         if not any(way in words for way in ways for words in (spelling.words, spelling.in_pieces, known.words)):
             continue
+        if not any(map(_has_letter, stream[start : end + 1])):
+            continue  # a date, `10/11`, is no word in leet
         if word := _known_word(ways, stream[start : end + 1], spelling, known, single=single):
             best = (word, end + 1)
     return best
+
+
+def _has_letter(piece: Token) -> bool:
+    return any(map(str.isalpha, piece[0]))
 
 
 def _known_word(

@@ -11,7 +11,7 @@ from core.contracts import Route
 from core.policy import Action, judge
 from core.policy.loading import lexicon
 from core.policy.normalization import plain_stream
-from core.policy.rules import CHARACTER, Combination
+from core.policy.rules import Combination
 
 TODAY = date(2026, 11, 25)
 
@@ -62,4 +62,4 @@ def test_a_combination_needs_two_places_of_the_text() -> None:
 def test_a_character_next_to_a_stated_adult_age_is_no_child(text: str, *, counts: bool) -> None:
     words = lexicon()
     readings = words.find(plain_stream(text.lower(), words.spelling), TODAY)
-    assert (CHARACTER in readings.suspicious) is counts
+    assert ("child_character" in readings.suspicious) is counts
