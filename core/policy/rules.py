@@ -292,7 +292,7 @@ def _next_to(grown: Iterable[Span], characters: Iterable[Span], stream: Stream) 
 
 def _stated_of(grown: Iterable[Span], persons: Iterable[Span], stream: Stream) -> list[Span]:
     """The persons whose age is stated behind them with a word between: `her son is 30`, not `her son, 30 guests`."""
-    stated = set()
+    stated: set[int] = set()
     for start, end in grown:
         stated.update(range(start + 1, end), list(_over_links(stream, start, -1))[1:])
     return [span for span in persons if span[1] in stated]
