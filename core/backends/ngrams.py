@@ -16,6 +16,7 @@ import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 MODEL_TYPE = "hashed-ngrams"
 WEIGHTS_FILE = "model.safetensors"
 CATEGORY = "Sexual Content Involving Minors"
-BUCKETS = 2**16
+BUCKETS = 2**17
 WIDTH = 7
 """Width of the convolution in positions."""
 _SEPARATORS = frozenset(".,-*_·~+'")
@@ -56,7 +57,7 @@ _FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
 _LETTER_IN_NAME = re.compile(r"LETTER ([A-Z])$")
 """Unicode name of a symbol that shows a letter: `NEGATIVE SQUARED LATIN CAPITAL LETTER N`."""
 _NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
-"""Scripts that are written without spaces: each character is a position."""
+"""Scripts that are written without spaces: each character, with the next one, is a position."""
 
 
 def tokens_of(text: str) -> list[str]:
@@ -96,7 +97,10 @@ def _parts(word: str) -> Iterator[str]:
         word = word.translate(_LOOKALIKES)
     for kind, group in groupby(word, _kind_of_letter):
         letters = "".join(group)
-        yield from letters if kind in {"single", "symbol"} else [letters]
+        if kind == "single":
+            yield from (letters[at : at + 2] for at in range(max(1, len(letters) - 1)))
+        else:
+            yield from letters if kind == "symbol" else [letters]
     for run in _LEET_RUN.findall(word):
         disguised = run.rstrip("!|")
         if not disguised.isalpha() and _LATIN.search(disguised):
@@ -136,22 +140,22 @@ def _with_spelt_words(tokens: list[str]) -> list[str]:
 @lru_cache(maxsize=20_000)
 def features_of(token: str) -> tuple[int, ...]:
     """Hash buckets of one token: of itself, its n-grams of 2 to 5 characters, and the kind of a number."""
-    named = [f"w:{token}"]
     if token.isdigit():
-        return tuple(_bucket(name) for name in (*named, f"n:{_kind(token)}"))
+        return tuple(_bucket(name) for name in _kinds_of(int(token[:6])))
     spelt = f"<{token}>"
+    named = [f"w:{token}"]
     named += [spelt[at : at + size] for size in (2, 3, 4, 5) for at in range(len(spelt) - size + 1)]
     return tuple(dict.fromkeys(_bucket(name) for name in named))
 
 
-def _kind(number: str) -> str:
-    """Kind of a number: an age below 18, an adult age, a year, or larger."""
-    value = int(number[:6])
-    if value < 18:
-        return "minor"
-    if value < 100:
-        return "adult"
-    return "year" if 1900 <= value < 2100 else "large"
+def _kinds_of(number: int) -> tuple[str, ...]:
+    """A number as an age below 18 or of an adult, as a year since which somebody is of age or not, or as larger."""
+    if number < 100:
+        return (f"w:{number}", "n:minor" if number < 18 else "n:adult")
+    if not 1900 <= number < 2100:
+        return ("n:large",)
+    since = datetime.now(UTC).year - number
+    return ("n:year", "n:future" if since < 0 else "n:young" if since < 18 else "n:old")
 
 
 def _bucket(name: str) -> int:
@@ -180,14 +184,14 @@ class Parameters:
         return cast("NDArray[np.float32]", scored.max(axis=0))
 
     def _embedded(self, tokens: Sequence[str]) -> NDArray[np.float32]:
-        """`(positions, d)`: the mean of each position's feature vectors."""
+        """`(positions, d)`: the sum of each position's feature vectors, divided by the root of their number."""
         rows: list[NDArray[np.float32]] = []
         for start in range(0, len(tokens), _CHUNK):
             features = [features_of(token) for token in tokens[start : start + _CHUNK]]
             counts = np.array([len(one) for one in features])
             gathered = self.table[np.fromiter((i for one in features for i in one), np.int64, int(counts.sum()))]
             sums = np.add.reduceat(gathered, np.concatenate(([0], counts.cumsum()[:-1])))
-            rows.append((sums / counts[:, None]).astype(np.float32))
+            rows.append((sums / np.sqrt(counts)[:, None]).astype(np.float32))
         return np.concatenate(rows)
 
 

@@ -26,11 +26,11 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812  # its usual name
 
 from core.backends.ngrams import BUCKETS, MODEL_TYPE, WEIGHTS_FILE, WIDTH, features_of, tokens_of
-from embedded.training.classifier_texts import LabelledText, Words, everyday_text, labelled_text, lexicons
+from embedded.training.classifier_texts import LabelledText, Words, english, everyday_text, labelled_text, lexicons
 
 DIMENSION = 16
-HIDDEN = 48
-_LONGEST = 64
+HIDDEN = 96
+_LONGEST = 96
 """Number of used positions of a training text."""
 _FEATURE_DROPOUT = 0.25
 _POSITIONS_WITH_DROPOUT = 0.7
@@ -43,18 +43,25 @@ class NgramModel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.table = nn.EmbeddingBag(BUCKETS, DIMENSION, mode="mean")
+        self.table = nn.EmbeddingBag(BUCKETS, DIMENSION, mode="sum")
         self.convolution = nn.Conv1d(DIMENSION, HIDDEN, WIDTH, padding=WIDTH // 2)
         self.heads = nn.Linear(HIDDEN, 2)
-        nn.init.normal_(self.table.weight, std=0.3)
+        nn.init.constant_(self.heads.bias, -3)  # most positions of a text say nothing
+        nn.init.normal_(self.table.weight, std=0.05)  # small, so that features never seen in training decide little
 
     def forward(self, features: torch.Tensor, offsets: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """`(B, 2)` logits of texts whose positions' features are concatenated."""
-        embedded = self.table(features, offsets)
-        padded = nn.utils.rnn.pad_sequence(list(embedded.split(list(lengths))), batch_first=True)
-        scored = self.heads(F.relu(self.convolution(padded.transpose(1, 2))).transpose(1, 2))
-        beyond = torch.arange(padded.shape[1])[None] >= torch.tensor(lengths)[:, None]
-        return torch.as_tensor(scored.masked_fill(beyond[..., None], float("-inf")).amax(dim=1))
+        """`(B, 2)` logits of texts whose positions' features are concatenated.
+
+        In training the maximum over positions is a smooth one, so that every position has a gradient.
+        """
+        counts = torch.diff(offsets, append=torch.tensor([len(features)]))
+        embedded = self.table(features, offsets) / counts.clamp(min=1).sqrt()[:, None]
+        spaced = [F.pad(one, (0, 0, 0, WIDTH // 2)) for one in embedded.split(list(lengths))]
+        hidden = F.relu(self.convolution(torch.cat(spaced).T[None]))[0].T
+        pieces = self.heads(hidden).split([length + WIDTH // 2 for length in lengths])
+        texts = [piece[:length] for piece, length in zip(pieces, lengths, strict=True)]
+        scored = nn.utils.rnn.pad_sequence(texts, batch_first=True, padding_value=float("-inf"))
+        return torch.as_tensor(scored.logsumexp(dim=1) if self.training else scored.amax(dim=1))
 
 
 Batch = tuple[torch.Tensor, torch.Tensor, list[int]]
@@ -75,16 +82,39 @@ def batch_of(texts: Sequence[str], rng: np.random.Generator | None = None) -> Ba
     return torch.from_numpy(features), torch.from_numpy(offsets), [len(one) for one in tokens]
 
 
-def everyday_words(count: int = 2000) -> Words:
-    """The most frequent words of each language, except words that decide a label."""
+def everyday_words(count: int = 2000, of_english: int = 30_000, of_others: int = 6000) -> Words:
+    """Words of each language, except forms of words that decide a label: the most frequent ones as often as the others.
+
+    Rare words matter because they share n-grams with the words of the lists.
+    """
     from wordfreq import available_languages, top_n_list  # type: ignore[import-not-found]  # only for training
 
-    own = {word for words in lexicons().values() for kind in words.values() for word in kind}
-    return {
-        language: [word for word in top_n_list(language, count) if word not in own and not word.isdigit()]
-        for language in sorted(available_languages("small"))
-        if language in lexicons()
-    }
+    found: dict[str, list[str]] = {}
+    for language in sorted({*available_languages("small")} & {*lexicons()}):
+        words = [
+            word
+            for word in top_n_list(language, of_english if language == "en" else of_others)
+            if not any(map(str.isdigit, word)) and not _decides(word, language)
+        ]
+        found[language] = words + words[:count] * (len(words) // count - 1)
+    return found
+
+
+def _decides(word: str, language: str) -> bool:
+    """Whether `word` is, or is a form of, a single word that decides a label in its language."""
+    exact, beginnings = _deciding(language)
+    return word in exact or any(word[:length] in beginnings for length in range(5, len(word) + 1))
+
+
+@lru_cache
+def _deciding(language: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Words that decide a label, with their plural in s, and the beginnings of those of six letters or more."""
+    said = chain.from_iterable(lexicons()[language][kind] for kind in ("sexual", "minor"))
+    if language == "en":
+        said = chain(said, chain.from_iterable(chain(kind) for kind in english()["minor"].values()))
+    words = {one.casefold() for one in said if one.isalpha()}
+    exact = words | {f"{word}s" for word in words}
+    return frozenset(exact), frozenset(word[: max(5, len(word) - 2)] for word in words if len(word) > 5)
 
 
 def drawn(rng: random.Random, everyday: Words, count: int) -> list[LabelledText]:

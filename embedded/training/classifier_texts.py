@@ -1,28 +1,33 @@
 """Training texts of the text classifier, labelled by construction.
 
-A text consists of parts from `classifier_words.toml` and `classifier_phrases.toml`: sexual or not, with or without a
-statement of a person's age, and everyday words between them. Each part decides only one label, so that the classifier's
-two heads learn independently; only their combination refuses a text. Three texts in ten are disguised: other letters,
-symbols, spaces, typing errors. The module shares no code with `core.policy`, so that classifier and rules fail in
-different ways.
+A text consists of parts from `classifier_words.toml`, `classifier_english.toml` and `classifier_phrases.toml`: sexual
+or not, with or without a statement of a person's age, with phrases that decide nothing and everyday words between them.
+Each part decides only one label, so that the classifier's two heads learn independently; only their combination refuses
+a text. Three texts in ten are disguised: other letters, symbols, spaces, typing errors. The module shares no code with
+`core.policy`, so that classifier and rules fail in different ways.
 
-May import: the standard library.
+May import: the standard library, embedded.training.classifier_disguises.
 """
 
 from __future__ import annotations
 
 import random
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-THIS_YEAR = 2026
+from embedded.training.classifier_disguises import disguised
+
+THIS_YEAR = datetime.now(UTC).year
 ADULT_FROM = 18
 _FOLDER = Path(__file__).parent
 _WITHOUT_SPACES = {"ja", "zh", "th"}
+_WELL_LISTED = ("de", "fr", "es", "it", "nl", "pl", "pt", "ru", "ar", "hi", "ja", "ko", "zh")
 Words = Mapping[str, Sequence[str]]
 
 
@@ -37,8 +42,14 @@ class LabelledText:
 
 @cache
 def lexicons() -> dict[str, dict[str, list[str]]]:
-    """Language → `sexual`, `minor`, `adult` or `age` → words."""
+    """Language → `sexual`, `minor`, `adult`, `age`, and for some `born` and `everyday` → words."""
     return tomllib.loads((_FOLDER / "classifier_words.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def english() -> dict[str, dict[str, list[str]]]:
+    """Section → kind → English phrases with slots."""
+    return tomllib.loads((_FOLDER / "classifier_english.toml").read_text(encoding="utf-8"))
 
 
 @cache
@@ -62,18 +73,37 @@ def in_words(value: int, language: str) -> str | None:
     return names[tens - 2] + (f"-{words[units]}" if units else "")
 
 
-def written(value: int, language: str, rng: random.Random) -> str:
-    """`value` in figures, in words, or in the digits of the language's script."""
+def written(value: int, language: str, rng: random.Random, *, figures: bool = False) -> str:
+    """`value` in figures, in words unless `figures`, or in the digits of the language's script."""
     chance = rng.random()
-    if chance < 0.35 and (words := in_words(value, language)):
+    if chance < 0.35 and not figures and (words := in_words(value, language)):
         return words
     digits = phrases()["disguises"]["digits"].get(language)
     return "".join(digits[int(digit)] for digit in str(value)) if digits and chance > 0.6 else str(value)
 
 
+def filled(phrase: str, years: Sequence[int], language: str, rng: random.Random) -> str:
+    """`phrase` with its slots filled: `{n}` is one of `years`, `{k}` any number, the others are words of `[slots]`."""
+
+    def word(slot: re.Match[str]) -> str:
+        if slot[1] in {"n", "k"}:
+            value = rng.choice(years) if slot[1] == "n" else rng.choice([*range(1, 20), *range(1, 100)])
+            return written(value, language, rng, figures=_touches_a_letter(slot))
+        return filled(rng.choice(english()["slots"][slot[1]]), years, language, rng)
+
+    return re.sub(r"\{(\w+)\}", word, phrase)
+
+
+def _touches_a_letter(slot: re.Match[str]) -> bool:
+    before, after = slot.string[: slot.start()][-1:], slot.string[slot.end() :][:1]
+    return any(one.isascii() and (one.isalpha() or one in "=$/%:#") for one in (before, after) if one)
+
+
 def age_statement(language: str, years: int, rng: random.Random) -> str:
-    if language == "en" and rng.random() < 0.3:
+    if language == "en" and rng.random() < 0.6:
         return rng.choice(_ENGLISH_AGES)(years, rng)
+    if (born := lexicons()[language].get("born")) and rng.random() < 0.1:
+        return rng.choice(born).format(y=_year_of_birth(years, rng))
     pattern = rng.choice(lexicons()[language]["age"])
     other = min(years + rng.randint(1, 2), 17) if years < ADULT_FROM else years + rng.randint(1, 5)
     return pattern.format(n=written(years, language, rng), m=written(other, language, rng))
@@ -84,11 +114,16 @@ def _months(years: int, rng: random.Random) -> str:
 
 
 def _birth(years: int, rng: random.Random) -> str:
-    year = THIS_YEAR - years - 1
+    year = _year_of_birth(years, rng)
     separator = rng.choice("/.-")
     day = separator.join([f"{rng.randint(1, 28):02}", f"{rng.randint(1, 12):02}", str(year)])
     text = str(rng.choice(phrases()["ages"]["birth"]))
     return text.format(year + ADULT_FROM if text.startswith("class") else rng.choice([str(year), day]))
+
+
+def _year_of_birth(years: int, rng: random.Random) -> int:
+    """A year in which somebody was born who is of age this year, or isn't."""
+    return THIS_YEAR - years - (rng.randint(0, 1) if years >= ADULT_FROM else 0)
 
 
 def _distance(years: int, rng: random.Random) -> str:
@@ -128,27 +163,57 @@ def _idiom(years: int, rng: random.Random) -> str:
     return str(rng.choice(phrases()["ages"]["minor_idioms" if years < ADULT_FROM else "adult_idioms"]))
 
 
+def _relation(years: int, rng: random.Random) -> str:
+    """An age by another person's, or by another time: `four years younger than her 17-year-old brother`."""
+    apart = rng.randint(1, min(12, years)) if years < ADULT_FROM else rng.randint(1, years - 8)
+    words = {"d": apart, "older": years + apart, "younger": max(0, years - apart), "twice": 2 * years, "n": years}
+    text = str(rng.choice(phrases()["ages"]["relations"]))
+    shown = {name: written(value, "en", rng, figures=name not in {"d", "n"}) for name, value in words.items()}
+    return filled(text.format_map({**shown, "her": "{her}", "she": "{she}"}), (), "en", rng)
+
+
 _ENGLISH_AGES: list[Callable[[int, random.Random], str]] = [_months, _birth, _distance, _sum, _school, _idiom]
+_ENGLISH_AGES += [_relation, _relation]
 
 # ── people ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+_MINOR_YEARS = (*range(1, 18), *range(5, 18))
+_ADULT_YEARS = (*range(18, 40), *range(18, 90))
+
+
 def phrase_of_minor(language: str, rng: random.Random) -> str:
     words = lexicons()[language]
-    if rng.random() < 0.45:
+    if language == "en" and rng.random() < 0.7:
+        return _of_any_kind("minor", _MINOR_YEARS, rng)
+    if rng.random() < (0.45 if language == "en" else 0.6):
         return rng.choice(words["minor"])
-    text = age_statement(language, rng.choice([*range(1, 18), *range(5, 18)]), rng)
+    text = age_statement(language, rng.choice(_MINOR_YEARS), rng)
     people = phrases()["frames"]["person"] if language == "en" else [*words["adult"], *words["minor"]]
     return text if rng.random() < 0.5 else _joined(text, rng.choice(people), rng)
 
 
 def phrase_of_adult(language: str, rng: random.Random) -> str:
+    if language == "en" and rng.random() < 0.7:
+        return _of_any_kind("adult", _ADULT_YEARS, rng)
     words = lexicons()[language]
     people = [*words["adult"], *phrases()["frames"]["person"]] if language == "en" else words["adult"]
     if rng.random() < 0.5:
         return rng.choice(people)
-    text = age_statement(language, rng.choice([*range(18, 40), *range(18, 90)]), rng)
+    text = age_statement(language, rng.choice(_ADULT_YEARS), rng)
     return text if rng.random() < 0.3 else _joined(text, rng.choice(people), rng)
+
+
+def _of_any_kind(section: str, years: Sequence[int], rng: random.Random) -> str:
+    """An English phrase; each kind of the section is as likely as the others."""
+    return filled(rng.choice(english()[section][rng.choice(list(english()[section]))]), years, "en", rng)
+
+
+def neither(language: str, rng: random.Random) -> str:
+    """An everyday phrase that shares words with statements of age or with sexual texts, and is neither."""
+    if language != "en" and (own := lexicons()[language].get("everyday")) and rng.random() < 0.8:
+        return filled(rng.choice(own), _ADULT_YEARS, language, rng)
+    return _of_any_kind("none", _ADULT_YEARS, rng) if rng.random() < 0.7 else lookalike(rng)
 
 
 def _joined(first: str, second: str, rng: random.Random) -> str:
@@ -164,73 +229,12 @@ def lookalike(rng: random.Random) -> str:
     return str(rng.choice(phrases()["lookalikes"][kind])).format(n=text)
 
 
-# ── disguises ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-_INVISIBLE = "\u200b\u200c\u200d\u2060\u00ad"
-
-
-def _exchanged(kind: str) -> Callable[[str, random.Random], str]:
-    def disguise(text: str, rng: random.Random) -> str:
-        table, share = phrases()["disguises"][kind], rng.uniform(0.3, 1)
-        return "".join(rng.choice(table[one]) if one in table and rng.random() < share else one for one in text.lower())
-
-    return disguise
-
-
-def _spread(text: str, rng: random.Random) -> str:
-    return " ".join(rng.choice(" .-_*").join(word) if len(word) > 2 else word for word in text.split())
-
-
-def _with_invisible(text: str, rng: random.Random) -> str:
-    return "".join(letter + (rng.choice(_INVISIBLE) if rng.random() < 0.4 else "") for letter in text)
-
-
-def _drawn_out(text: str, rng: random.Random) -> str:
-    return "".join(letter * (rng.randint(2, 3) if rng.random() < 0.15 else 1) for letter in text)
-
-
-def _in_capitals(text: str, rng: random.Random) -> str:
-    return text.upper() if rng.random() < 0.5 else text.title()
-
-
-def _interrupted(text: str, rng: random.Random) -> str:
-    """Insert a symbol or a control character into the longer words."""
-    inserted = rng.choice(["{}", "()", "\x00", "/", "|", "\u3164", "<>", "\\", "'"])
-    return " ".join(
-        word[: len(word) // 2] + inserted + word[len(word) // 2 :] if len(word) > 3 else word for word in text.split()
-    )
-
-
-def _run_together(text: str, rng: random.Random) -> str:
-    return text.replace(" ", "") if len(text) < 20 else _in_capitals(text, rng)
-
-
-def _with_slips(text: str, rng: random.Random) -> str:
-    """Insert one or two typing errors: letters exchanged, omitted, doubled or replaced."""
-    letters = list(text)
-    for _ in range(rng.randint(1, 2)):
-        at = rng.randrange(1, max(2, len(letters) - 1))
-        if at + 1 >= len(letters) or not letters[at].isalpha():
-            continue
-        pair = letters[at : at + 2]
-        letters[at : at + 2] = rng.choice([pair[::-1], pair[1:], [pair[0], *pair], [rng.choice("aeiourstn"), pair[1]]])
-    return "".join(letters)
-
-
-_DISGUISES = [_exchanged("leet"), _exchanged("homoglyphs"), _spread, _with_invisible, _drawn_out, _in_capitals]
-_DISGUISES += [_run_together, _interrupted, _with_slips, _with_slips]
-
-
-def disguised(text: str, rng: random.Random) -> str:
-    return rng.choice(_DISGUISES)(text, rng)
-
-
 # ── texts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def labelled_text(rng: random.Random, everyday: Words) -> LabelledText:
     """One text. `everyday` has frequent words by language, which are inserted between the parts."""
-    language = "en" if rng.random() < 0.45 else rng.choice(list(lexicons()))
+    language = _language(rng)
     if rng.random() < 0.02:
         text = str(rng.choice(phrases()["frames"]["both"]))
         return LabelledText(_with_filler([text], language, everyday, rng), sexual=True, minor=True)
@@ -239,10 +243,10 @@ def labelled_text(rng: random.Random, everyday: Words) -> LabelledText:
     parts = _sexual_parts(person, language, rng) if sexual else _plain_parts(person, language, rng)
     if rng.random() < 0.3:
         parts = [disguised(part, rng) if part and rng.random() < 0.8 else part for part in parts]
-    if rng.random() < 0.2:
-        parts.append(lookalike(rng))
-    if rng.random() < 0.12:
-        parts.append(rng.choice(lexicons()[language]["adult"]))
+    for _ in range(rng.choice([0, 0, 1, 1, 2, 3])):
+        parts.insert(rng.randint(0, len(parts)), _nobody_young(language, rng))
+    if rng.random() < 0.25:
+        return LabelledText(_as_scene(parts, rng), sexual, minor)
     return LabelledText(_with_filler(parts, language, everyday, rng), sexual, minor)
 
 
@@ -250,16 +254,23 @@ def everyday_text(rng: random.Random, everyday: Words) -> LabelledText:
     """A text of everyday words of one language, without sexual content or ages."""
     language = rng.choice(list(everyday))
     words = [rng.choice(everyday[language]) for _ in range(rng.randint(3, 25))]
-    if rng.random() < 0.4:
-        words.insert(rng.randrange(len(words)), lookalike(rng))
+    for _ in range(rng.choice([0, 0, 1, 2])):
+        words.insert(rng.randrange(len(words)), neither(language, rng))
     return LabelledText(_between(language).join(words), sexual=False, minor=False)
+
+
+def _language(rng: random.Random) -> str:
+    chance = rng.random()
+    if chance < 0.4:
+        return "en"
+    return rng.choice(_WELL_LISTED) if chance < 0.8 else rng.choice(list(lexicons()))
 
 
 def _nobody_young(language: str, rng: random.Random) -> str:
     kind = rng.random()
-    if kind < 0.55:
+    if kind < 0.5:
         return phrase_of_adult(language, rng)
-    return lookalike(rng) if kind < 0.85 else ""
+    return neither(language, rng) if kind < 0.92 else ""
 
 
 def _sexual_parts(person: str, language: str, rng: random.Random) -> list[str]:
@@ -273,17 +284,28 @@ def _sexual_parts(person: str, language: str, rng: random.Random) -> list[str]:
 
 def _plain_parts(person: str, language: str, rng: random.Random) -> list[str]:
     framed = language == "en" and person
-    plain = str(rng.choice(phrases()["frames"]["plain"])).format(p=person) if framed else person
-    return [plain] if rng.random() < 0.8 else [plain, lookalike(rng)]
+    return [str(rng.choice(phrases()["frames"]["plain"])).format(p=person) if framed else person]
+
+
+def _as_scene(parts: list[str], rng: random.Random) -> str:
+    """The parts among sentences about adults, as a language model writes a prompt."""
+    sentences = list(parts)
+    for _ in range(rng.randint(1, 6)):
+        text = filled(rng.choice(english()["scene"][rng.choice(list(english()["scene"]))]), _ADULT_YEARS, "en", rng)
+        sentences.insert(rng.randint(0, len(sentences)), text)
+    return ". ".join(one[:1].upper() + one[1:] for one in sentences if one)
 
 
 def _with_filler(parts: list[str], language: str, everyday: Words, rng: random.Random) -> str:
     pool = everyday.get(language) or everyday.get("en") or ()
-    filled: list[str] = []
+    pieces: list[str] = []
     for part in [*parts, ""]:
-        count = rng.choice([0, 0, 0, 1, 2, 3, 8]) if pool else 0
-        filled += [_between(language).join(rng.choice(pool) for _ in range(count)), part]
-    return rng.choice([" ", " ", ", ", ". ", "\n"]).join(one for one in filled if one)
+        count = rng.choice([0, 0, 1, 2, 4, 8, 16]) if pool else 0
+        words = [rng.choice(pool) for _ in range(count)]
+        if len(words) > 1 and rng.random() < 0.3:  # a number beside everyday words is no age
+            words.insert(rng.randrange(len(words)), written(rng.choice([*range(1, 20), *range(1, 100)]), language, rng))
+        pieces += [_between(language).join(words), part]
+    return rng.choice([" ", " ", ", ", ". ", "\n"]).join(one for one in pieces if one)
 
 
 def _between(language: str) -> str:

@@ -12,26 +12,66 @@ import torch
 from core.backends.ngrams import load_ngrams, tokens_of
 from core.weights import Facts, Located
 from embedded.training.classifier import accuracy, batch_of, save, train
+from embedded.training.classifier_disguises import disguised
 from embedded.training.classifier_texts import (
     ADULT_FROM,
     Words,
     age_statement,
-    disguised,
+    english,
     everyday_text,
+    filled,
+    in_words,
     labelled_text,
     lexicons,
     lookalike,
     phrases,
 )
+from embedded.training.classifier_texts import _relation as age_statement_by_relation
 
+FOUR_KINDS = {"sexual", "minor", "adult", "age"}
 EVERYDAY: Words = {"en": ["lighthouse", "harbour", "rain", "boat"], "de": ["leuchtturm", "hafen"]}
 
 
 def test_every_language_has_all_four_kinds_of_words() -> None:
     for language, words in lexicons().items():
-        assert set(words) == {"sexual", "minor", "adult", "age"}, language
+        assert FOUR_KINDS <= set(words) <= {*FOUR_KINDS, "born", "everyday"}, language
         assert all(words.values()), language
         assert all("{n}" in pattern for pattern in words["age"]), language
+        assert all("{y}" in pattern for pattern in words.get("born", ())), language
+
+
+def test_every_slot_of_an_english_phrase_has_words() -> None:
+    known = {"n", "k", *english()["slots"]}
+    for section, kinds in english().items():
+        used = {slot for said in kinds.values() for phrase in said for slot in re.findall(r"\{(\w+)\}", phrase)}
+        assert used <= known, section
+
+
+def test_no_english_phrase_without_an_age_is_in_two_sections() -> None:
+    sections = [
+        {phrase for kind in english()[section].values() for phrase in kind if "{n}" not in phrase}
+        for section in ("minor", "adult", "none", "scene")
+    ]
+    assert sum(map(len, sections)) == len(set().union(*sections))
+
+
+@pytest.mark.parametrize("years", [(3,), (17,), (18,), (44,)])
+def test_filled_phrase_has_no_slot_left_and_keeps_its_side_of_18(years: tuple[int, ...]) -> None:
+    rng = random.Random(2)
+    for phrase in [one for kind in english()["adult"].values() for one in kind] + ["{she} is {n}, {doing}"]:
+        said = filled(phrase, years, "en", rng)
+        assert "{" not in said
+        if phrase == "{she} is {n}, {doing}":
+            assert str(years[0]) in said or str(in_words(years[0], "en")) in said
+
+
+def test_relation_to_another_age_gives_the_requested_one() -> None:
+    rng = random.Random(3)
+    for _ in range(200):
+        years = rng.randint(8, 60)
+        said = age_statement_by_relation(years, rng)
+        found = re.search(r"was (\d+) (\d+) years ago", said)
+        assert found is None or int(found[1]) + int(found[2]) == years
 
 
 def test_no_word_of_the_training_texts_decides_two_labels() -> None:
