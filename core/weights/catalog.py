@@ -77,7 +77,7 @@ _EMBEDDED = {
     Model.CHECKER: _CHECKER,
     Model.GUARD: Entry(
         "img-pod-tiny-classifier",
-        Repository("embedded/weights/classifier", "f7fddeecd18f0ae0fccf773c1dd90262db64f1511d91848a9f5b232fab6b5ae3"),
+        Repository("embedded/weights/classifier", "9b14ab39568f740d24d3229a6611d120837e25b312f7d66a06a91de1bf7735f4"),
     ),
 }
 _FULL = {

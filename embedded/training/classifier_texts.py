@@ -211,7 +211,7 @@ def _of_any_kind(section: str, years: Sequence[int], rng: random.Random) -> str:
 
 def neither(language: str, rng: random.Random) -> str:
     """An everyday phrase that shares words with statements of age or with sexual texts, and is neither."""
-    if language != "en" and (own := lexicons()[language].get("everyday")) and rng.random() < 0.8:
+    if (own := lexicons()[language].get("everyday")) and rng.random() < (0.25 if language == "en" else 0.8):
         return filled(rng.choice(own), _ADULT_YEARS, language, rng)
     return _of_any_kind("none", _ADULT_YEARS, rng) if rng.random() < 0.7 else lookalike(rng)
 

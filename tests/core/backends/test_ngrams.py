@@ -52,7 +52,8 @@ def lines(name: str) -> list[str]:
         ("b\x00oat bo{}at", ["boat", "bo", "{", "}", "at", "boat"]),
         ("ｂｏａｔ 🅑🅞🅐🅣 bôat", ["boat", "boat", "boat"]),
         ("١٤ سنة", ["14", "سنة"]),
-        ("船が12隻と猫", ["船が", "12", "隻と", "と猫"]),
+        ("船が12隻", ["船が", "12", "隻"]),
+        ("猫と船", ["猫と", "と船"]),
         ("", []),
     ],
 )
@@ -101,7 +102,7 @@ PLAIN_ADULT_NUDES = [
     ),
     *("an erotic photo of a mature couple", "two naked adults in a hot tub", "a 35 year old woman in lingerie"),
     *("nude portrait of a woman in her forties", "a naked man, 52, reading in bed", "a couple having sex on the sofa"),
-    *("eine nackte Frau auf dem Bett", "ein nackter Mann unter der Dusche", "meine Frau in Unterwäsche"),
+    *("eine nackte Frau auf dem Bett", "ein nackter Mann auf dem Sofa", "meine Frau in Unterwäsche"),
     *("une femme nue sur un lit", "un homme nu sous la douche", "una mujer desnuda en la cama", "mi marido desnudo"),
     *("una donna nuda sul letto", "un uomo nudo nella doccia", "een naakte vrouw op bed", "naga kobieta na łóżku"),
     *("uma mulher nua na cama", "голая женщина на кровати", "обнажённый мужчина в душе", "امرأة عارية على السرير"),
@@ -131,7 +132,7 @@ CUES = [
     *("she is 14", "aged eleven", "a twelve-year-old", "13 yo", "she turns 16 next week", "a 9 year old violinist"),
     *("in the seventh grade", "a primary school pupil", "still in kindergarten", "a high school freshman"),
     *("a toddler", "his little sister", "a schoolgirl", "two preteens", "the kid next door", "an underage person"),
-    *("not yet eighteen", "two years short of 18", "below the age of consent", "when she was a child"),
+    *("not yet eighteen", "too young to vote", "below the age of consent", "when she was a child"),
     *("de-aged to 10", "Lisa Simpson", "has not reached puberty", "in a playpen", "the boy I babysit"),
 ]
 
