@@ -268,16 +268,16 @@ class Lexicon:
 
     def suspected(self, text: str, today: date) -> set[str]:
         """The concepts that a text may stand for where something sexual is said: misspelt, or shown by punctuation."""
-        found = {POSSIBLE_AGE} if self.states_minor_by_punctuation(text) else set()
+        found = {POSSIBLE_AGE} if self.states_minor_by_punctuation(text, today) else set()
         for stream in doubtful_streams(text, self.spelling):
             found |= self.find(stream, today).suspicious.keys()
-            if self.states_minor_by_punctuation(as_text(stream, self.spelling)):
+            if self.states_minor_by_punctuation(as_text(stream, self.spelling), today):
                 found.add(POSSIBLE_AGE)
         return found
 
-    def states_minor_by_punctuation(self, text: str) -> bool:
+    def states_minor_by_punctuation(self, text: str, today: date) -> bool:
         """Whether punctuation shows a possible age below 18: `(13)`, `14f`."""
-        return any(True for _ in punctuated_ages(text, self.ages.words, self.ages.fillers))
+        return any(True for _ in punctuated_ages(text, self.ages.words, self.ages.fillers, today))
 
 
 def _next_to(grown: Iterable[Span], characters: Iterable[Span], stream: Stream) -> list[Span]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from datetime import date
 
 from core.policy.ages.bare import bare_ages, spelled_fractions
+from core.policy.ages.kinds import born
 from core.policy.ages.numbers import NumberWords
 from core.policy.normalization import ADULT_AGE, native
 
@@ -40,15 +42,48 @@ _BELOW_SIGN = re.compile(r"[<≤]\s?(\d{1,2})(?![\d.%])")
 _SUM = re.compile(r"(?<![\d.])(\d{1,3})\s?([-+*×x÷/−])\s?(\d{1,3})\s?(?:=|years?\b|yrs?\b|y/?o\b)")
 _AGE_SUM = re.compile(r"\bage[ds]?\s?[:=]?\s?(\d{1,3})\s?([-+*×x÷/−])\s?(\d{1,3})(?![\d.])")
 _ROOT = re.compile(r"√\s?(\d{1,3})(?!\d)")
+_PERCENT = re.compile(r"\bage[ds]?\s?(?:is\s|=|:)?\s?(\d{1,3})\s?%\s?of\s(\d{1,3})(?!\d)")
+_LIVING_SINCE = re.compile(
+    r"\(\s?(?:b\.?\s?|born\s|\*\s?)?(\d{4})\s?[-–—]\s?(?:present|now|today|\?)?\s?\)|(?<![\w*])\*\s?(\d{4})(?![\d*])"
+)
+_YEARS_AND_MONTHS = re.compile(
+    r"(?<![\w.])(\d{1,2})(?:\s?y(?:rs?)?\s?\d{1,2}\s?m(?:os?|ths?)?|\+\d{1,2}\s?(?:months|mos?|m))(?!\w)"
+)
+_DIGITS_APART = re.compile(r"(?:^|[,;:(\n])\s?1\s([0-7])\s?(?:$|[,;)\n])")
+_AND_A_HALF = re.compile(r"(?:^|[,;(\n])\s?(\d{1,2})\s1/2\s?(?:$|[,;)\n])")
+_HEXADECIMAL = re.compile(r"\bage[ds]?\s?[:=]?\s?0x([0-9a-f]{1,2})(?!\w)")
+_ROMAN = re.compile(r"\bage[ds]?\s?[:=]?\s?([ivx]{1,5})(?!\w|')|(?<!\w)([ivx]{2,5})\s(?:years?|yrs?|y/?o)(?!\w)")
+_ROMAN_NUMERALS = dict(
+    zip(
+        ("v", "vi", "vii", "viii", "ix", "x", "xi", "xii", "xiii", "xiv", "xv", "xvi", "xvii"),
+        range(5, 18),
+        strict=True,
+    )
+)
 _HANDLE = re.compile(r"(?<![\w./])[^\W\d_]{2,20}_?(\d{1,2})_?(?:yo|yrs|m|f)(?!\w)")
 
 
-def punctuated_ages(text: str, words: NumberWords, fillers: Collection[str] = ()) -> Iterator[float]:
-    """Ages below 18 in a text; the caller counts them only where something sexual is said."""
+def punctuated_ages(
+    text: str, words: NumberWords, fillers: Collection[str] = (), today: date | None = None
+) -> Iterator[float]:
+    """Ages below 18 in a text; the caller counts them only where something sexual is said.
+
+    Years of birth, `(2014–)` and `*2014`, are read where `today` is given.
+    """
     text = native(spelled_fractions(text))
     for age in (*_alone(text, words, fillers), *_beside_sex(text), *_marked(text), *bare_ages(text, words)):
         if _YOUNGEST <= age < ADULT_AGE:
             yield age
+    if today is not None:
+        yield from _living_since(text, today)
+
+
+def _living_since(text: str, today: date) -> Iterator[float]:
+    """The youngest ages of living persons whose year of birth stands alone."""
+    for found in _LIVING_SINCE.finditer(text):
+        years = born([int(found[1] or found[2])], today)
+        if years is not None and years[0] < ADULT_AGE:
+            yield years[0]
 
 
 def _alone(text: str, words: NumberWords, fillers: Collection[str]) -> Iterator[float]:
@@ -87,6 +122,12 @@ def _marked(text: str) -> Iterator[float]:
     """Ages between slashes (`kai/16/he`), of a team (`u14`), behind a sign (`<15`), in a name, and sums (`7+7 yo`)."""
     for pattern in (_SLASHED, _FIGURES_FIRST, _HANDLE):
         yield from (int(found[1]) for found in pattern.finditer(text))
+    for pattern in (_YEARS_AND_MONTHS, _AND_A_HALF):
+        yield from (int(found[1]) for found in pattern.finditer(text))
+    yield from (10 + int(found[1]) for found in _DIGITS_APART.finditer(text))
+    yield from (int(found[1], 16) for found in _HEXADECIMAL.finditer(text))
+    yield from (_ROMAN_NUMERALS.get(found[1] or found[2], 0) for found in _ROMAN.finditer(text))
+    yield from (int(found[1]) * int(found[2]) / 100 for found in _PERCENT.finditer(text))
     yield from (int(found[1]) ** 0.5 for found in _ROOT.finditer(text))
     for pattern in (_SUM, _AGE_SUM):
         yield from (_result(int(found[1]), found[2], int(found[3])) for found in pattern.finditer(text))

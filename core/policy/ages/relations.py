@@ -54,6 +54,9 @@ RELATIONS: Mapping[str, _Kind] = {
     "half": _Kind(lambda age, _: age / 2),
     "third": _Kind(lambda age, _: age / 3),
     "quarter": _Kind(lambda age, _: age / 4),
+    "half_of_last": _Kind(lambda age, _: age / 2, after=False, adjacent=True, window=_NEAR),
+    "third_of_last": _Kind(lambda age, _: age / 3, after=False, adjacent=True, window=_NEAR),
+    "quarter_of_last": _Kind(lambda age, _: age / 4, after=False, adjacent=True, window=_NEAR),
     "parent_at_birth": _Kind(lambda age, n: age - n[0], adjacent=True),
 }
 """Name in a language's file → how an age follows from the reference."""

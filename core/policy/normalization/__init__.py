@@ -16,6 +16,7 @@ May import: core.policy.spelling.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -94,11 +95,24 @@ def _flat_versions(letters: str, spelling: Spelling) -> Iterator[str]:
         yield plain
 
 
+_QUOTIENT_OF_YEARS = re.compile(r"(?<![\d./])(\d{2,3}) [/÷] ([2-6])(?=[ -](?:years?|yrs?)\b)")
+
+
+def _divided(text: str) -> str:
+    """`36 / 2 years` as `18 years`, where the quotient is an adult's age: nobody there is two years old."""
+
+    def quotient(found: re.Match[str]) -> str:
+        years, rest = divmod(int(found[1]), int(found[2]))
+        return str(years) if not rest and years >= ADULT_AGE else found[0]
+
+    return _QUOTIENT_OF_YEARS.sub(quotient, text) if "/" in text or "÷" in text else text
+
+
 def streams(text: str, spelling: Spelling) -> tuple[Stream, ...]:
     """All different streams of `text`: as written and decoded, each in its own script, folded, joined and guessed."""
     known = hard_words(spelling)
     found: dict[Stream, None] = {}
-    for version in dict.fromkeys(_versions(text, spelling)):
+    for version in dict.fromkeys(_versions(_divided(text), spelling)):
         letters = native(version)
         found[plain_stream(letters, spelling)] = None
         for flat in dict.fromkeys(_flat_versions(letters, spelling)):
@@ -115,7 +129,7 @@ def doubtful_streams(text: str, spelling: Spelling) -> tuple[Stream, ...]:
     """
     known = doubtful_words(spelling)
     found: dict[Stream, None] = {}
-    for version in dict.fromkeys(_versions(text, spelling)):
+    for version in dict.fromkeys(_versions(_divided(text), spelling)):
         letters = native(version)
         plain = {token[0] for token in plain_stream(letters, spelling)}
         for flat in dict.fromkeys(_flat_versions(letters, spelling)):

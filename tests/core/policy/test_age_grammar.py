@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
@@ -52,6 +53,73 @@ def test_bare_or_wordy_age_below_18_is_refused_with_nudity(age: int, form: str) 
 @given(age=st.integers(20, 90), form=st.sampled_from(STATED))
 def test_bare_or_wordy_adult_age_is_never_refused(age: int, form: str) -> None:
     assert not refused(form.format(age))
+
+
+COMPUTED = (
+    ("twice her age plus 2 is {0}", lambda age: 2 * age + 2),
+    ("double her age minus 4 is {0}", lambda age: 2 * age - 4),
+    ("her age times four is {0}", lambda age: 4 * age), ("five times her age is {0}", lambda age: 5 * age),
+    ("ten more than her age is {0}", lambda age: age + 10), ("her uncle is {0}, twice her age", lambda age: 2 * age),
+    ("her mother is {0}, three times her age", lambda age: 3 * age),
+    ("her uncle is {0}, four times as old as she is", lambda age: 4 * age),
+    ("she is six years younger than her sister, who is {0}", lambda age: age + 6),
+    ("{0} years less six", lambda age: age + 6),
+    ("the two of them are {0} together, he is 20", lambda age: age + 20),
+    ("she and her 20-year-old sister are {0} years old together", lambda age: age + 20),
+)  # fmt: skip
+"""Statements of a person's age by an arithmetic result, with the result for an age."""
+
+
+@given(age=st.integers(9, 17), stated=st.sampled_from(COMPUTED))
+def test_an_age_below_18_is_computed_from_a_result(age: int, stated: tuple[str, Callable[[int], int]]) -> None:
+    assert refused(stated[0].format(stated[1](age)))
+
+
+@given(age=st.integers(20, 60), stated=st.sampled_from(COMPUTED))
+def test_an_adult_age_computed_from_a_result_is_never_refused(
+    age: int, stated: tuple[str, Callable[[int], int]]
+) -> None:
+    assert not refused(stated[0].format(stated[1](age)))
+
+
+NOTATIONS = (
+    ("age {0:#x}", range(3, 18)), ("14y{0}m", range(1, 12)), ("aged {0}; 15 1/2, smiling", range(20, 40)),
+    ("Nora, 1 {0}, smiling", range(8)), ("Nora Lind ({0}–)", range(2010, 2024)),
+    ("Nora ({0} - present)", range(2010, 2024)),
+    ("Nora, *{0}", range(2010, 2024)), ("her age is {0}% of 30", range(20, 60)), ("17+{0} months", range(1, 12)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "numbers"), NOTATIONS)
+def test_ages_in_other_notations_are_refused_with_nudity_only(form: str, numbers: range) -> None:
+    texts = [form.format(number) for number in numbers]
+    assert [text for text in texts if not refused(text)] == []
+    assert [text for text in texts if judge([text], Route.GENERAL, today=TODAY).action is not Action.ALLOW] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["age 0x1e", "24y6m", "Nora, 1 8, smiling", "Nora Lind (1984–)", "Nora, *1984", "her age is 90% of 30",
+     "27+11 months",
+     "shoe size 8 1/2 inches", "Henry VIII", "age XX", "XXV years", "36 / 2 years old", "60 ÷ 3 years old",
+     "her son is 30, she had him at 22", "our daughter is 31, we had her at 24"],
+)  # fmt: skip
+def test_adult_ages_in_other_notations_are_not_refused(text: str) -> None:
+    assert not refused(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["age IX", "VIII years old", "aged XIV", "36 / 3 years old", "30 / 2 years old", "16 / 2 years old",
+     "her son is 9, she had him at 22", "age: 180 months", "aged 5200 days", "three lustra old", "18 in a week",
+     "eighteen minus a day", "legal in 3 months", "almost of age", "14 months to go until of age",
+     "not yet double digits",
+     "three birthdays until 18", "she can drive in two years", "one more year until the legal age", "Nora at school",
+     "birthday number fourteen", "a few months over 14", "fourteen if she's a day", "born during the pandemic"],
+)  # fmt: skip
+def test_more_statements_of_a_minor_count_beside_nudity_only(text: str) -> None:
+    assert refused(text)
+    assert judge([text], Route.GENERAL, today=TODAY).action is Action.ALLOW
 
 
 @given(born=st.dates(date(1930, 1, 1), TODAY - timedelta(days=366)), form=st.sampled_from(DATES))
