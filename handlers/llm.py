@@ -18,6 +18,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from core.backends import BatchCallbacks, Outcome, TextBackend, TextClassifier
@@ -347,8 +348,12 @@ def program(request: LlmInput, budget: Budget) -> Program[Any]:
         return translate(request.texts)
     if isinstance(request, ExpandRequest):
         seed = random.SystemRandom().randint(0, 2**32 - 1) if request.seed is None else request.seed
-        return expand(request.messages, request.task, request.features, seed, budget)
+        return expand(request.messages, request.task, request.features, seed, budget, partial(_refuses, request))
     raise TypeError(f"no program writes for {type(request).__name__}")
+
+
+def _refuses(request: ExpandRequest, prompt: str) -> bool:
+    return judge([prompt], _route(request), treated_as=_treated_as(request)).action is Action.REFUSE
 
 
 def load(settings: Settings) -> JobHandler[StageRequest]:

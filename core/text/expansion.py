@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from core.backends import Completion, Turn
@@ -51,18 +51,33 @@ def expand(
     features: Features | None,
     seed: int,
     budget: Budget = BUDGETS["full"],
+    refused: Callable[[str], bool] = lambda _: False,
 ) -> Program[Expansion]:
-    """A chat → a prompt of one paragraph and at most 120 words."""
+    """A chat → a prompt of one paragraph and at most 120 words.
+
+    `refused`: whether the policy refuses a prompt. The model then writes another one. If all its prompts are refused,
+    the last one is returned, and the caller's own check refuses the request.
+    """
     short = yield from shorten_all(messages, seed, budget)
     shortened = sum(before != after for before, after in zip(messages, short, strict=True))
     chat = newest_within(short, budget.chat_tokens)
+    refused_prompt = None
     for attempt, begun in enumerate(_prefixes(chat, budget)):
         [answer] = yield [_expansion(chat, task, features, begun, seed + attempt, budget)]
-        prompt = read_prompt(f"{begun}{answer}")
+        prompt = read_prompt(_joined(begun, answer))
         # The prefix that code wrote does not count as the model's answer.
         if usable_prompt(prompt) and keeps_subject(prompt, chat) and count_words(prompt) >= count_words(begun) + 4:
-            return Expansion(_with_person(prompt, features), shortened)
+            if not refused(prompt):
+                return Expansion(_with_person(prompt, features), shortened)
+            refused_prompt = prompt
+    if refused_prompt is not None:
+        return Expansion(refused_prompt, shortened)
     return Expansion(template_prompt(short, features), shortened, repaired=True)
+
+
+def _joined(begun: str, answer: str) -> str:
+    """The prefix and the model's answer, with a space between two words."""
+    return f"{begun} {answer}" if begun and answer[:1].isalnum() else begun + answer
 
 
 def _prefixes(messages: Sequence[ChatMessage], budget: Budget) -> list[str]:

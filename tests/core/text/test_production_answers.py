@@ -178,3 +178,22 @@ def test_a_long_message_of_rare_characters_is_shortened_by_code(text: str) -> No
     run_programs([expand(chat(*[text] * 8), ExpandTask.SCENES, None, 0)], backend, NoCallbacks())
     assert backend.asked
     assert max(sum(estimate_tokens(turn.content) for turn in one.turns) for one in backend.asked) < 2_000
+
+
+def test_refused_prompt_is_written_again_with_another_seed() -> None:
+    other = SIGN.replace("OPEN", "WELCOME")
+    backend = Streaming(lambda asked: json.dumps(SIGN if asked.seed == 3 else other)[1:])
+    program = expand(CAFE, ExpandTask.SCENES, None, 3, refused=lambda prompt: "OPEN" in prompt)
+    [outcome] = run_programs([program], backend, NoCallbacks())
+    assert outcome == Expansion(other)
+    assert len(backend.asked) == 2
+
+
+@pytest.mark.parametrize("profile", ["full", "embedded"])
+def test_refused_prompt_is_returned_when_all_are_refused(profile: str) -> None:
+    backend = Streaming(lambda _: IN_STRING)
+    program = expand(CAFE, ExpandTask.SCENES, None, 3, BUDGETS[profile], refused=lambda _: True)
+    [outcome] = run_programs([program], backend, NoCallbacks())
+    assert isinstance(outcome, Expansion)
+    assert SIGN in outcome.prompt
+    assert not outcome.repaired
