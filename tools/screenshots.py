@@ -48,7 +48,7 @@ def _shoot(page: Any, url: str, selfie: Path, target: Path) -> None:
     page.goto(url)
     page.wait_for_selector("body[data-ready]")
     page.set_input_files("#selfie-file", str(selfie))
-    page.click("text=Make an avatar")
+    page.click("#form-person button.primary")
     page.wait_for_selector("#outcome figure img")
     page.screenshot(path=str(target), full_page=True)
     print(target)

@@ -18,7 +18,7 @@ MAX_BYTES = 100_000
 def make_avatar(page: Any, selfie: Path) -> None:
     page.set_input_files("#selfie-file", str(selfie))
     page.wait_for_selector("#selfie-preview:not([hidden])")
-    page.click("text=Make an avatar")
+    page.click("#form-person button.primary")
     page.wait_for_selector("#outcome figure img")
 
 
@@ -32,7 +32,7 @@ def test_avatar_of_a_selfie_keeps_its_person_in_a_chat(
 
     page.click("text=Use this person in a chat")
     page.fill("#message", "Show us at the beach!")
-    page.click("text=Make a picture of the chat")
+    page.click("#form-chat button.primary")
     page.wait_for_selector("#outcome .caption")
 
     expand = next(call for call in endpoints.calls if call.stage == "expand")
@@ -65,7 +65,7 @@ def test_cancel_stops_the_request_and_its_jobs(watched: Watched, endpoints: Pict
     endpoints.hold.clear()
     page.click("#tab-prompt")
     page.fill("#prompt", "a lighthouse at dusk")
-    page.click("text=Make a picture >> nth=-1")
+    page.click("#form-prompt button.primary")
     page.wait_for_selector("#working:not([hidden])")
     page.wait_for_selector("#stages [data-stage=generate]")
 
