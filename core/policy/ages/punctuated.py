@@ -39,18 +39,19 @@ _FIGURES_FIRST = re.compile(
 )
 _TEAM = re.compile(r"(?<![\w-])u[ -]?(\d{1,2})s?(?![\w.]|-\d)")
 _BELOW_SIGN = re.compile(r"[<≤]\s?(\d{1,2})(?![\d.%])")
-_SUM = re.compile(r"(?<![\d.])(\d{1,3})\s?([-+*×x÷/−])\s?(\d{1,3})\s?(?:=|years?\b|yrs?\b|y/?o\b)")
-_AGE_SUM = re.compile(r"\bage[ds]?\s?[:=]?\s?(\d{1,3})\s?([-+*×x÷/−])\s?(\d{1,3})(?![\d.])")
+_SUM = re.compile(r"(?<![\d.])(\d{1,3})\s?([-+*×x÷/−–])\s?(\d{1,3})\s?(?:=|years?\b|yrs?\b|y/?o\b)")
+_AGE_SUM = re.compile(r"\bage[ds]?\s?[:=]?\s?(\d{1,3})\s?([-+*×x÷/−–])\s?(\d{1,3})(?![\d.])")
 _ROOT = re.compile(r"√\s?(\d{1,3})(?!\d)")
 _PERCENT = re.compile(r"\bage[ds]?\s?(?:is\s|=|:)?\s?(\d{1,3})\s?%\s?of\s(\d{1,3})(?!\d)")
 _LIVING_SINCE = re.compile(
-    r"\(\s?(?:b\.?\s?|born\s|\*\s?)?(\d{4})\s?[-–—]\s?(?:present|now|today|\?)?\s?\)|(?<![\w*])\*\s?(\d{4})(?![\d*])"
+    r"\(\s?(?:b\.?\s?|born\s|\*\s?)?(\d{4})\s?[-–—]\s?(?:present|now|today|\?)?\s?\)|(?<![\w*])\*\s?(?:\d{1,2}[./]\d{1,2}[./])?(\d{4})(?![\d*])"
 )
 _YEARS_AND_MONTHS = re.compile(
     r"(?<![\w.])(\d{1,2})(?:\s?y(?:rs?)?\s?\d{1,2}\s?m(?:os?|ths?)?|\+\d{1,2}\s?(?:months|mos?|m))(?!\w)"
 )
 _DIGITS_APART = re.compile(r"(?:^|[,;:(\n])\s?1\s([0-7])\s?(?:$|[,;)\n])")
 _AND_A_HALF = re.compile(r"(?:^|[,;(\n])\s?(\d{1,2})\s1/2\s?(?:$|[,;)\n])")
+_ONE_OR_ANOTHER = re.compile(r"(?:^|[,;(\n])\s?(\d{1,2})\s?(or|[-–])\s?(\d{1,2})\s?(?:$|[,;)\n])")
 _HEXADECIMAL = re.compile(r"\bage[ds]?\s?[:=]?\s?0x([0-9a-f]{1,2})(?!\w)")
 _ROMAN = re.compile(r"\bage[ds]?\s?[:=]?\s?([ivx]{1,5})(?!\w|')|(?<!\w)([ivx]{2,5})\s(?:years?|yrs?|y/?o)(?!\w)")
 _ROMAN_NUMERALS = dict(
@@ -124,6 +125,9 @@ def _marked(text: str) -> Iterator[float]:
         yield from (int(found[1]) for found in pattern.finditer(text))
     for pattern in (_YEARS_AND_MONTHS, _AND_A_HALF):
         yield from (int(found[1]) for found in pattern.finditer(text))
+    for found in _ONE_OR_ANOTHER.finditer(text):
+        if found[2] == "or" or int(found[3]) - int(found[1]) == 1:
+            yield int(found[1])
     yield from (10 + int(found[1]) for found in _DIGITS_APART.finditer(text))
     yield from (int(found[1], 16) for found in _HEXADECIMAL.finditer(text))
     yield from (_ROMAN_NUMERALS.get(found[1] or found[2], 0) for found in _ROMAN.finditer(text))
@@ -139,7 +143,7 @@ def _result(first: int, sign: str, second: int) -> float:
     """The result of a sum in figures; a range, `14-16 years`, has no result."""
     if sign == "+":
         return first + second
-    if sign in "-−":
+    if sign in "-−–":
         return first - second if first > ADULT_AGE else 0
     if sign in "*×x":
         return first * second

@@ -110,7 +110,11 @@ def test_adult_ages_in_other_notations_are_not_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["age IX", "VIII years old", "aged XIV", "36 / 3 years old", "30 / 2 years old", "16 / 2 years old",
+    ["she reaches majority in four years", "first vote in 2030", "not old enough for a licence", "sweet sixteenth",
+     "in her second decade", "the fifteenth year of her life", "a rising sophomore", "Nora, *03.05.2012",
+     "20 – 5 = her age",
+     "an alpha generation girl", "sub-fifteen", "between 12 & 15", "Mia, 13 or 14, in the rain", "Mia, 13-14",
+     "age IX", "VIII years old", "aged XIV", "36 / 3 years old", "30 / 2 years old", "16 / 2 years old",
      "her son is 9, she had him at 22", "age: 180 months", "aged 5200 days", "three lustra old", "18 in a week",
      "eighteen minus a day", "legal in 3 months", "almost of age", "14 months to go until of age",
      "not yet double digits",
