@@ -65,6 +65,15 @@ COMPUTED = (
     ("she is six years younger than her sister, who is {0}", lambda age: age + 6),
     ("{0} years less six", lambda age: age + 6),
     ("the two of them are {0} together, he is 20", lambda age: age + 20),
+    ("his age, {0}, is double hers", lambda age: 2 * age), ("he is {0}, three times hers", lambda age: 3 * age),
+    ("her brother is {0} and she is half that", lambda age: 2 * age),
+    ("together they are {0}, he is 26", lambda age: age + 26),
+    ("she is half that of her {0}-year-old aunt", lambda age: 2 * age),
+    ("her age is {0}-5", lambda age: age + 5),
+    ("the age gap is 20 years and he is {0}", lambda age: age + 20),
+    ("our ages sum to {0}, I am 26", lambda age: age + 26),
+    ("born the year I turned 30, I am {0} now", lambda age: age + 30),
+    ("I am {0}; she was born when I was 30", lambda age: age + 30),
     ("she and her 20-year-old sister are {0} years old together", lambda age: age + 20),
 )  # fmt: skip
 """Statements of a person's age by an arithmetic result, with the result for an age."""
@@ -102,7 +111,9 @@ def test_ages_in_other_notations_are_refused_with_nudity_only(form: str, numbers
     ["age 0x1e", "24y6m", "Nora, 1 8, smiling", "Nora Lind (1984–)", "Nora, *1984", "her age is 90% of 30",
      "27+11 months",
      "shoe size 8 1/2 inches", "Henry VIII", "age XX", "XXV years", "36 / 2 years old", "60 ÷ 3 years old",
-     "her son is 30, she had him at 22", "our daughter is 31, we had her at 24"],
+     "her son is 30, she had him at 22",
+     "our daughter is 31, we had her at 24", "her 40th birthday is in three years", "he is 34, she half asleep",
+     "half that price", "her 30th is two years away", "her 50th birthday is next year", "twice hers"],
 )  # fmt: skip
 def test_adult_ages_in_other_notations_are_not_refused(text: str) -> None:
     assert not refused(text)
@@ -113,6 +124,8 @@ def test_adult_ages_in_other_notations_are_not_refused(text: str) -> None:
     ["she reaches majority in four years", "first vote in 2030", "not old enough for a licence", "sweet sixteenth",
      "in her second decade", "the fifteenth year of her life", "a rising sophomore", "Nora, *03.05.2012",
      "20 – 5 = her age",
+     "her 18th is in three years", "her 21st birthday is six years away", "her 18th birthday is next year",
+     "four more years before she may drink", "her age has one digit", "her age equals 9+5",
      "an alpha generation girl", "sub-fifteen", "between 12 & 15", "Mia, 13 or 14, in the rain", "Mia, 13-14",
      "age IX", "VIII years old", "aged XIV", "36 / 3 years old", "30 / 2 years old", "16 / 2 years old",
      "her son is 9, she had him at 22", "age: 180 months", "aged 5200 days", "three lustra old", "18 in a week",
