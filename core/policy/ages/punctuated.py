@@ -144,7 +144,7 @@ def _result(first: int, sign: str, second: int) -> float:
     if sign == "+":
         return first + second
     if sign in "-−–":
-        return first - second if first > ADULT_AGE else 0
+        return first - second if first >= ADULT_AGE else 0
     if sign in "*×x":
         return first * second
     return first / second if second else 0
