@@ -140,7 +140,7 @@ async def _fields_of(form: FormData) -> dict[str, Any]:
     body: dict[str, Any] = {}
     for name, value in form.multi_items():
         if name in body:
-            raise InvalidRequest("The form has a field twice.")
+            raise InvalidRequest("The form contains a field twice. Send each field once.")
         if isinstance(value, str):
             body[name] = _typed(name, value)
         elif name == "selfie":

@@ -110,7 +110,8 @@ class Caller:
             self._recent.popleft()
         if len(self._recent) >= per_minute:
             wait_ms = math.ceil(1000 * (self._recent[0] + _MINUTE_S - now))
-            raise RateLimited(f"This key may send {per_minute} requests per minute.", retry_after_ms=wait_ms)
+            message = f"This key may send {per_minute} requests per minute; wait before the next one."
+            raise RateLimited(message, retry_after_ms=wait_ms)
         self._recent.append(now)
 
     def _reset_daily_spending(self) -> None:
@@ -139,7 +140,7 @@ class Callers:
             where = ".".join(map(str, first["loc"]))
             raise Misconfigured(f"{path.name}: {where}: {first['msg']}; see docs/http.md.") from None
         if len({entry.name for entry in entries}) < len(entries) or len({e.sha256 for e in entries}) < len(entries):
-            raise Misconfigured(f"{path.name} has a name or a hash twice.")
+            raise Misconfigured(f"{path.name} contains a name or a hash twice; each entry needs its own.")
         return cls(entries)
 
     @property

@@ -39,7 +39,7 @@ class JobStore:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> JobStore | None:
-        """The store; None unless `ORCHESTRATOR_LEDGER=s3`, which stores idempotent results in the bucket too."""
+        """Create the store; None unless `ORCHESTRATOR_LEDGER=s3`, the setting that also stores idempotent results."""
         if settings.orchestrator.ledger != "s3":
             return None
         return cls(Bucket(settings.storage), settings.http.keep_jobs_s)

@@ -87,7 +87,7 @@ class OpenAiRoutes:
         finally:
             self.routes.abandon(job)
         if job.result is None or not ended:
-            raise job.error or DeadlineExceeded(f"The picture was not finished within {wait_s:g} s, the longest wait.")
+            raise job.error or DeadlineExceeded(f"The picture was not finished within {wait_s:g} s, the limit.")
         return json_response(_as_images(job.result), headers={"X-Request-Id": parsed.request_id or job.id})
 
     async def _read(self, request: Request) -> PictureRequest:

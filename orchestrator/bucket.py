@@ -25,7 +25,7 @@ class Bucket:
     def __init__(self, settings: StorageSettings, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         endpoint, key_id, secret = settings.endpoint_url, settings.access_key_id, settings.secret_access_key
         if endpoint is None or key_id is None or secret is None:
-            raise Misconfigured("This needs storage: set BUCKET_ENDPOINT_URL and its two keys.")
+            raise Misconfigured("No bucket is configured: set BUCKET_ENDPOINT_URL and the bucket's two keys.")
         try:
             base, region = read_endpoint(endpoint, settings.name, schemes=("https", "http"))
         except ValueError as error:

@@ -28,7 +28,8 @@ class Capacity:
     def slots(self, pictures: int = 1) -> Iterator[None]:
         """Hold a slot for each picture. Raises `QueueFull` with the time until one is likely to be free."""
         if self._running and self._running + pictures > self._limit:
-            raise QueueFull("This route has no room for another request now.", retry_after_ms=self.retry_after_ms())
+            message = "This route has reached its limit of concurrent requests; send the request again later."
+            raise QueueFull(message, retry_after_ms=self.retry_after_ms())
         self._running += pictures
         try:
             yield

@@ -116,7 +116,7 @@ class Chain:
             shortest_s += self.endpoints.expected(Pool.SELFIE, "analyze").shortest_s or 0.0
         if self.deadline.left_s() < shortest_s / 2:
             raise DeadlineExceeded(
-                f"Such a request takes {shortest_s:.1f} s or more, and its `timeout_s` allows less; allow more time."
+                f"A request of this kind takes at least {shortest_s:.1f} s; set a longer `timeout_s`."
             )
 
     # ── stages ──
@@ -257,7 +257,7 @@ class Chain:
         finally:
             captioning.cancel()
             await asyncio.gather(captioning, return_exceptions=True)
-        self._record_degraded("caption", DeadlineExceeded("The caption came too late."), "template_caption")
+        self._record_degraded("caption", DeadlineExceeded("The caption was not written in time."), "template_caption")
         return generated, self._template_caption(prompt)
 
     @property

@@ -59,7 +59,7 @@ def _item(outcome: PictureOutcome) -> ImageItem:
             prompt_used=result.prompt_used,
             policy=result.policy,
         )
-    error = outcome.error or ImgPodError("The picture failed.")
+    error = outcome.error or ImgPodError("The picture could not be generated.")
     return ImageItem(
         seed=outcome.seed or 0,
         error=PictureError(code=error.code, message=error.message, retryable=error.retryable),

@@ -1,9 +1,10 @@
 """Calibrate the vision model's letter probabilities to probabilities of an answer.
 
-A vision model's letter probabilities are biased towards certain positions, and too high. The bias is corrected by
-asking with the options in two orders and averaging, the height by one temperature per attribute, which
-`python -m tools.calibrate` fits on labelled faces (Guo et al. 2017, arXiv:1706.04599). A checkpoint's own file is
-`calibration.json` in its folder; without one, both orders are asked and every temperature is 1, which is uncalibrated.
+A vision model's letter probabilities have two errors. They are biased towards certain positions; each question is
+therefore asked with its options in two orders, and the answers are averaged. They are also too high; the logits are
+therefore divided by one temperature per attribute, which `python -m tools.calibrate` fits on labelled faces (Guo et al.
+2017, arXiv:1706.04599). A checkpoint's own file is `calibration.json` in its folder; without one, both orders are asked
+and every temperature is 1, which is uncalibrated.
 
 May import: core.errors, core.prompts.
 """

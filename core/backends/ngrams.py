@@ -149,7 +149,7 @@ def features_of(token: str) -> tuple[int, ...]:
 
 
 def _kinds_of(number: int) -> tuple[str, ...]:
-    """A number as an age below 18 or of an adult, as a year since which somebody is of age or not, or as larger."""
+    """Return the features of a number: an age below 18 or from 18 on, a minor's or an adult's birth year, or larger."""
     if number < 100:
         return (f"w:{number}", "n:minor" if number < 18 else "n:adult")
     if not 1900 <= number < 2100:
@@ -228,6 +228,6 @@ def load_ngrams(located: Located) -> NgramClassifier:
             f"{WEIGHTS_FILE} of {located.name} doesn't have the tensors of a {MODEL_TYPE} model."
         ) from None
     if parameters.table.shape[0] != BUCKETS or parameters.convolution.shape[0] != WIDTH:
-        raise Misconfigured(f"The weights of {located.name} have another size than this release supports.")
+        raise Misconfigured(f"The weights of {located.name} have a size that this release does not support.")
     info = ModelInfo(name=located.name, revision=located.revision, profile=located.profile)
     return NgramClassifier(info, parameters, float(config["threshold"]))

@@ -4,7 +4,7 @@ A decoder is native code that processes untrusted input. In a separate process t
 and memory, a crash fails one picture only, and it has neither the worker's secrets nor its interpreter lock. A child is
 reused for the next picture; it ends when its standard input is closed.
 
-Protocol, on standard input and output: a line of JSON, then as many bytes as that says.
+Protocol, on standard input and output: a line of JSON, then as many bytes as it states.
 
     → {"bytes": 1234567, "limits": {…}}                           the file
     ← {"width": 3024, "height": 4032, "scale": 1, "kept": 1}      RGB pixels
@@ -191,7 +191,7 @@ def _limit_resources(limits: IntakeLimits) -> None:
 
 
 def _allow_cpu_s(seconds: float) -> None:
-    """End this process by SIGPROF after `seconds` of CPU time, in whatever code it is; 0 clears the limit."""
+    """End this process by SIGPROF after `seconds` of CPU time, whatever code is running; 0 clears the limit."""
     signal.setitimer(signal.ITIMER_PROF, seconds)
 
 

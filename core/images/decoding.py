@@ -68,7 +68,7 @@ def open_picture(
     image_format = sniff(data)
     scans = count_scans(data) if image_format == "JPEG" else 0
     if scans > limits.max_scans:
-        raise BadPicture(f"The JPEG is drawn in more than {limits.max_scans} passes. Save it again as a plain one.")
+        raise BadPicture(f"The JPEG has more than {limits.max_scans} scans. Save it as a baseline JPEG.")
     if image_format == "HEIF":
         _register_heif()
     try:
@@ -111,9 +111,9 @@ def _check_size(size: tuple[int, int], image_format: str, scans: int, limits: In
         larger = most < limits.max_jpeg_pixels
         raise too_many_pixels(most, "Send it as a baseline JPEG, or smaller." if larger else "Send a smaller one.")
     if min(width, height) < limits.min_side:
-        raise BadPicture(f"The picture's shorter side has less than {limits.min_side} px.")
+        raise BadPicture(f"The picture's shorter side has less than {limits.min_side} px. Send a larger picture.")
     if max(width, height) > limits.max_aspect * min(width, height):
-        raise BadPicture(f"The picture is more than {limits.max_aspect:g} times as long as it is wide.")
+        raise BadPicture(f"The longer side is over {limits.max_aspect:g} times the shorter side. Crop the picture.")
 
 
 def _decoded(image: Image.Image, data: bytes, scans: int, limits: IntakeLimits) -> OpenedPicture:
@@ -204,7 +204,7 @@ def _with_end(data: bytes, limits: IntakeLimits) -> Image.Image:
 
 
 def _rows_before(image: Image.Image, marker: float | tuple[int, ...]) -> int:
-    """The number of rows above those at the bottom that still have the marker's colour throughout."""
+    """Return the number of decoded rows: all but the rows at the bottom that have only the marker's colour."""
     marked = marker if isinstance(marker, tuple) else (marker,)
     rows = image.height
     while rows and image.crop((0, rows - 1, image.width, rows)).getextrema() == _extrema(marked):

@@ -35,7 +35,7 @@ def read_url(text: str) -> httpx.URL:
     if url.scheme != "https" or not host:
         raise BadUrl("The URL must begin with https:// and name a host.")
     if url.userinfo:
-        raise BadUrl("The URL must not hold a user name or password.")
+        raise BadUrl("The URL must not contain a user name or password.")
     if port is not None and not 0 < port <= _MAX_PORT:
         raise _invalid_url()
     return url
@@ -97,7 +97,7 @@ def _headers(url: httpx.URL) -> list[tuple[str, str]]:
 def _redirect_target(url: httpx.URL, response: httpcore.Response) -> httpx.URL:
     where = {name.lower(): value for name, value in response.headers}.get(b"location")
     if where is None:
-        raise BadUrl("The URL redirects without saying where to.")
+        raise BadUrl("The URL's redirect has no `Location`. Give the picture's own address.")
     try:
         return read_url(str(url.join(where.decode("ascii"))))
     except (httpx.InvalidURL, UnicodeError, ValueError):

@@ -67,4 +67,4 @@ def count_scans(jpeg: bytes) -> int:
             return scans
         scans += code == _START_OF_SCAN
         at = marker.end() + int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big")
-    raise BadPicture("The JPEG is divided into more segments than an encoder writes. Save it again as a plain one.")
+    raise BadPicture("The JPEG has more segments than any encoder writes. Save it as a baseline JPEG.")

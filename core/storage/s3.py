@@ -153,7 +153,7 @@ class Store:
             where = error.errors(include_input=False, include_url=False, include_context=False)[0]["loc"]
             wrong = f"; {where[0]} is missing or not allowed" if where else ""
             raise InvalidRequest(
-                f"s3Config must hold accessId, accessSecret, bucketName and endpointUrl{wrong}."
+                f"s3Config must contain accessId, accessSecret, bucketName and endpointUrl{wrong}."
             ) from None
         try:
             schemes = ("https", "http") if settings.allow_private else ("https",)
@@ -284,12 +284,12 @@ def read_endpoint(endpoint: str, bucket: str | None, *, schemes: tuple[str, ...]
 def _split(endpoint: str) -> tuple[SplitResult, str]:
     """A URL and its host, in lower case. Only URLs that every parser interprets alike are accepted."""
     if not _PLAIN_URL.fullmatch(endpoint):
-        raise ValueError("is no URL")
+        raise ValueError("is not a URL")
     try:
         url = urlsplit(endpoint)
         host, _ = url.hostname, url.port
     except ValueError:
-        raise ValueError("is no URL") from None
+        raise ValueError("is not a URL") from None
     return url, host or ""
 
 

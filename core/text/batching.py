@@ -16,7 +16,7 @@ Program: TypeAlias = Generator[list[Completion], list[str], R]
 
 
 def run_together(programs: Sequence[Program[R]]) -> Program[list[R]]:
-    """Combine several programs into one, whose completions in each round are those of all."""
+    """Combine several programs into one that yields the completions of all of them in each round."""
     runs = [_Run(program) for program in programs]
     while unfinished := [run for run in runs if not run.ended]:
         texts = yield [completion for run in unfinished for completion in run.pending]

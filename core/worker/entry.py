@@ -175,7 +175,7 @@ def _job_from_arguments(worker: Worker[M], given: str | None) -> dict[str, Any]:
         raw = None
     if not isinstance(raw, dict):
         where = worker.test_input.name if given is None else "--test_input"
-        raise Misconfigured(f'{where} must hold a job as JSON: {{"input": {{"task": …}}}}.')
+        raise Misconfigured(f'{where} must contain a job as JSON: {{"input": {{"task": …}}}}.')
     return raw if "input" in raw else {"input": raw}
 
 

@@ -42,19 +42,19 @@ class LabelledText:
 
 @cache
 def lexicons() -> dict[str, dict[str, list[str]]]:
-    """Language → `sexual`, `minor`, `adult`, `age`, and for some `born` and `everyday` → words."""
+    """Return the word lists of each language: `sexual`, `minor`, `adult`, `age`; in some also `born` and `everyday`."""
     return tomllib.loads((_FOLDER / "classifier_words.toml").read_text(encoding="utf-8"))
 
 
 @cache
 def english() -> dict[str, dict[str, list[str]]]:
-    """Section → kind → English phrases with slots."""
+    """Return English phrases with slots, by section and kind."""
     return tomllib.loads((_FOLDER / "classifier_english.toml").read_text(encoding="utf-8"))
 
 
 @cache
 def phrases() -> dict[str, dict[str, Any]]:
-    """Sentence frames, harmless look-alikes, English ages, numbers and disguises."""
+    """Return sentence frames, harmless look-alikes, English ages, numbers and disguises."""
     return tomllib.loads((_FOLDER / "classifier_phrases.toml").read_text(encoding="utf-8"))
 
 
@@ -74,7 +74,7 @@ def in_words(value: int, language: str) -> str | None:
 
 
 def written(value: int, language: str, rng: random.Random, *, figures: bool = False) -> str:
-    """`value` in figures, in words unless `figures`, or in the digits of the language's script."""
+    """Write `value` in ASCII digits, in words (not with `figures`), or in the digits of the language's script."""
     chance = rng.random()
     if chance < 0.35 and not figures and (words := in_words(value, language)):
         return words
@@ -83,7 +83,7 @@ def written(value: int, language: str, rng: random.Random, *, figures: bool = Fa
 
 
 def filled(phrase: str, years: Sequence[int], language: str, rng: random.Random) -> str:
-    """`phrase` with its slots filled: `{n}` is one of `years`, `{k}` any number, the others are words of `[slots]`."""
+    """Fill the slots of `phrase`: `{n}` with one of `years`, `{k}` with any number, others with words of `[slots]`."""
 
     def word(slot: re.Match[str]) -> str:
         if slot[1] in {"n", "k"}:
@@ -122,7 +122,7 @@ def _birth(years: int, rng: random.Random) -> str:
 
 
 def _year_of_birth(years: int, rng: random.Random) -> int:
-    """A year in which somebody was born who is of age this year, or isn't."""
+    """Return a birth year of somebody who is `years` old this year."""
     return THIS_YEAR - years - (rng.randint(0, 1) if years >= ADULT_FROM else 0)
 
 
@@ -210,7 +210,7 @@ def _of_any_kind(section: str, years: Sequence[int], rng: random.Random) -> str:
 
 
 def neither(language: str, rng: random.Random) -> str:
-    """An everyday phrase that shares words with statements of age or with sexual texts, and is neither."""
+    """Return an everyday phrase that is neither sexual nor a statement of age, and may share words with both."""
     if (own := lexicons()[language].get("everyday")) and rng.random() < (0.25 if language == "en" else 0.8):
         return filled(rng.choice(own), _ADULT_YEARS, language, rng)
     return _of_any_kind("none", _ADULT_YEARS, rng) if rng.random() < 0.7 else lookalike(rng)
@@ -222,7 +222,7 @@ def _joined(first: str, second: str, rng: random.Random) -> str:
 
 
 def lookalike(rng: random.Random) -> str:
-    """An everyday phrase that shares words with sexual texts or with statements of age."""
+    """Return an everyday phrase that shares words with sexual texts or with statements of age."""
     kind = rng.choices(["sexual", "number", "minor"], [4, 3, 3])[0]
     number = rng.randint(1, 40)
     text = in_words(number, "en") if rng.random() < 0.3 else number

@@ -100,7 +100,7 @@ def stand_in_workers(env: dict[str, str]) -> dict[str, LocalEndpoint]:
 
 @pytest.fixture
 def http_pod(tmp_path: Path) -> Iterator[Callable[..., LocalpodThread]]:
-    """Starts the HTTP API over stand-in workers, as `localpod up` does; `env` reaches every worker."""
+    """Start the HTTP API over stand-in workers, as `localpod up` does; `env` is set in every worker."""
     pods: list[LocalpodThread] = []
 
     def start(**env: str) -> LocalpodThread:
@@ -117,7 +117,7 @@ def http_pod(tmp_path: Path) -> Iterator[Callable[..., LocalpodThread]]:
 
 @pytest.fixture
 def stand_ins(tmp_path: Path) -> Iterator[Callable[..., Caller]]:
-    """Starts the real orchestrator over stand-in workers; `env` reaches every worker."""
+    """Start the real orchestrator over stand-in workers; `env` is set in every worker."""
     callers: list[Caller] = []
 
     def start(**env: str) -> Caller:

@@ -1,6 +1,6 @@
 """Features of `profile/create` in later requests: signature, subject, and the reported treatment.
 
-The handlers and the orchestrator are the real ones; only the models are not, and the language model writes explicitly.
+The handlers and the orchestrator are the real ones. The models are fakes; the language model writes explicit text.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def selfie() -> str:
 
 @pytest.fixture(scope="module")
 def features(caller: Caller, selfie: str) -> dict[str, Any]:
-    """As a client has them: signed by the deployment."""
+    """Features as a client receives them, signed by the deployment."""
     found: dict[str, Any] = caller.output({"task": Route.PROFILE, "selfie": selfie})["features"]
     assert found["signature"].startswith("v1:")
     return found
@@ -72,7 +72,7 @@ def chat(route: Route = Route.CHAT_1TO1, **fields: Any) -> dict[str, Any]:
 
 
 def treatment(result: dict[str, Any]) -> Treatment:
-    """What the answer says, once the prompt has been seen to agree."""
+    """Return the treatment that the result states, after checking that the prompt agrees with it."""
     treated_as: Treatment = result["policy"]["treated_as"]
     assert result["prompt_used"].startswith(CONSTRAINT) == (treated_as == "moderated"), result["prompt_used"]
     assert ("constraint" in result["policy"]["applied"]) == (treated_as == "moderated")

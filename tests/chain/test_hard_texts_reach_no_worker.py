@@ -1,6 +1,6 @@
 """Hard texts of every kind in every text field of every route are refused before a worker is called.
 
-Wherever a request is let through, the stand-ins note what they execute; that the noting works is seen at the end.
+The stand-ins log what they execute. Allowed requests are sent at the end, which shows that the log works.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Executions = Callable[[], list[dict[str, Any]]]
 
 
 def hard_texts() -> list[str]:
-    """A few of each category, some in other writings and languages, and one word in all writings that are restored."""
+    """Return a few texts of each category, some disguised or in other languages, and one word in every disguise."""
     by_category: dict[str, list[str]] = {}
     for category, text in HARD:
         by_category.setdefault(category, []).append(text)
@@ -60,7 +60,7 @@ def test_hard_text_in_any_field_of_any_route_is_refused_before_a_worker_is_calle
     ordinary = [write("a lighthouse at dusk") for write in FIELDS.values()]
     assert {state["status"] for state in all_at_once(caller, ordinary)} == {"COMPLETED"}
     generated = [line for line in executions() if (line["stage"], line["what"]) == ("generate", "ended")]
-    assert len(generated) == len(FIELDS), "the stand-ins would have noted it"
+    assert len(generated) == len(FIELDS), "the stand-ins log what they execute"
 
 
 @pytest.mark.parametrize("text", ["a naked child at a lighthouse", "bestiality at a lighthouse"])

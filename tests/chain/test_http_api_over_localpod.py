@@ -40,7 +40,7 @@ def answers(http: httpx.Client) -> bool:
 
 @pytest.fixture
 def http_api(tmp_path: Path) -> Iterator[Callable[[LocalpodThread], httpx.Client]]:
-    """Starts `python -m http_api` against a platform; what it logged is in `http.log`."""
+    """Start `python -m http_api` against a platform; its log is in `http.log`."""
     running: list[tuple[subprocess.Popen[bytes], httpx.Client]] = []
     log = (tmp_path / "http.log").open("wb")
 

@@ -1,6 +1,6 @@
 """Canaries in every text, file and secret must not occur in logs or errors, for every outcome of a request.
 
-None may be in a log of any process, in an error, in progress or in the audit; only where it belongs, in a result.
+No canary may be in a log of any process, in an error, in progress or in the audit. A result may contain its own ones.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def leaked(text: str) -> list[str]:
 
 
 def requests(text: str, selfie: str = SELFIE) -> list[dict[str, Any]]:
-    """One of each route, `text` in every field that takes any."""
+    """Return one request of each route with `text` in every text field."""
     messages = [
         {"role": role, "content": f"{text} {WORDS}, the lighthouse"} for role in ("system", "assistant", "user")
     ]
@@ -84,7 +84,7 @@ def bad_inputs() -> list[Any]:
 
 
 def everything() -> Iterator[LeakRequest]:
-    """Requests that succeed, are refused, are invalid, or end with an exception of each stage."""
+    """Return requests that succeed, are refused, are invalid, or end with an exception of each stage."""
     own_bucket = {
         "accessId": "quokkaid",
         "accessSecret": JOBS_OWN_SECRET,
@@ -107,13 +107,13 @@ def everything() -> Iterator[LeakRequest]:
 
 
 def followed(pod: LocalpodThread, asked: LeakRequest) -> list[dict[str, Any]]:
-    """Every state that a caller sees of the job, to its end."""
+    """Run the request and return every state that a caller sees until the job ends."""
     endpoint, given, envelope = asked
     caller = Caller(pod, endpoint)
     job = caller.http.post("run", json={"input": given, **envelope})
     states = [{"status": "REFUSED", "error": job.text}] if job.is_error else [job.json()]
     while "id" in states[0] and states[-1]["status"] not in FINAL:
-        time.sleep(0.1)  # with all threads, within the platform's limit on polls
+        time.sleep(0.1)  # so that all threads together stay below the platform's limit on polls
         states.append(caller.status(states[0]["id"]))
     caller.http.close()
     return states
@@ -125,7 +125,7 @@ def all_followed(pod: LocalpodThread, asked: list[LeakRequest]) -> list[list[dic
 
 
 def logs(folder: Path) -> dict[str, str]:
-    """What each process has written, stdout and stderr."""
+    """Return what each process has written to stdout and stderr."""
     return {file.name: file.read_text(errors="replace") for file in folder.glob("*.log")}
 
 

@@ -1,7 +1,7 @@
-"""An orchestrator of this release works with workers of the last one and of the next, and the other way round.
+"""An orchestrator of this release works with workers of the previous and of the next release, and the reverse.
 
-`messages-0.1.0.json` holds what release 0.1.0 sent between its own processes. It is never made again: a message that
-can't be read any more is a contract that changed.
+`messages-0.1.0.json` contains what release 0.1.0 sent between its own processes. The file is never regenerated: if one
+of its messages can't be read any more, the contract has changed.
 """
 
 from collections.abc import Callable, Iterator

@@ -65,7 +65,7 @@ def stream(*events: tuple[str, Any], hold: bool = False) -> Answer:
 
 
 class ScriptedServer:
-    """`answers[method, path]` are used one by one; the last one stays."""
+    """A server that gives `answers[method, path]` one by one, and repeats the last one."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
@@ -134,7 +134,7 @@ class ScriptedServer:
 
 
 def _reads(connection: socket.socket) -> bytes:
-    """One byte; none where the caller has closed the connection. Raises `TimeoutError`."""
+    """Read one byte; empty if the caller has closed the connection. Raises `TimeoutError`."""
     try:
         return connection.recv(1)
     except TimeoutError:
@@ -155,7 +155,7 @@ Waits = list[float]
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    """The pauses that the client would make."""
+    """Record the client's pauses instead of sleeping."""
     pauses: Waits = []
 
     async def pause(seconds: float) -> None:

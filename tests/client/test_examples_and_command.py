@@ -30,7 +30,7 @@ selfie = page.selfie
 
 @pytest.fixture(autouse=True)
 def place(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that examples write to."""
+    """Run in a temporary folder, which the examples write to."""
     monkeypatch.setenv("IMG_POD_URL", address)
     monkeypatch.delenv("RUNPOD_API_KEY")
     monkeypatch.delenv("IMG_POD_ENDPOINT_ID", raising=False)

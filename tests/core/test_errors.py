@@ -1,4 +1,4 @@
-"""The error tree: the drawing in its docstring, its form between processes, and what an error must not contain."""
+"""The error tree: its diagram in the docstring, its format between processes, and what an error must not contain."""
 
 import json
 import re
@@ -27,7 +27,7 @@ _FACTS = re.compile(r"(?P<code>[a-z_]+) +(?P<http>\d{3}) +(?P<retryable>yes|no)$
 
 
 def drawn() -> dict[str, tuple[int, str]]:
-    """Class → its depth in the drawing, and its columns."""
+    """Return the depth in the diagram and the columns of each class."""
     rows = (_ROW.match(line) for line in (core.errors.__doc__ or "").splitlines())
     return {row["name"]: (row.start("name") // 4 - 1, row["rest"]) for row in rows if row}
 

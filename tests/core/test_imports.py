@@ -36,7 +36,7 @@ for name, step in json.loads(sys.argv[1]).items():
 
 @pytest.fixture(scope="module")
 def added() -> dict[str, set[str]]:
-    """Step → top-level packages that it brought in."""
+    """Return the top-level packages that each step imports."""
     done = subprocess.run(
         [sys.executable, "-c", _SCRIPT, json.dumps(STEPS)],
         cwd=ROOT,

@@ -94,7 +94,7 @@ async def test_every_notation_of_an_address_is_parsed_as_by_the_system() -> None
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 300, "", "\u2603" * 70, "."])
 async def test_name_that_does_not_resolve_has_no_public_address(host: str) -> None:
     found = await resolve(host, 443)
-    # An empty name is this host to some resolvers; it must not pass for a public one.
+    # Some resolvers take an empty name for this host; it must not count as a public one.
     assert not any(is_global(address) for address in found)
 
 

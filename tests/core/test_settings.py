@@ -35,7 +35,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Any:
-    """Writes a config.yaml and gives the settings that it makes."""
+    """Write a config.yaml and return the settings loaded from it."""
 
     def load(text: str) -> Settings:
         path = tmp_path / "config.yaml"

@@ -17,7 +17,7 @@ def fake_api() -> Iterator[FakeRunpodApi]:
 
 @pytest.fixture(autouse=True)
 def _without_waiting() -> Iterator[None]:
-    """Tries again as often as it would, at once."""
+    """Retry as often as configured, without pauses."""
     with stamina.set_testing(True, attempts=4, cap=True):
         yield
 

@@ -1,7 +1,7 @@
 """A fake of RunPod's management API, made from the shape of its OpenAPI file.
 
 It keeps endpoints in memory, rejects what the description rejects (as problem documents), and checks its own answers
-against the description too, so that a client which gets on with it gets on with what is described.
+against the description too, so that a client that works with the fake works with the described API.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Problem(Exception):
 
 @dataclass
 class Fault:
-    """Answers the next `times` calls of an operation with a status; `after`: once it has had its effect.
+    """Answer the next `times` calls of an operation with a status; with `after`, the operation still takes effect.
 
     Status 0 drops the connection.
     """
@@ -195,7 +195,7 @@ class FakeRunpodApi:
 
 
 def _apply_rules(endpoint: dict[str, Any]) -> dict[str, Any]:
-    """The rules that the description tells in prose only. Gives the endpoint as the API shows it."""
+    """Apply the rules that the description states only in prose; return the endpoint as the API shows it."""
     workers = {"min": 0, "max": 3, **endpoint.get("workers", {})}
     balanced = endpoint["type"] == "LOAD_BALANCER"
     if balanced and endpoint["env"].get("PORT_HEALTH", "80") + "/http" not in endpoint.get("ports", []):
@@ -235,7 +235,7 @@ def _authorized(authorization: str | None) -> None:
 
 
 def _validated(operation: str, body: Any) -> list[Any]:
-    """The body as an argument, where the operation takes one."""
+    """Return the validated body as an argument, if the operation takes one."""
     schema = SHAPE["operations"][operation]["request"]
     if schema and (errors := schema_errors(schema, body)):
         raise Problem(422, "Request validation failed.", errors)
@@ -274,7 +274,7 @@ def running(fake_api: FakeRunpodApi) -> Iterator[FakeRunpodApi]:
         do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815 (http.server's names)
 
         def log_message(self, *_: object) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -21,12 +21,12 @@ SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["
 
 
 def interpolated(value: str) -> str:
-    """A value as `docker compose` passes it on with no variables set."""
+    """Return a value as `docker compose` substitutes it if no variables are set."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value).replace("$$", "$")
 
 
 def here(command: list[str], port: int) -> list[str]:
-    """A command of the file for this machine: its Python, and a free port instead of 8000."""
+    """Return a command of the file with this Python, and a free port instead of 8000."""
     return [sys.executable if word == "python" else word.replace("8000", str(port)) for word in command]
 
 

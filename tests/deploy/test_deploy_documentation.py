@@ -23,7 +23,7 @@ def blocks(page: str) -> list[str]:
 
 
 def curls(page: str) -> list[list[str]]:
-    """The words of each curl command, without what follows a pipe or redirection."""
+    """Return the words of each curl command up to a pipe or redirection."""
     text = (ROOT / page).read_text(encoding="utf-8")
     flat = re.sub(r"\\\n\s*", " ", text)
     flat = re.sub(r"\n\s+(?=[\"{\[])", " ", flat)

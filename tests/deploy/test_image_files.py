@@ -25,7 +25,7 @@ def dockerfile(image: str) -> str:
 
 
 def instructions(image: str) -> list[str]:
-    """One string each, without comments, continuation lines joined."""
+    """Return each instruction as one string, without comments and with continuation lines joined."""
     lines = [line for line in dockerfile(image).splitlines() if not re.match(r"\s*(#|$)", line)]
     return "\n".join(lines).replace("\\\n", " ").splitlines()
 
@@ -62,7 +62,7 @@ def test_every_folder_of_weights_becomes_a_layer(image: str) -> None:
 
 @pytest.mark.parametrize("image", ["selfie", "zimage", "llm"])
 def test_weights_are_split_by_the_instruction_that_fetches_them(image: str) -> None:
-    """Moving files of an earlier layer would copy them: as much disk space again as the weights take."""
+    """Moving files of an earlier layer would copy them and need the disk space of the weights a second time."""
     assert ["core.weights fetch" in line for line in instructions(image) if "core.weights layers" in line] == [True]
 
 
@@ -200,7 +200,7 @@ def test_compose_gives_each_worker_the_urls_of_its_own_endpoint(image: str) -> N
     hooks = {name: value for name, value in env.items() if name.startswith("RUNPOD_WEBHOOK_")}
     assert len(hooks) == 4
     assert all(value.startswith(f"http://localpod:8000/v2/{image}/") for value in hooks.values())
-    # Compose reads `$ID` as its own; the SDK has to find it.
+    # Compose would substitute `$ID`; the placeholder must reach the SDK unchanged.
     assert "$$ID" in env["RUNPOD_WEBHOOK_GET_JOB"]
 
 

@@ -1,7 +1,7 @@
 """A small stand-in worker with the worker protocol, which sleeps instead of computing and returns valid results.
 
-Many of them run in a test's own event loop; as a process (`python tests/faults/light_worker.py`) it can be killed.
-Like a real one it posts a result until that is taken, and answers a `replay_key` it has met from its cache.
+Many of them run in a test's event loop; as a process (`python tests/faults/light_worker.py`) it can be killed. Like a
+real worker it posts a result until the platform accepts it, and answers a known `replay_key` from its cache.
 """
 
 from __future__ import annotations

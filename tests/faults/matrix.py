@@ -1,7 +1,8 @@
 """Cases of the fault matrix: every fault × every stage × once, three times, always, each with its own endpoints.
 
-All cases share one localpod and one event loop, some dozens of them under way at a time, so that the whole matrix takes
-a minute. The orchestrator is the real `Service`, the platform the real localpod over HTTP; workers are stand-ins.
+All cases share one localpod and one event loop. Dozens of them run at a time, so that the whole
+matrix takes a minute. The orchestrator is the real `Service`, the platform the real localpod over HTTP; workers are
+stand-ins.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Case:
 
     @property
     def target(self) -> tuple[str, str, dict[str, Any]]:
-        """The endpoint and the task that the fault meets, and the request."""
+        """The endpoint and the task to which the fault applies, and the request."""
         return (WITH_MINOR if self.minor else STAGES)[self.stage]
 
     @property
@@ -138,7 +139,7 @@ class Outcome:
         return self.ends[0] if isinstance(self.ends[0], Result) else None
 
     def count(self, what: str) -> int:
-        """The most executions that any one stage's job had."""
+        """The largest number of executions of one stage's job."""
         return max((n for (said, _), n in self.executions.items() if said == what), default=0)
 
 
@@ -216,7 +217,7 @@ class working:  # noqa: N801 - a context manager, read as a verb
 
 
 def service_of(case: Case, pod: Localpod, like: Service) -> Service:
-    """One of the case's own, so that no circuit, history or budget is shared; what is slow to make is."""
+    """Create the case's own service, without shared circuits, history or budgets; slow parts are those of `like`."""
     ids = {f"{pool}_endpoint_ids": (f"{case}.{name}",) for name, pools in POOLS.items() for pool in pools}
     slower = 3 if case.by_process else 1
     limits = {f"{stage}_limit_s": slower * STAGE_LIMIT_S for stage in STAGES}

@@ -192,7 +192,7 @@ async def test_features_with_an_age_under_18_reach_no_model(task: ExpandTask) ->
 
 
 def of_prompt(classification: Outcome[Classified] | Exception) -> Callable[[str], Outcome[Classified] | Exception]:
-    """Of what the model wrote; the chat is safe."""
+    """Return this classification for the prompt that the model wrote, and a safe one for the chat."""
     return lambda text: classification if text == PLAIN else SAFE
 
 
@@ -355,7 +355,7 @@ async def test_moderate_without_a_classifier_is_an_error() -> None:
 
 
 async def test_a_text_is_classified_and_a_caption_written_while_an_expansion_runs() -> None:
-    """The expansion does not end before the test says so; both others are answered in the same batch."""
+    """The expansion waits until the test releases it; the other two jobs are answered in the same batch."""
     said = "The old lighthouse keeper watches the sea from his window at dusk."
     release = threading.Event()
 

@@ -20,7 +20,7 @@ from handlers.zimage import handler
 
 
 class Pictures:
-    """Gray pictures of the size asked for, or `outcome`."""
+    """An image backend that returns gray pictures of the requested size, or `outcome`."""
 
     info = ModelInfo(name="gray", revision="0", profile="none")
     sides = (64, 256)

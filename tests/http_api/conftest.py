@@ -73,13 +73,13 @@ class InstantEndpoints:
         return StageDurations()
 
     def wake(self, pool: Pool) -> None:
-        """Nothing sleeps here."""
+        """Do nothing: there are no workers to start."""
 
     def pool_states(self) -> dict[str, dict[str, int]]:
         return {str(pool): {"endpoints": 1, "open_circuits": self.open_circuits} for pool in Pool}
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there are no connections."""
 
 
 def _output(call: Call) -> dict[str, Any]:

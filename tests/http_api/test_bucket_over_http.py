@@ -38,7 +38,7 @@ class Bucket:
         self._s3.put_object(Bucket="pictures", Key=name, Body=data)
 
     def close(self) -> None:
-        """moto's objects outlive its server."""
+        """Reset moto, whose objects remain after its server has stopped."""
         for name in self.names():
             self._s3.delete_object(Bucket="pictures", Key=name)
         self._s3.close()

@@ -162,13 +162,13 @@ async def test_cross_origin_call_to_a_server_without_keys_is_refused(http: Any, 
 
 
 class RecordedWebhooks:
-    """Counts what would be posted."""
+    """Records webhooks instead of posting them."""
 
     def __init__(self) -> None:
         self.posted: list[str] = []
 
     def check(self, request: Any) -> None:
-        """Every address is good."""
+        """Accept every address."""
 
     def completed(self, request: Any, job_id: str, result: Any) -> None:
         self.posted.append("completed")
@@ -177,7 +177,7 @@ class RecordedWebhooks:
         self.posted.append(error.code)
 
     async def close(self) -> None:
-        """Nothing is under way."""
+        """Do nothing: no delivery is pending."""
 
 
 async def test_request_that_was_not_admitted_posts_no_webhook(http: Any, endpoints: InstantEndpoints) -> None:

@@ -10,7 +10,7 @@ from tests.localpod.manual_worker import WORKER_KEY, ManualWorker, manual, pids,
 
 @pytest_asyncio.fixture
 async def pod(tmp_path):
-    """Endpoints `e` (one worker by worker), `pair` (two) and `none` (not one)."""
+    """A pod with the endpoints `e` (one worker), `pair` (two workers) and `none` (no workers)."""
     endpoints = {"e": manual(), "pair": manual(2), "none": manual(0)}
     options = Options(
         state_dir=tmp_path,

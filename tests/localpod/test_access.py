@@ -34,7 +34,7 @@ async def test_an_allowed_host_name_is_accepted(tmp_path):
 
 @pytest_asyncio.fixture
 async def attached(tmp_path):
-    """An attached endpoint whose worker key was drawn at the start: the pod and a client without any key."""
+    """A pod with an attached endpoint and a random worker key, and a client without a key."""
     options = Options(state_dir=tmp_path, shutdown_grace_s=0, attach=("e",))
     async with Localpod({"e": manual()}, options) as pod, httpx.AsyncClient(base_url=pod.base_url) as http:
         yield pod, http

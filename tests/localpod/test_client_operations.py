@@ -1,4 +1,4 @@
-"""The client API. The test itself is the worker."""
+"""The client API. The test sends the worker's requests itself."""
 
 import asyncio
 

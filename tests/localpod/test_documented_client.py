@@ -11,7 +11,7 @@ _ASKED = '{"task": "imagegen", "prompt": "a lighthouse at dusk"}'
 
 
 def run_as_printed(pod, asked=_ASKED):
-    """The names that the client has at its end."""
+    """Run the client as printed; return its variables."""
     [source] = _BLOCK.findall((ROOT / "docs" / "api.md").read_text(encoding="utf-8"))
     for printed, here in {"https://api.runpod.ai/v2/<endpoint id>": f"{pod.base_url}/echo", _ASKED: asked}.items():
         assert source.count(printed) == 1

@@ -20,7 +20,7 @@ TIMES = WorkerTimes(health_interval_s=0.05, ping_timeout_s=0.2, grace_s=0.3)
 
 @pytest_asyncio.fixture
 async def start(tmp_path):
-    """Starts a localpod with a load-balancing endpoint `web` and a queue `e`; gives it and a client without a key."""
+    """Start a localpod with a load-balancing endpoint `web` and a queue `e`; yield it and a client without a key."""
     started = []
 
     async def start(env=None, *, scaler=None, idle_timeout_s=60.0, **options):

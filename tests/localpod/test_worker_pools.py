@@ -15,7 +15,7 @@ from tests.localpod.manual_worker import SLEEPER, WORKER_KEY, ManualWorker, pids
 
 @pytest_asyncio.fixture
 async def start(tmp_path):
-    """Starts a localpod with one endpoint `e`, and gives it and a client of it."""
+    """Start a localpod with one endpoint `e`; yield it and a client of it."""
     pods, clients = [], []
 
     async def start(endpoint, **options):

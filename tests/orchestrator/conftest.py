@@ -102,7 +102,7 @@ Connect = Callable[..., Endpoints]
 
 @pytest.fixture
 async def connect(platform: ScriptedPlatform) -> AsyncIterator[Connect]:
-    """Endpoints over the scripted platform; the text2img pool has those named `ids`, every other one `only`."""
+    """Create endpoints over the scripted platform: `ids` for the text2img pool, `only` for every other pool."""
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", platform.serve)
     server = TestServer(app)

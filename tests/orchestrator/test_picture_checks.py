@@ -23,7 +23,7 @@ def picture(seed: int) -> PictureOutcome:
 
 
 async def checked(*errors: ImgPodError | None, pictures: Pictures | None = None) -> Pictures:
-    """`check_all` over as many pictures as errors, each check raising its own."""
+    """Run `check_all` with one picture per error; each check raises its error."""
 
     async def check(index: int, result: GenerateResult) -> GenerateResult:
         await asyncio.sleep(0)

@@ -31,7 +31,7 @@ RESULT = Result(
 
 @dataclass
 class Receiver:
-    """An https server; `statuses` are its answers one after the other, then 200."""
+    """An https server that answers with `statuses` in turn, then with 200."""
 
     url: str = ""
     context: ssl.SSLContext | None = None

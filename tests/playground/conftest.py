@@ -87,7 +87,7 @@ def address(settings: Settings, make_service: Callable[[Settings], Service], tmp
 
 
 def write_offered(folder: Path) -> None:
-    """One result as ./demo writes it."""
+    """Write one result as `./demo` does."""
     folder.mkdir()
     (folder / "imagegen.webp").write_bytes(base64.b64decode(picture(99, "an offered lighthouse")))
     (folder / "imagegen.json").write_text(
@@ -110,7 +110,7 @@ def browser() -> Iterator[Any]:
 
 
 class Watched:
-    """A page with everything that must not happen on it."""
+    """A page with a record of everything that must not happen on it."""
 
     def __init__(self, page: Any, address: str) -> None:
         self.page = page

@@ -1,4 +1,4 @@
-"""The three acts of the playground, its gallery and its recipes, in a real browser."""
+"""The playground's three tasks, gallery and recipes, in a real browser."""
 
 from __future__ import annotations
 

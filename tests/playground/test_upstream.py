@@ -1,4 +1,4 @@
-"""The playground in front of a deployment elsewhere: the key is added here and reaches no page."""
+"""The playground for a remote deployment: this process adds the key, and no page receives it."""
 
 from __future__ import annotations
 

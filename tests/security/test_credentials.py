@@ -62,7 +62,7 @@ def _certificate(
     authority: bool,
     days_left: int,
 ) -> x509.Certificate:
-    """What C2PA asks of a signer (§14.5.1): version 3, digital signature, e-mail protection, issued by another."""
+    """Create a certificate as C2PA §14.5.1 requires: version 3, for signatures and e-mail, not self-signed."""
     unused = dict.fromkeys(
         [
             "content_commitment",
@@ -123,7 +123,7 @@ def test_signed_picture_names_its_issuer_and_keeps_its_mark(
     assert said["recipe"]["seed"] == 7
     with c2pa.Reader(f"image/{image_format}", io.BytesIO(data)) as reader:
         store = json.loads(reader.json())
-        # Nobody trusts a root made here; all else must hold, the picture's hash first.
+        # The root is made here, so it is not trusted. All other checks must pass, above all the picture's hash.
         assert reader.get_validation_state() == "Valid"
         assert [problem["code"] for problem in store.get("validation_status", [])] == ["signingCredential.untrusted"]
     manifest = store["manifests"][store["active_manifest"]]

@@ -26,7 +26,7 @@ Answer = Callable[["Site", asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass
 class Site:
-    """One https server; `answers` maps a path to what is written back, `requests` keeps what was asked."""
+    """An https server; `answers` maps a path to the response's bytes, `requests` records the requests."""
 
     port: int = 0
     server_names: list[str] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Site:
                 await answer(self, writer)
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client may go whenever it has seen enough: that is what half of these tests are about
+            pass  # the client may close the connection early, which half of these tests check
         finally:
             writer.close()
 
@@ -71,7 +71,7 @@ async def site(authority: trustme.CA) -> AsyncIterator[Site]:
 
 @pytest.fixture
 def fetch(authority: trustme.CA) -> HttpsFetch:
-    """Loopback is allowed, nothing else that is private; names that end in `.example` lead to loopback."""
+    """A fetch that allows loopback and no other private address; names ending in `.example` resolve to loopback."""
 
     async def resolve(host: str, port: int) -> list[Address]:
         return [LOOPBACK] if host.endswith(".example") else await system_resolve(host, port)
@@ -185,7 +185,7 @@ FORBIDDEN = [
 async def test_url_with_a_private_address_is_refused(url: str) -> None:
     with pytest.raises(BadUrl) as caught:
         await open_selfie(url)
-    # The answer must not tell what was resolved, nor give the URL back.
+    # The error must contain neither the resolved address nor the URL.
     assert "secret" not in caught.value.message
     assert "10.0.0.1" not in caught.value.message
 

@@ -1,4 +1,4 @@
-"""Everything that scans a caller's bytes or text before a bound of time holds grows linearly with them.
+"""Every scan of a caller's bytes or text that runs before a time limit applies takes linear time.
 
 A quadratic scan of these inputs takes hours, a linear one less than a second: each runs in a process whose CPU time is
 limited to many times that, so that no clock is compared.
@@ -52,13 +52,13 @@ def patterns() -> dict[str, re.Pattern[str] | re.Pattern[bytes]]:
 
 
 def hostile(pattern: str) -> list[str]:
-    """Long runs of what the pattern is made of, and of pairs of it."""
+    """Return long runs of the pattern's own characters, and of pairs of them."""
     letters = [*sorted(set(re.sub(r"[\\\[\]{}()?*+|^$]", "", pattern)) | set('aA0-_. /:;=,%"<&\n\t\xff')), "base64,"]
     return [letter * 200_000 for letter in letters] + [f"{letter}!" * 100_000 for letter in letters]
 
 
 def methods(name: str) -> list[str]:
-    """How the module that defines the pattern uses it."""
+    """Return the methods by which the pattern's module uses it."""
     module, _, key = name.rpartition(".")
     source = inspect.getsource(importlib.import_module(module))
     return sorted(set(re.findall(rf"\b{key}\.(search|match|fullmatch|sub|findall|finditer)\(", source)))

@@ -1,7 +1,8 @@
-"""A corpus of hostile files, built here: each is refused or decoded, by a typed error, within the bound of CPU time.
+"""A corpus of hostile files, built here: each is decoded or refused with a typed error, within a limit of CPU time.
 
-The bound is the decoder process's own (two seconds and less), so no clock is read: whatever takes longer is ended by
-it and refused. Only the marker scan and base64, which run before that, are checked for growth in test_growth.py.
+The limit is that of the decoder process (at most two seconds), so no clock is read: a file that takes longer is refused
+when the process is ended. Only the marker scan and base64, which run before that, are checked for growth in
+test_growth.py.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ BOMBS: dict[str, bytes] = {
 
 
 def check(process: DecoderProcess, data: bytes) -> DecoderProcess:
-    """Decodes `data`; a new process where this one was ended."""
+    """Decode `data`; start a new process if the last one was ended."""
     try:
         image = process.decode(data, DEFAULT_LIMITS).image
     except (BadPicture, TooLarge):

@@ -1,4 +1,4 @@
-"""Real files, broken at random: each opens as a bare RGB picture or is refused with a typed error."""
+"""Real files, damaged at random: each opens as an RGB picture without metadata, or is refused with a typed error."""
 
 from __future__ import annotations
 

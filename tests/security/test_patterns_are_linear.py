@@ -1,8 +1,8 @@
 """Every regular expression over a caller's text or bytes takes time that grows no faster than its input.
 
-The patterns are collected from the source, so that a new one is tested without being listed. Each is driven with
-growing runs of the characters that it names itself, and processor time at one length is compared with that at a quarter
-of it: a linear search takes about four times as long, a quadratic one sixteen times.
+The patterns are collected from the source, so that a new one is tested without being listed. Each is run on
+growing repetitions of its own characters. The CPU time at one length is compared with that at a quarter of the length:
+a linear search takes about four times as long, a quadratic one sixteen times.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def flags_of(call: ast.Call) -> int:
 
 
 def compiled(value: object) -> Iterator[re.Pattern[Any]]:
-    """The patterns that a module's attribute is or holds."""
+    """Return the patterns in a module's attribute."""
     if isinstance(value, re.Pattern):
         yield value
     elif isinstance(value, tuple | list):
@@ -59,7 +59,7 @@ def compiled(value: object) -> Iterator[re.Pattern[Any]]:
 
 
 def patterns() -> Iterator[tuple[str, re.Pattern[Any]]]:
-    """Those of module level, and those written where they are used."""
+    """Return all patterns: those at module level, and those inside functions."""
     for path in modules():
         found: dict[Any, re.Pattern[Any]] = {}
         for value in vars(importlib.import_module(name_of(path))).values():
@@ -76,7 +76,7 @@ CATEGORIES = {"DIGIT": "1", "NOT_DIGIT": "a", "SPACE": " ", "NOT_SPACE": "a", "W
 
 
 def samples(parsed: Any) -> Iterator[str]:
-    """A character for each literal, range and class of a parsed pattern, in order."""
+    """Return a character for each literal, range and class of a parsed pattern, in order."""
     for operation, value in parsed:
         kind = str(operation)
         if kind in {"LITERAL", "NOT_LITERAL"}:
@@ -97,7 +97,7 @@ def samples(parsed: Any) -> Iterator[str]:
 
 
 def hostile(pattern: re.Pattern[Any]) -> Iterator[str]:
-    """Units whose repetition may keep the pattern busy: its own characters, alone and in pairs."""
+    """Return strings whose repetition may be slow to search: the pattern's own characters, alone and in pairs."""
     own = list(dict.fromkeys(samples(parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG))))
     spread = own[:: max(1, len(own) // SAMPLES)][:SAMPLES]
     yield from spread
@@ -116,7 +116,7 @@ def seconds(pattern: re.Pattern[Any], unit: str, length: int) -> float:
 
 
 def growth(pattern: re.Pattern[Any], unit: str) -> float:
-    """How many times longer four times the input takes, where that can be measured; else 0."""
+    """Return how many times longer the search takes for four times the input; 0 if it is too short to measure."""
     before = 0.0
     for length in LENGTHS:
         now = min(seconds(pattern, unit, length) for _ in range(2))
@@ -129,7 +129,7 @@ def growth(pattern: re.Pattern[Any], unit: str) -> float:
 @pytest.mark.parametrize("pattern", [pattern for _, pattern in PATTERNS], ids=[name for name, _ in PATTERNS])
 def test_time_grows_no_faster_than_the_input(pattern: re.Pattern[Any]) -> None:
     slow = {unit: times for unit in hostile(pattern) if (times := growth(pattern, unit)) > MOST_TIMES}
-    # A machine under load can spoil one measurement, and not three.
+    # On a busy machine one measurement may be wrong; three rarely are.
     again = {unit for unit in slow if min(growth(pattern, unit) for _ in range(3)) > MOST_TIMES}
     assert not again
 

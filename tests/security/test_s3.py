@@ -1,4 +1,4 @@
-"""Pictures go into a bucket and can be fetched from it, against moto's S3 server on loopback."""
+"""Pictures are uploaded to a bucket and read from it; the bucket is on moto's S3 server on loopback."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def client(port: int, service: str = "s3", key_id: str = KEY_ID, secret: str = S
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[int]:
-    """Port of an S3 server that takes any key."""
+    """The port of an S3 server that accepts any key."""
     with moto_server() as port:
         client(port).create_bucket(Bucket="pictures")
         yield port
@@ -109,7 +109,7 @@ Fault = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass
 class Front:
-    """Stands before the S3 server: every connection first takes the next fault, and goes through when none is left."""
+    """A proxy for the S3 server: each connection gets the next fault; when none is left, it is forwarded."""
 
     behind: int
     port: int = 0
@@ -129,7 +129,7 @@ class Front:
             to_server.write(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
             await asyncio.gather(_pipe(reader, to_server), _pipe(from_server, writer))
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # a client that gives up is what some of these tests are about
+            pass  # some of these tests check that the client closes the connection early
         finally:
             writer.close()
 
@@ -170,7 +170,7 @@ async def silence(writer: asyncio.StreamWriter) -> None:
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Attempts stay what the settings say; only the waits between them are left out."""
+    """Remove the pauses between attempts; the number of attempts is that of the settings."""
     for name in [name for name in os.environ if name.startswith("BUCKET_")]:
         monkeypatch.delenv(name)
     with stamina.set_testing(testing=True, attempts=10, cap=True):
@@ -219,7 +219,7 @@ async def test_url_expires_after_the_configured_time(s3: int) -> None:
 
 async def test_the_url_is_the_one_boto3_would_sign(s3: int) -> None:
     ours, theirs = "", "unsigned"
-    for _ in range(5):  # both hold the second they were made in
+    for _ in range(5):  # both contain the second in which they were signed
         ours = await store(s3).put(PICTURE, key="folder/a.png", content_type="image/png")
         theirs = client(s3).generate_presigned_url(
             "get_object", Params={"Bucket": "pictures", "Key": "folder/a.png"}, ExpiresIn=MAX_URL_EXPIRY_S
@@ -276,7 +276,7 @@ async def test_missing_bucket_is_named_in_the_error(s3: int) -> None:
         await store(s3, name="elsewhere").put(PICTURE, key="a.png", content_type="image/png")
 
 
-# ── trouble on the way ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── faults ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("fault", [answering(500), answering(503), answering(429), reset])

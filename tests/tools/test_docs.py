@@ -33,7 +33,7 @@ def models() -> Iterator[type[BaseModel]]:
 
 
 def fields() -> list[tuple[str, str | None]]:
-    """Every public field of every public message and part of the settings; `Settings` itself names its parts."""
+    """Return every public field of every public message and settings section; `Settings` itself lists the sections."""
     return [
         (f"{model.__name__}.{name}", field.description)
         for model in models()

@@ -1,4 +1,4 @@
-"""What the written documents point at exists: files, headings, modules, tasks, variables."""
+"""Everything that the documents refer to exists: files, headings, modules, tasks, variables."""
 
 import re
 from importlib.util import find_spec
@@ -18,7 +18,7 @@ _FENCED = re.compile(r"```.*?```", re.DOTALL)
 
 
 def anchors(page: Path) -> set[str]:
-    """Headings as GitHub's links name them."""
+    """Return the anchors that GitHub makes of the headings."""
     headings = re.findall(r"^#+ (.+)$", _FENCED.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

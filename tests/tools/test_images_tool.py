@@ -1,4 +1,4 @@
-"""The command that builds the images, with a builder that only writes down what it was asked."""
+"""The command that builds the images, with a builder that only records its arguments."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ SAYS = {
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where builders write their arguments, one call a line; the path holds nothing else."""
+    """The file to which builders write their arguments, one call per line; nothing else is on the path."""
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     (tmp_path / "bin").mkdir()
     return tmp_path / "asked"

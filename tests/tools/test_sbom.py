@@ -1,4 +1,4 @@
-"""The list of packages says what is installed, in a form that other tools read."""
+"""The list of packages names what is installed, in a format that other tools read."""
 
 import json
 from importlib.metadata import Distribution, PathDistribution

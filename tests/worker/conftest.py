@@ -1,4 +1,4 @@
-"""One localpod for all tests here, with timed workers: model work is a sleep, everything else is the real thing."""
+"""One localpod for all tests here, with timed workers: model work is a sleep, everything else is real."""
 
 import time
 
@@ -50,7 +50,7 @@ class Client:
         self.http = http
 
     def sync(self, name, **payload):
-        """A job's final state."""
+        """Run a job and return its final state."""
         return self.follow(name, self.http.post(f"/{name}/runsync", json=_job(payload)).json()["id"])
 
     def start(self, name, **payload):
@@ -76,10 +76,10 @@ def _job(payload):
 
 
 def until(holds, timeout_s=20.0):
-    """What `holds` gives once it gives anything."""
+    """Wait until `holds` returns a true value; return it."""
     deadline = time.monotonic() + timeout_s
     while not (found := holds()):
         if time.monotonic() > deadline:
-            raise AssertionError("it did not come about in time")
+            raise AssertionError("the condition was not met in time")
         time.sleep(0.01)
     return found

@@ -1,4 +1,4 @@
-"""A platform in the test's own hands: jobs are put in, replies come out, and any answer can be made to fail."""
+"""A platform that the test controls: it adds jobs, reads replies, and can make any answer fail."""
 
 import asyncio
 import json
@@ -111,7 +111,7 @@ async def until(add, timeout_s=5):
 
 
 async def a_while():
-    """Long enough for anything that is about to happen in this process to have happened."""
+    """Wait 50 iterations of the event loop and 20 ms, so that pending callbacks have run."""
     for _ in range(50):
         await asyncio.sleep(0)
     await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The job loop against a platform in the test's own hands."""
+"""The job loop against a platform that the test controls."""
 
 import asyncio
 import json
@@ -85,7 +85,7 @@ async def test_number_of_undelivered_replies_is_bounded():
         await a_while()
         bench.platform.deliver("one more")
         await a_while()
-        # The poll that was open may still bring one; no other is opened.
+        # The open poll may still return a job; no other poll is opened.
         polls = bench.platform.polling
         bench.platform.deliver("another")
         await a_while()
@@ -183,7 +183,7 @@ async def test_redelivered_job_runs_while_its_earlier_error_is_still_being_poste
         bench.platform.deliver("a")
         await a_while()
         answered.set()
-        # An error of the request itself is known; any other end would have been run for.
+        # The error of an invalid request is returned without a run; any other outcome would have needed one.
         await until(lambda: bench.platform.replies("a"))
         await until(lambda: not bench.heartbeat.ids)
         assert len(bench.platform.replies("a")) == 1
@@ -249,7 +249,7 @@ async def test_stop_for_an_unknown_job_is_ignored():
         await until(lambda: bench.platform.replies("a"))
 
 
-# ── a platform that misbehaves ───────────────────────────────────────────────────────────────────────────────────────
+# ── failures of the platform ───────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_failed_take_request_is_repeated(monkeypatch):
@@ -354,7 +354,7 @@ async def test_next_job_is_taken_when_the_device_has_finished_the_running_one():
         bench.end("b")
 
 
-# ── leaving ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── shutdown ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_stopping_worker_finishes_its_job_and_takes_no_other():

@@ -70,7 +70,7 @@ def test_reply_is_posted_again_after_the_platform_fails(client, pod, kind):
     fault = pod.inject(Fault(kind=kind, endpoint="timed", operation="job-done", times=4))
     state = client.sync("timed")
     assert state["status"] == "COMPLETED"
-    # A reply that was taken before its answer was lost may be posted again, and changes nothing.
+    # The platform may have stored a reply whose answer was lost; posting it again has no effect.
     assert pod.fired(fault) >= 1
 
 
@@ -142,7 +142,7 @@ def test_jobs_that_wait_together_run_as_one_batch(client):
     running(client, "batch", first)
     jobs = [client.start("batch", seconds=0.2) for _ in range(3)]
     sizes = [client.follow("batch", job)["output"]["batch_size"] for job in jobs]
-    assert min(sizes) >= 3  # four, where the first was still being waited for
+    assert min(sizes) >= 3  # the batch has four jobs if the first one had not started yet
 
 
 def test_crash_of_one_member_does_not_affect_the_others(client):

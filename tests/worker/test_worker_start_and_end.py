@@ -205,7 +205,7 @@ def _gone(pid):
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_workers_stopped_at_random_moments_lose_no_job(tmp_path):
-    """Fifty times. A job that a worker left behind without a word is requeued by localpod, which counts that."""
+    """Stop fifty workers. localpod counts requeued jobs: those that a worker neither ended nor returned."""
     draw = random.Random(4)
     local = LocalEndpoint(
         handler=TIMED, scaler=Scaler("request_count", 1, 3, 3), idle_timeout_s=600, env={"WORKER_GRACE_S": "2"}
@@ -235,7 +235,7 @@ def test_workers_stopped_at_random_moments_lose_no_job(tmp_path):
 
 
 def _ready(pod, *, but):
-    """Process ids of workers that take jobs. One that was told already may be gone before localpod has noticed."""
+    """Return the pids of workers that take jobs, without those in `but`: localpod may not know yet that they exited."""
     return [w["pid"] for w in pod.workers("timed") if w["ready"] and not w["closing"] and w["pid"] not in but]
 
 
@@ -264,7 +264,7 @@ def test_local_job_prints_only_the_result_on_stdout(start):
 def test_invalid_local_job_prints_one_line_and_exits_with_1(start, given):
     code, out, err = local(start, "--test_input", given)
     assert (code, out) == (1, "")
-    assert err == '--test_input must hold a job as JSON: {"input": {"task": …}}.\n'
+    assert err == '--test_input must contain a job as JSON: {"input": {"task": …}}.\n'
 
 
 def test_failed_local_job_prints_one_typed_error_and_exits_with_1(start):

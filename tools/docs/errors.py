@@ -41,7 +41,8 @@ that remain after that. A caption or an expansion that fails does not fail the r
 
 
 def page() -> str:
-    example = json.dumps({"error": QueueFull("This route has no room.", retry_after_ms=1800).to_wire()}, indent=2)
+    error = QueueFull("This route has reached its limit of concurrent requests.", retry_after_ms=1800)
+    example = json.dumps({"error": error.to_wire()}, indent=2)
     codes = table(
         ["Code", "HTTP", "Retry", "When", "What to do"],
         ([f"`{code}`", *_facts(cls), *paragraphs(cls)] for code, cls in sorted(BY_CODE.items(), key=_by_status)),

@@ -49,7 +49,7 @@ def from_problem(problem: Mapping[str, Any], status: int) -> ImgPodError:
     """The error in a problem object (RFC 9457) or an error object of the job API."""
     code, message = problem.get("code"), problem.get("detail") or problem.get("message")
     if not isinstance(code, str) or not isinstance(message, str):
-        return UnexpectedAnswer(f"The service answered {status} with an error that is unknown to this client.")
+        return UnexpectedAnswer(f"The service answered {status} with an unknown error; upgrade the client.")
     cls = BY_CODE.get(code, StageFailed)
     stage = problem.get("stage")
     stage = stage if isinstance(stage, str) else None

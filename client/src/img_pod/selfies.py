@@ -42,5 +42,5 @@ def _content(selfie: Selfie) -> bytes:
     if not data:
         raise ValueError("The selfie is empty.")
     if len(data) > MAX_BYTES:
-        raise ValueError(f"The selfie has {len(data):,} bytes, and {MAX_BYTES:,} is the limit: save it smaller.")
+        raise ValueError(f"The selfie has {len(data):,} bytes; the limit is {MAX_BYTES:,}. Send a smaller one.")
     return data

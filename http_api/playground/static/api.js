@@ -57,7 +57,7 @@ export async function run(path, body, onEvent, signal) {
     if (name === "error") throw new Problem(data);
     onEvent(name, data);
   }
-  throw new Problem({ detail: "The connection ended before the answer. Send the request again." });
+  throw new Problem({ detail: "The connection was closed before the answer was complete. Send the request again." });
 }
 
 async function problemOf(response) {

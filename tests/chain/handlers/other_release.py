@@ -1,7 +1,7 @@
 """A worker of another release: the stock SDK, and answers that were recorded from it.
 
 `OTHER_RELEASE=last` answers what release 0.1.0 answered. `next` answers what a later one may: a raised contract version
-and fields that nobody here knows, at every depth. Neither imports our contracts: they are what is put to the test.
+and unknown fields at every depth. Neither imports our contracts, because those are what is tested.
 """
 
 import json
@@ -15,7 +15,7 @@ RECORDED = json.loads((Path(__file__).parent.parent / "messages-0.1.0.json").rea
 
 
 def later(message: Any) -> Any:
-    """What a later release may send for it."""
+    """Return the message as a later release may send it."""
     if isinstance(message, list):
         return [later(item) for item in message]
     if not isinstance(message, dict):

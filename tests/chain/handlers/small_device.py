@@ -1,6 +1,6 @@
 """The real zimage worker on embedded weights, on a device that runs out of memory above 128 x 128 px.
 
-The limit comes into force after the warm-up, which would lower the largest side offered otherwise.
+The limit applies after the warm-up; during the warm-up it would lower the largest side that is offered.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 For tests of the *caller*. `STAND_IN_<STAGE>_S` is how long a stage works; `STAND_IN_SAYS` what the llm writes;
 `STAND_IN_SCORE` the score of the output check, `STAND_IN_AGE` the age that is read from any picture.
-`STAND_IN_CONCURRENCY` jobs are in hand at a time.
+`STAND_IN_CONCURRENCY` jobs run at a time.
 Each execution is written as one line to `STAND_IN_LOG`, so that a test can count them.
 """
 

@@ -77,7 +77,7 @@ def test_concurrent_checks_return_the_scores_of_their_own_pictures(checker: Open
 
 
 class _Session:
-    """Stands for a network whose weights went wrong."""
+    """A session that returns the given output, as a network with damaged weights may."""
 
     def __init__(self, answer: float) -> None:
         self._answer = answer

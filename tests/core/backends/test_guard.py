@@ -57,7 +57,7 @@ def test_random_model_loads_and_its_output_is_an_error(weights: Located) -> None
 
 
 class Answering:
-    """A language model that has its answers ready: what the caller makes of them is tested."""
+    """A language model with prepared answers, for tests of its caller."""
 
     info = ModelInfo(name="answering", revision="0", profile="embedded")
 
@@ -140,7 +140,7 @@ def test_answer_in_another_format_is_an_error(answer: str) -> None:
 
 @pytest.fixture
 def settings(weights: Located, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Of a deployment with full weights and the classifier; both models are the tiny one, under the pinned commits."""
+    """Settings with full weights and the classifier; both models are the tiny one, at the pinned commits."""
     for model in (Model.TEXT, Model.GUARD):
         entry = TABLE[Profile.FULL][model]
         folder = tmp_path / "full" / model

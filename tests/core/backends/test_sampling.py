@@ -23,7 +23,7 @@ class Drawn:
 
 
 def by_whole_row(scores: torch.Tensor, row: Drawn) -> int:
-    """The definition: all tokens by score, the fewest that hold `TOP_P` of the probability, one of them at random."""
+    """Draw by definition: at random from the smallest set of likeliest tokens whose probability reaches `TOP_P`."""
     scaled = scores.float() / row.temperature
     point = float(torch.rand((), generator=row.generator, dtype=torch.float64))
     return draw_from_all(scaled, scaled.logsumexp(-1), point)

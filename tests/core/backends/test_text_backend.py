@@ -101,7 +101,7 @@ def texts_alone(backend: LoadedText) -> list[str]:
 def test_greedy_text_is_the_same_for_any_order_of_arrival(
     two_slots: LoadedText, texts_alone: list[str], order: list[int], sizes: list[int]
 ) -> None:
-    """`sizes` are how many requests join between two steps; what is left joins after them."""
+    """`sizes` are the numbers of requests that join between two steps; the remaining requests join afterwards."""
     watch, arriving = Watching(), iter(order)
     watch.joining = [[ASKED[n] for n in itertools.islice(arriving, size)] for size in sizes]
     watch.joining.insert(0, [ASKED[n] for n in arriving])
@@ -168,7 +168,7 @@ def test_shared_prefix_of_rows_is_computed_once(backend: LoadedText, monkeypatch
 
 @pytest.fixture
 def memory_for(backend: LoadedText, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Lets the device run out of memory where a step reads a prompt beyond this position."""
+    """Make the device run out of memory when a step reads a prompt beyond this position."""
     most = [10_000]
     forward = type(backend.model).forward
 

@@ -90,7 +90,7 @@ def test_probabilities_of_each_question_sum_to_one(backend: LoadedVision, noise:
 
 
 def certain(**values: str) -> dict[str, list[float]]:
-    """Shares of a reader that is certain of `values` and of `unknown` elsewhere."""
+    """Return the shares of a reader that is certain of `values`, and of `unknown` for all other attributes."""
     return {
         name: [float(value == values.get(name, "unknown")) for value in question.values]
         for name, question in QUESTIONS.items()

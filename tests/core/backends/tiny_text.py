@@ -1,4 +1,4 @@
-"""A small language model of the production class with random weights, which is as sensitive to errors and fast."""
+"""A small language model of the production class with random weights: fast, and as sensitive to errors."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def tiny_config(**config: Any) -> Any:
 
 
 def tiny_text(*, max_batch: int = 8, slot_tokens: int | None = None) -> LoadedText:
-    """`slot_tokens`: length of the decoder's slots, where the test wants short ones."""
+    """Create a text backend over `tiny_model`; `slot_tokens` is the length of the decoder's slots."""
     from transformers import AutoTokenizer
 
     (weights,) = fetch("embedded", [Model.TEXT])

@@ -9,7 +9,7 @@ from core.backends import Outcome
 
 
 class Watching:
-    """Remembers `(index, step, of)`; `cancel` maps an index to the number of its steps after which it is cancelled."""
+    """Records `(index, step, of)`; `cancel` maps an index to the number of its steps after which it is cancelled."""
 
     def __init__(self, cancel: dict[int, int] | None = None) -> None:
         self.steps: list[tuple[int, int, int]] = []

@@ -21,7 +21,7 @@ SIZE = (96, 64)
 
 
 def corners() -> Image.Image:
-    """Red, green; blue, white: no turn or mirror of it looks like another."""
+    """A picture with a different colour in each corner, so that every rotation and reflection of it is different."""
     image = Image.new("RGB", SIZE)
     width, height = SIZE[0] // 2, SIZE[1] // 2
     for place, colour in enumerate(CORNERS):
@@ -187,7 +187,7 @@ def test_a_wide_gamut_profile_is_converted() -> None:
     swapped = corners()
     red, green, blue = swapped.split()
     bgr = Image.merge("RGB", (blue, green, red))
-    # A profile that has red and blue the other way round: only a real conversion brings the corners back.
+    # The profile exchanges red and blue, so only a real conversion restores the colours of the corners.
     seen = opened(saved(bgr, "PNG", icc_profile=swapped_primaries()))
     assert_corners(seen, tolerance=60)
 

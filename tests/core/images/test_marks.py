@@ -97,7 +97,7 @@ def test_characters_invalid_in_xml_do_not_fail_the_encoding(prompt: str, image_f
 
 @pytest.mark.parametrize("image_format", FORMATS)
 def test_the_longest_prompt_fits(image_format: ImageFormat) -> None:
-    # 4,000 characters of the prompt that cost most in XML, and as many again that a constraint could add.
+    # 4,000 of the characters with the longest XML escapes, and the same number for a constraint in front.
     recipe = dataclasses.replace(RECIPE, prompt='"' * 8_000)
     assert inspect(encode(picture(), image_format=image_format, recipe=recipe))["recipe"]["prompt"] == recipe.prompt
 

@@ -60,12 +60,12 @@ def test_description_is_plain_english_without_negations(person: Features) -> Non
     article, word, *_ = phrase.split()
     assert (article == "an") == (word[0] in "aeiou")
     assert not re.search(r"unknown|none|\bno\b|not |without|_|  ", phrase)
-    assert not re.search(r"child|teen|boy|girl|under", phrase), "whoever is drawn is drawn as an adult"
+    assert not re.search(r"child|teen|boy|girl|under", phrase), "every described person is an adult"
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
 def test_every_value_of_an_attribute_has_its_own_wording(attribute: str) -> None:
-    """But those that are left out, and the bands that are drawn as an adult of no particular age."""
+    """Exceptions: values that are left out, and age bands that are described as an adult without a particular age."""
     plain = describe_person(Features())
     described = [describe_person(Features.model_validate({attribute: value})) for value in ATTRIBUTES[attribute]]
     phrases = [phrase for phrase in described if phrase != plain]

@@ -1,4 +1,4 @@
-"""A finished picture reaches its caller: inline, smaller, or through a bucket."""
+"""A finished picture is delivered inline, inline in a smaller encoding, or through a bucket."""
 
 from __future__ import annotations
 

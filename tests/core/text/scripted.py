@@ -1,4 +1,4 @@
-"""A text backend that answers as a test says, step by step, like the decoder: members may join between its rounds."""
+"""A text backend with scripted answers that runs in steps like the decoder, so that members may join between them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ WORDS_PER_STEP = 3
 
 
 class Streaming:
-    """Writes what `say(completion)` is, a few characters a step, and ends a row by its own stop rule and token limit.
+    """A text backend that writes the text of `say(completion)`, a few characters per step.
 
-    What it writes behind `prefix` is what a model would: a script that begins with the prefix itself is taken as the
-    model beginning anew.
+    A row ends by its own stop rule or token limit. The text is what follows the completion's `prefix`; a script that
+    contains the prefix again stands for a model that starts over.
     """
 
     info = ModelInfo(name="streaming", revision="0", profile="none")

@@ -132,7 +132,7 @@ def test_message_of_one_emoji_gives_a_prompt() -> None:
 
 @given(st.text(alphabet='ab "\\\n{}:,`prompt', max_size=60))
 def test_text_after_the_end_of_an_answer_is_dropped(answer: str) -> None:
-    """Once a beginning of the answer is finished, what follows changes nothing of it."""
+    """When a beginning of the answer is complete, further text does not change its end."""
     for length in range(len(answer) + 1):
         end = prompt_end(answer[:length])
         if end is not None:

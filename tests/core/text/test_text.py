@@ -40,7 +40,7 @@ RED = Features(hair_color=HairColor.RED, gender_presentation=GenderPresentation.
 
 
 class Scripted:
-    """A text backend that answers with `say(completion)`, and keeps what it was asked, batch by batch."""
+    """A text backend that answers with `say(completion)` and records the completions of each batch."""
 
     info = ModelInfo(name="scripted", revision="0", profile="embedded")
 
@@ -56,7 +56,7 @@ class Scripted:
 
 
 class Answers(Scripted):
-    """Says the given answers in turn, then the last of them for ever."""
+    """Gives the answers in turn, then repeats the last one."""
 
     def __init__(self, answers: Iterable[Outcome[str]]) -> None:
         left = list(answers)
@@ -411,7 +411,7 @@ class Recorder(NoCallbacks):
 
 
 class OneAfterTheOther:
-    """A backend that finishes the last completion first, and notes who had heard of what by then."""
+    """A backend that finishes the last completion first, and records which results were reported by then."""
 
     info = Scripted.info
 

@@ -33,7 +33,7 @@ from core.weights.sources import Hub, Repository, Url, Wheel
 
 @dataclass
 class Written:
-    """A source that writes one file; `breaks` makes its first fill fail half-way."""
+    """A source that writes one file; with `breaks`, its first `fill` fails before the end."""
 
     content: bytes = b"weights"
     revision: str = "r1"

@@ -309,7 +309,7 @@ async def test_a_finished_member_is_not_run_again_when_another_fails(model):
 
 
 class Continuous:
-    """Asks for more between steps; a member is finished when the test puts it into `done`."""
+    """A backend that asks for more jobs between steps; a job is finished when the test adds it to `done`."""
 
     def __init__(self):
         self.members = []

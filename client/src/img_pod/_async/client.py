@@ -123,7 +123,7 @@ class AsyncJob:
         except BaseException:
             await self.cancel()
             raise
-        raise Cancelled("The job ended without a result.")
+        raise Cancelled("The job ended without a result; send the request again.")
 
     async def cancel(self) -> None:
         """Stop the job and its work on the GPU. An ended job is not changed."""

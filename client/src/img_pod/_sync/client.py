@@ -124,7 +124,7 @@ class Job:
         except BaseException:
             self.cancel()
             raise
-        raise Cancelled("The job ended without a result.")
+        raise Cancelled("The job ended without a result; send the request again.")
 
     def cancel(self) -> None:
         """Stop the job and its work on the GPU. An ended job is not changed."""

@@ -87,7 +87,7 @@ class HttpTransport:
                     yield event
                     if event.name in {"result", "error"}:
                         return
-                raise ConnectionFailed("The stream of events ended before the job.")
+                raise ConnectionFailed("The event stream was closed before the job ended.")
             except ConnectionFailed as error:
                 pause(attempts.pause_s(error))
 
@@ -113,14 +113,14 @@ class HttpTransport:
         except ConnectionFailed:
             attempts.check_time()
             raise
-        raise ConnectionFailed("The connection ended before the answer.")
+        raise ConnectionFailed("The connection was closed before the answer was complete.")
 
     def _post_job(self, task: str, fields: Fields) -> str:
         headers = {"Prefer": "respond-async", **_idempotency(fields)}
         response = self._request("POST", f"/v1/{task}", headers, _body(fields))
         job_id = self._json(response).get("id")
         if not isinstance(job_id, str):
-            raise UnexpectedAnswer("The service accepted the request without a job id.")
+            raise UnexpectedAnswer("The service accepted the request but returned no job id.")
         if worker := response.headers.get(_WORKER):
             self._workers[job_id] = worker
         return job_id

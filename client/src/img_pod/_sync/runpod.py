@@ -71,7 +71,7 @@ class RunpodTransport:
             else:
                 job_id = answer.get("id")
                 if not isinstance(job_id, str):
-                    raise UnexpectedAnswer("The endpoint accepted the job without a job id.")
+                    raise UnexpectedAnswer("The endpoint accepted the job but returned no job id.")
                 return job_id
 
     def status(self, job_id: str) -> Status:
