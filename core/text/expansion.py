@@ -19,7 +19,7 @@ from core.prompts.chat import (
 )
 from core.prompts.portrait import describe_person
 from core.text.batching import Program
-from core.text.budgets import BUDGETS, Budget
+from core.text.budgets import BUDGETS, Budget, retry_temperature
 from core.text.parsing import (
     ANSWER_PREFIX,
     FUNCTION_WORDS,
@@ -63,7 +63,7 @@ def expand(
     chat = newest_within(short, budget.chat_tokens)
     refused_prompt = None
     for attempt, begun in enumerate(_prefixes(chat, budget)):
-        [answer] = yield [_expansion(chat, task, features, begun, seed + attempt, budget)]
+        [answer] = yield [_expansion(chat, task, features, begun, attempt, seed, budget)]
         prompt = read_prompt(_joined(begun, answer))
         # The prefix that code wrote does not count as the model's answer.
         if usable_prompt(prompt) and keeps_subject(prompt, chat) and count_words(prompt) >= count_words(begun) + 4:
@@ -103,6 +103,7 @@ def _expansion(
     task: ExpandTask,
     features: Features | None,
     begun: str,
+    attempt: int,
     seed: int,
     budget: Budget,
 ) -> Completion:
@@ -118,8 +119,8 @@ def _expansion(
         max_tokens=budget.expansion_tokens,
         prefix=ANSWER_PREFIX + json.dumps(begun, ensure_ascii=False)[1:-1],
         stop=prompt_end,
-        temperature=budget.temperature,
-        seed=seed,
+        temperature=budget.temperature if attempt == 0 else retry_temperature(attempt, budget),
+        seed=seed + attempt,
     )
 
 
