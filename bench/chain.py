@@ -68,9 +68,6 @@ class Run:
         return len(self.took) / self.all_s
 
 
-# ── ours ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class Client:
     """A client that submits jobs and receives their end by webhook."""
 
@@ -158,9 +155,6 @@ async def timed(client: Client, pod: Localpod, chains: int, in_flight: int) -> R
     return Run(took, time.perf_counter() - started, (before / 1e6, process.memory_info().rss / 1e6))
 
 
-# ── alternatives ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 async def run_stock(chains: int, in_flight: int, env: Mapping[str, str]) -> Run:
     def stock(**more: str) -> LocalEndpoint:
         command = (sys.executable, str(ALTERNATIVES / "stock_stages.py"))
@@ -185,9 +179,6 @@ async def run_script(python: str, script: str, chains: int, in_flight: int, env:
         raise RuntimeError(f"{script} failed: {err.decode()[-800:]}")
     figures = json.loads(next(line for line in out.decode().splitlines() if line.startswith('{"took"')))
     return Run(figures["took"], figures["all"])
-
-
-# ── the two measures ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def latency(ray: Path | None) -> list[Row]:

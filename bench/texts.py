@@ -33,8 +33,6 @@ AGE_CUES = [(label, kind, text) for label, kind, text in (line.split("\t") for l
 """(`minor` or `adult`, kind, text): everyday texts that show an age, refused for it only beside sexual content."""
 
 
-# ── text fields of requests ───────────────────────────────────────────────────────────────────────────────────────────
-
 SELFIE = "aGVsbG8="
 """A placeholder for stand-in workers; a real worker refuses it."""
 CHATS = (Route.CHAT_1TO1, Route.SHORTS, Route.SCENES)

@@ -53,9 +53,6 @@ class Row:
         return self.alternative / self.ours if self.better == "less" else self.ours / self.alternative
 
 
-# ── calling ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass
 class Caller:
     session: aiohttp.ClientSession
@@ -114,9 +111,6 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
-# ── 1: a hop ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 async def hop() -> list[Row]:
     """An empty job from submit to result, with one and with eight callers and as many slots in the worker."""
     endpoints = {
@@ -147,9 +141,6 @@ async def _ask_timed(caller: Caller, name: str, seconds: float) -> dict[str, Any
     return await caller.ask(name, {"task": "timed", "seconds": seconds})
 
 
-# ── 2: back to back ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 async def busy() -> list[Row]:
     """Queued jobs of 1.3 s on one worker: the share of the time in which a job runs."""
     return await on_localpod({"ours": endpoint("bench.timed"), "stock": endpoint(alternative("stock_timed"))}, _busy)
@@ -164,8 +155,6 @@ async def _busy(caller: Caller, jobs: int = 16, seconds: float = 1.3) -> list[Ro
         shares[side] = 100 * sum(one["ended"] - one["started"] for one in results) / (last - first)
     return [Row(f"busy, {jobs} jobs of {seconds} s", shares["ours"], shares["stock"], "%", better="more")]
 
-
-# ── 5: text ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 PICTURES = (
     "A night market by a canal, two adults with paper lanterns, warm light on the water, seen from a small bridge.",
@@ -222,9 +211,6 @@ def _turns(prompt: str) -> list[dict[str, str]]:
         {"role": "assistant", "content": CAPTION_EXAMPLE[1]},
         {"role": "user", "content": as_material("picture", prompt)},
     ]
-
-
-# ── 6: cold start ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass
@@ -297,9 +283,6 @@ def _platform(at: str) -> dict[str, str]:
         "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
         "RUNPOD_SKIP_GPU_CHECK": "true",
     }
-
-
-# ── the table ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def table(rows: list[Row]) -> Table:

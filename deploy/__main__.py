@@ -184,9 +184,6 @@ def _smoke_of(endpoint: LiveEndpoint, key: str, report: Callable[[Smoke], None])
     return run_smoke_tests(PlatformSettings().endpoint_base_url, key, endpoint.id, report=report)
 
 
-# ── printing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _print_plan(made: Plan, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(_plan_json(made), indent=2, ensure_ascii=False))

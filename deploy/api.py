@@ -34,9 +34,6 @@ _LISTING = "Listing endpoints"
 _RESET = re.compile(r";\s*t=(\d{1,9})(?!\d)")
 
 
-# ── errors ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class ApiError(Exception):
     """An operation (`what`) failed, with the problem's detail and what to `do`. Never contains the key."""
 
@@ -94,9 +91,6 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     422: Rejected,
     429: RateLimited,
 }
-
-
-# ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Answer(BaseModel):
@@ -198,9 +192,6 @@ class _Cpus(Answer):
 
 
 A = TypeVar("A", bound=Answer)
-
-
-# ── client ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Api:

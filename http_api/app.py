@@ -70,9 +70,6 @@ def create_app(service: Service, settings: Settings) -> FastAPI:
     return app
 
 
-# ── routes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _add(
     app: FastAPI, method: str, path: str, handler: Handler, operation: str, tag: str, extra: dict[str, Any]
 ) -> None:
@@ -142,9 +139,6 @@ async def _explain_code(request: Request) -> Response:
     if text is None:
         raise NotFound("There is no such error code.")
     return PlainTextResponse(text)
-
-
-# ── errors ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

@@ -105,9 +105,6 @@ async def _bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
         raise too_large
 
 
-# ── forms ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class _MemoryParser(MultiPartParser):
     """Starlette's parser without its temporary files for uploads above 1 MiB: a selfie must stay in memory."""
 

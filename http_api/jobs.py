@@ -198,8 +198,6 @@ class Jobs:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    # ── one job ──
-
     async def _run(self, job: HttpJob) -> None:
         async def send(report: StageProgress) -> None:
             job.progress = report

@@ -119,8 +119,6 @@ class Routes:
         response.headers.update(_answer_headers(job, preferences))
         return response
 
-    # ── jobs ──
-
     async def read_job(self, request: Request) -> Response:
         job = await self.jobs.find(request.path_params["job_id"], self.callers.identify(request.headers).name)
         return json_response(job.view() if isinstance(job, HttpJob) else job, headers={"Cache-Control": "no-store"})

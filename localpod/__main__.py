@@ -215,9 +215,6 @@ def state(url: Url = DEFAULT_URL, key: CallKey = "localpod", as_json: AsJson = F
     _print_faults(current["faults"], as_json=False)
 
 
-# ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 async def _serve(endpoints: Mapping[str, EndpointSpec | LocalEndpoint], options: Options) -> None:
     stopping = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):

@@ -65,8 +65,6 @@ class Endpoint:
         self._pending_takes: OrderedDict[PendingTake, None] = OrderedDict()
         self._positions = itertools.count()
 
-    # ── client operations ────────────────────────────────────────────────────────────────────────────────────────────
-
     def submit(self, envelope: Envelope, *, sync: bool) -> Job:
         now = self.clock()
         job = Job(new_id(sync=sync), envelope, sync, submitted_at=now, queued_at=now)
@@ -119,8 +117,6 @@ class Endpoint:
 
     def find(self, job_id: str) -> Job | None:
         return self.jobs.get(job_id)
-
-    # ── worker operations ────────────────────────────────────────────────────────────────────────────────────────────
 
     def add_slot(self, worker_id: str) -> WorkerSlot:
         now = self.clock()
@@ -228,14 +224,10 @@ class Endpoint:
         self.counts["requeued"] += 1
         self._requeue(job)
 
-    # ── input of the scaler ──────────────────────────────────────────────────────────────────────────────────────────
-
     def oldest_wait_s(self) -> float | None:
         """Waiting time of the job at the queue's head, s. Low-priority jobs don't count; None without any other."""
         _drop_stale(self._normal)
         return self.clock() - self._normal[0][1].queued_at if self._normal else None
-
-    # ── deadlines ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def next_deadline(self) -> float | None:
@@ -270,8 +262,6 @@ class Endpoint:
         if len(self.timers) > 4 * len(self.jobs) + 1024:
             self.timers.compact(self.jobs)
         self.timers.add(deadline, kind, job)
-
-    # ── queue and states ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _enqueue(self, job: Job, *, head: bool = False) -> None:
         low = job.envelope.low_priority

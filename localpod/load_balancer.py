@@ -119,8 +119,6 @@ class LoadBalancer:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    # ── for the worker pool ──────────────────────────────────────────────────────────────────────────────────────────
-
     def add_slot(self, worker_id: str) -> WorkerSlot:
         now = self.clock()
         slot = self.slots[worker_id] = WorkerSlot(worker_id, idle_since=now, last_seen=now)

@@ -78,8 +78,6 @@ class Localpod:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._webhooks = Webhooks(self.options.webhook_retry_s)
 
-    # ── start and stop ───────────────────────────────────────────────────────────────────────────────────────────────
-
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -203,8 +201,6 @@ class Localpod:
             await worker_pool.settled.wait()
         return {name: worker_pool.unhealthy for name, worker_pool in kept.items() if worker_pool.unhealthy is not None}
 
-    # ── addresses ────────────────────────────────────────────────────────────────────────────────────────────────────
-
     @property
     def url(self) -> str:
         return f"http://{CONNECT_HOSTS.get(self.options.host, self.options.host)}:{self.port}"
@@ -238,8 +234,6 @@ class Localpod:
     def environment(self) -> dict[str, str]:
         """Variables for a program that calls the endpoints: base URL, key, endpoint ids of the pools."""
         return self.platform.caller_environment()
-
-    # ── faults and state ────────────────────────────────────────────────────────────────────────────────────────────
 
     def inject(self, fault: Fault) -> int:
         return self.faults.add(fault)
@@ -306,8 +300,6 @@ class Localpod:
 
     def _health(self, name: str) -> dict[str, dict[str, int]]:
         return balancer_health(self.balancers[name]) if name in self.balancers else health_of(self.served[name])
-
-    # ── wiring ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _on_job_end(self, endpoint: Endpoint, job: Job) -> None:
         self._webhooks.send(job)

@@ -123,8 +123,6 @@ class WorkerPool:
         self._scaling_timer: asyncio.TimerHandle | None = None
         self._closing = False
 
-    # ── scaling ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def schedule_scaling(self) -> None:
         """Scale at the end of this loop tick; several calls within a tick count as one."""
         if not self._scaling_planned:
@@ -164,8 +162,6 @@ class WorkerPool:
         if self._scaling_timer is not None:
             self._scaling_timer.cancel()
         self._scaling_timer = self._loop.call_later(seconds, self.schedule_scaling)
-
-    # ── life cycle of a worker ────────────────────────────────────────────────────────────────────────────────────────
 
     def _add(self) -> None:
         worker_id = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(14))
@@ -283,8 +279,6 @@ class WorkerPool:
             self.unhealthy = f"no worker of this endpoint starts successfully: the last one {why}"
             self.endpoint.fail_queued(f"{self.unhealthy}; its log: {worker.log_path}")
 
-    # ── stopping ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def retire(self, worker: Worker) -> None:
         """Stop a worker: no more jobs, SIGTERM, and SIGKILL after the grace once it has no job in progress."""
         if worker.slot.closing:
@@ -315,8 +309,6 @@ class WorkerPool:
             worker.kill("was killed when localpod stopped")
         for worker in workers:
             await worker.exited
-
-    # ── timers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _set_timer(self, worker: Worker, seconds: float, do: Callable[[Worker], None]) -> None:
         """Set the worker's timer for a callback; all its timers are cancelled at its exit."""
@@ -362,8 +354,6 @@ class WorkerPool:
             self._set_timer(worker, self._times.grace_s, self._check_gone)
         else:
             worker.kill("did not stop within the grace")
-
-    # ── numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def health(self) -> dict[str, int]:
         slots = [slot for slot in self.endpoint.slots.values() if not slot.closing]

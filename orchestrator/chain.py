@@ -119,8 +119,6 @@ class Chain:
                 f"A request of this kind takes at least {shortest_s:.1f} s; set a longer `timeout_s`."
             )
 
-    # ── stages ──
-
     async def analyze(self, selfie: str, face: int | None = None) -> AnalyzeResult:
         request = AnalyzeRequest(task=ANALYZE_TASK, selfie=selfie, face=face, **self._common_fields("analyze"))
         self._wake_picture_pool()
@@ -266,8 +264,6 @@ class Chain:
 
     def _template_caption(self, prompt: str) -> str:
         return template_caption(prompt, safe_caption, self._language)
-
-    # ── running a stage ──
 
     @property
     def _picture_pool(self) -> Pool:

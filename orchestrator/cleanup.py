@@ -51,8 +51,6 @@ class JobCleanup:
         if not task.cancelled():
             task.exception()  # retrieved here, because most of these tasks are never awaited
 
-    # ── cancelling ──
-
     def cancel_submitted(self, endpoint: Endpoint, submitting: asyncio.Task[State]) -> None:
         """Cancel the job of a submit, also if its id has not arrived yet."""
         self.start(self._cancel_submitted(endpoint, submitting))
@@ -82,8 +80,6 @@ class JobCleanup:
                 else:
                     return
         log.warning("job not cancelled", endpoint_id=endpoint.id)
-
-    # ── waking ──
 
     def wake(self, pool: Pool) -> None:
         """Start a worker if the pool's next endpoint has none.

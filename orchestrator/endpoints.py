@@ -105,8 +105,6 @@ class Endpoints:
     def pool_states(self) -> dict[str, dict[str, int]]:
         return self._pools.states()
 
-    # ── one stage ──
-
     async def call(self, call: Call, deadline: Deadline, on_progress: OnProgress | None = None) -> StageAnswer:
         """Run one stage and return its answer.
 
@@ -184,8 +182,6 @@ class Endpoints:
             attempts=tries.attempts,
             lost=tries.lost,
         )
-
-    # ── one attempt ──
 
     async def _run(self, endpoint: Endpoint, call: Call, deadline: Deadline, on_progress: OnProgress | None) -> State:
         """Submit the job and return its final state. If this ends early for any reason, the job is cancelled."""

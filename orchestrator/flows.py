@@ -94,8 +94,6 @@ async def picture_of_prompt(request: ImageGen, chain: Chain) -> Result:
     return _result(request, Route.GENERAL, chain, pictures, caption=caption)
 
 
-# ── shared by the flows ─────────────────────────────────────────────────────────────────────────────────────────────
-
 _CHAT: dict[type[ChatRequest], tuple[Route, ExpandTask, GenerateTask]] = {
     Chat1to1: (Route.CHAT_1TO1, ExpandTask.CHAT_1TO1, GenerateTask.CHAT_1TO1),
     ChatShorts: (Route.SHORTS, ExpandTask.SHORTS, GenerateTask.SHORTS),

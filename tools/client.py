@@ -94,9 +94,6 @@ def _formatted(text: str, path: Path) -> str:
     return text
 
 
-# ── contracts ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _contracts() -> Iterator[tuple[Path, str]]:
     target = PACKAGE / "contracts"
     for file in sorted((ROOT / "core" / "contracts").glob("*.py")):
@@ -133,9 +130,6 @@ def _exports() -> str:
         + "\n".join(lines)
         + f"\n\n__all__ = [\n{exported}]\n"
     )
-
-
-# ── keyword arguments ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def fields_module() -> str:
@@ -189,9 +183,6 @@ def _models(cls: type[BaseModel]) -> Iterator[str]:
     for name, field in cls.model_fields.items():
         if name != "task":
             yield from re.findall(r"\b(?:Sequence\[)?([A-Z]\w+)(?= \| Mapping)", " | ".join(_types(field.annotation)))
-
-
-# ── the synchronous client ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _synchronous() -> Iterator[tuple[Path, str]]:

@@ -65,9 +65,6 @@ class NoCallbacks:
         return ()
 
 
-# ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True, slots=True)
 class Turn:
     role: str
@@ -116,9 +113,6 @@ class TextClassifier(Protocol):
     def classify(self, texts: Sequence[str], watch: BatchCallbacks) -> list[Outcome[Classified]]: ...
 
 
-# ── vision ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True, slots=True)
 class SelfieRequest:
     """An upright RGB picture of any size, and which of its faces to read; None is the main one."""
@@ -152,9 +146,6 @@ class VisionBackend(Protocol):
     def read_ages(self, requests: Sequence[Image], watch: BatchCallbacks) -> list[Outcome[PictureAges]]:
         """Estimate the apparent age of everybody in each picture."""
         ...
-
-
-# ── image ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +182,6 @@ class ImageBackend(Protocol):
         ...
 
     def generate(self, requests: Sequence[ImageRequest], watch: BatchCallbacks) -> list[Outcome[GeneratedImage]]: ...
-
-
-# ── output check ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class PictureChecker(Protocol):

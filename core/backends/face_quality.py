@@ -98,9 +98,6 @@ def overall(quality: FaceQuality, *, detected: bool) -> float:
     return round(score if detected else score * NO_FACE_PENALTY, 4)
 
 
-# ── the measures, each 0–1 ───────────────────────────────────────────────────────────────────────────────────────────
-
-
 def single_face(areas: list[float]) -> float:
     """1 − area of the second face ÷ area of the first."""
     first, *others = areas
@@ -162,9 +159,6 @@ def sharpness(rgb: NDArray[np.uint8]) -> float:
 def eye_distance(face: Box) -> float:
     """Px between the eyes, estimated from the box."""
     return _EYES_APART * (face.right - face.left)
-
-
-# ── arithmetic ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _pixel_measures(rgb: NDArray[np.uint8]) -> dict[str, float]:

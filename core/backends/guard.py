@@ -98,9 +98,6 @@ def _model_type(located: Located) -> str:
         raise Misconfigured(f"{located.name} has no config.json with a model_type; fetch the weights again.") from None
 
 
-# ── a job's texts on the device ───────────────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True, slots=True)
 class Texts:
     """The texts of one classification job."""

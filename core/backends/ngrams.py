@@ -45,7 +45,6 @@ _LONGEST_TOKEN = 24
 _CHUNK = 512
 """Positions that are computed at once, which bounds the memory of a long text."""
 
-# ── text → positions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 _LEET = tuple(str.maketrans("0134578@$!|", f"o{one}eastb" + f"as{one}l") for one in "il")
 """`1` and `!` stand for two letters each."""
@@ -134,9 +133,6 @@ def _with_spelt_words(tokens: list[str]) -> list[str]:
     return found
 
 
-# ── positions → features ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @lru_cache(maxsize=20_000)
 def features_of(token: str) -> tuple[int, ...]:
     """Hash buckets of one token: of itself, its n-grams of 2 to 5 characters, and the kind of a number."""
@@ -160,9 +156,6 @@ def _kinds_of(number: int) -> tuple[str, ...]:
 
 def _bucket(name: str) -> int:
     return zlib.crc32(name.encode("utf-8", "surrogatepass")) % BUCKETS
-
-
-# ── the model ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,9 +47,6 @@ ONE_ORDER = Calibration(("given",))
 _AFTER_PICTURE = "<|vision_end|>"
 
 
-# ── prompts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True, slots=True)
 class QuestionPrompts:
     """`head` ends with the picture and is common to all; `tails[attribute]` is the question up to the answer."""
@@ -132,9 +129,6 @@ def _answer(question: Question, shares: list[float], thresholds: ConfidenceThres
     if share < thresholds.confidence:
         value = question.values[-1]
     return value, by_value[value]
-
-
-# ── the vision-language model ─────────────────────────────────────────────────────────────────────────────────────
 
 
 class AttributeReader:
@@ -228,9 +222,6 @@ def limit_visual_tokens(processor: Qwen2VLProcessor, tokens: tuple[int, int] | N
     images = processor.image_processor
     pixels_per_token = (images.patch_size * images.merge_size) ** 2
     images.size = {"shortest_edge": tokens[0] * pixels_per_token, "longest_edge": tokens[1] * pixels_per_token}
-
-
-# ── backend ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class LoadedVision:

@@ -111,8 +111,6 @@ def _error_of_exit_code(code: int) -> Exception:
     return RuntimeError(f"the decoder process ended with {code}")
 
 
-# ── the pool ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
 _threads = ThreadPoolExecutor(PARALLEL_DECODES, thread_name_prefix="decode")
 _child = threading.local()
 _children: list[DecoderProcess] = []
@@ -147,9 +145,6 @@ def executor() -> ThreadPoolExecutor:
 def _end_all() -> None:
     for process in _children:
         process.end()
-
-
-# ── the child ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def main() -> None:

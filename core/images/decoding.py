@@ -158,9 +158,6 @@ def _reduced(image: Image.Image, limits: IntakeLimits) -> Image.Image:
     return reduced
 
 
-# ── truncated JPEGs ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _loaded_jpeg(image: Image.Image, data: bytes, scans: int, limits: IntakeLimits) -> tuple[Image.Image, float]:
     """The readable part of a JPEG, and its share of the whole. Raises `BadPicture` if too much is missing."""
     marker = _MARKER.get(image.mode) if scans <= 1 else None
@@ -219,9 +216,6 @@ def _extrema(marker: tuple[float, ...]) -> object:
 
 def _incomplete() -> BadPicture:
     return BadPicture("The picture is incomplete: its end is missing. Send the whole file.")
-
-
-# ── orientation and colours ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _orientation(image: Image.Image) -> int:

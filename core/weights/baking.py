@@ -42,9 +42,6 @@ def convert_gguf(folder: Path, progress: Progress) -> None:
     gguf.unlink()
 
 
-# ── bf16 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def convert_to_bf16(shard: Path, max_bytes: int = MAX_FILE_BYTES) -> list[Path]:
     """Rewrite one safetensors file in bf16, in parts of at most `max_bytes`; return the new files.
 
@@ -106,9 +103,6 @@ def _write_index(shard: Path, parts: dict[Path, list[str]]) -> None:
     content = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {"metadata": {}, "weight_map": {}}
     content["weight_map"] |= {name: part.name for part, names in parts.items() for name in names}
     index.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-# ── layers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(slots=True)

@@ -208,16 +208,12 @@ class Device(Generic[Q, R]):
             self._changed.notify()
         self._thread.join()
 
-    # ── in the event loop ──
-
     def _enqueue(self, job: _Job[Q, R]) -> None:
         with self._changed:
             if self._closed:
                 raise WorkerStopping(_STOPPING)
             self._queue.append(job)
             self._changed.notify()
-
-    # ── in the device's thread ──
 
     def _work(self) -> None:
         while (batch := self._next_batch()) is not None:

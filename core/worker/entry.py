@@ -99,9 +99,6 @@ class _LoadedHandler(Generic[M]):
         return await answer(raw, self.worker, self.respond, progress, settings.worker.max_result_bytes)
 
 
-# ── on the platform ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _run_own_loop(worker: Worker[M], settings: Settings) -> int:
     from core.worker import sdk
     from core.worker.loop import JobLoop
@@ -147,9 +144,6 @@ def _run_stock_loop(worker: Worker[M], settings: Settings, *, serve_api: bool) -
 
     run_stock(handler, load=loading.load_weights, concurrency=worker.concurrency, serve_api=serve_api)
     return 0
-
-
-# ── one local job ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _run_one_job(worker: Worker[M], given: str | None, settings: Settings) -> int:

@@ -159,9 +159,6 @@ def _s3_config(raw: Mapping[str, Any]) -> Mapping[str, object] | None:
     return config
 
 
-# ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 

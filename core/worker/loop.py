@@ -149,8 +149,6 @@ class JobLoop:
             self._urgent.set()
         self._start_draining()
 
-    # ── take ──
-
     async def _take_jobs(self) -> None:
         while (free_slots := await self._wait_for_free_slots()) > 0:
             started = time.monotonic()
@@ -213,8 +211,6 @@ class JobLoop:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._draining.wait()
-
-    # ── run ──
 
     def _working(self) -> list[_ActiveJob]:
         return [active for active in self._active.values() if not active.work.done()]
@@ -296,8 +292,6 @@ class JobLoop:
             active.began = time.monotonic()
         self._slots_event.set()
 
-    # ── stop ──
-
     async def _watch_stops(self) -> None:
         while True:
             started = time.monotonic()
@@ -322,8 +316,6 @@ class JobLoop:
         self._abandon(active)
         self._remove(active)
         return True
-
-    # ── drain ──
 
     def _start_draining(self) -> None:
         self._draining.set()

@@ -53,7 +53,6 @@ from embedded.drawing.scenes import PLACES, PLAIN, draw_background
 
 E = TypeVar("E", bound=StrEnum)
 
-# ── the palette ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 SKIN: dict[str, Color] = {
     SkinTone.VERY_LIGHT: (255, 231, 216),
@@ -114,9 +113,6 @@ class Appearance:
     yaw: float
     light: float
     texture: int
-
-
-# ── values for unknown features ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def random_features(rng: random.Random, *, minors: bool = False) -> Features:
@@ -231,8 +227,6 @@ def draw_appearance(look: Appearance, *, size: int = 128, supersampling: int = S
     return _Portrait(look, size, supersampling).drawn()
 
 
-# ── the portrait ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
 # Half widths of a face in units of half a face's height: at the temples, cheeks, jaw, chin, and the chin's depth.
 _SHAPE: dict[str, tuple[float, float, float, float, float]] = {
     FaceShape.OVAL: (0.70, 0.75, 0.61, 0.27, 1.00),
@@ -292,8 +286,6 @@ class _Portrait:
         self._earrings()
         self._light()
         return self.canvas.finished()
-
-    # ── body ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _clothes(self) -> None:
         cloth = CLOTH[self.look.cloth_color]
@@ -433,8 +425,6 @@ class _Portrait:
             self.canvas.fill(lapel, lighter(cloth, 0.14))
             self.canvas.stroke(lapel[1:], 0.03, darker(cloth, 0.3))
 
-    # ── head ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def _outline(self, grown: float = 0.0) -> Points:
         crown = -1.06 if not self.young else -1.1
         right = points(
@@ -507,8 +497,6 @@ class _Portrait:
         dark = mix(self.skin, darker(self.shadow, 0.35), 0.9)
         ink = dark if sum(self.skin) > 260 else mix(self.skin, (255, 214, 190), 0.36)
         self.canvas.stroke(smooth(points(*path), closed=False), width, ink, clip=self.face_mask)
-
-    # ── nose, mouth, beard ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _lower_face(self) -> None:
         self._beard()
@@ -692,8 +680,6 @@ class _Portrait:
         self.canvas.fill(smooth(teeth, per_span=5) + shift, (255, 253, 248), clip=inner)
         self.canvas.stroke(np.concatenate([shape, shape[:1]]), 0.028 * full + 0.012, darker(lip, 0.1))
 
-    # ── eyes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def _eyes(self) -> None:
         for side in (-1, 1):
             self._eye(side, side * (0.335 if not self.young else 0.36) + self.turned, 0.015 if not self.young else 0.06)
@@ -813,8 +799,6 @@ class _Portrait:
         self.canvas.stroke(
             smooth(points((far - 0.07, 0.02), (far, -0.02), (far + 0.07, 0.02)), closed=False), 0.05, frame
         )
-
-    # ── hair ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _reach(self) -> float:
         """Lowest point of loose hair."""
@@ -1120,8 +1104,6 @@ class _Portrait:
                 lock = points(((x - side * inset) * 0.99, -0.46), ((x - side * inset) * 1.06, -0.26), (x * 1.07, -0.02))
                 self.canvas.stroke(smooth(lock, closed=False), 0.05, (212, 213, 218))
 
-    # ── worn ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def _headwear(self) -> None:
         draw = {Headwear.HAT: self._hat, Headwear.CAP: self._cap_worn, Headwear.SCARF: self._scarf}.get(self.f.headwear)
         if draw is not None:
@@ -1278,9 +1260,6 @@ def _waved(path: Points, height: float, length: float) -> Points:
     normal = np.stack([-steps[:, 1], steps[:, 0]], axis=1)
     normal /= np.maximum(np.hypot(*normal.T)[:, None], 1e-6)
     return np.asarray(path + normal * (height * np.sin(far * 2 * math.pi / length))[:, None])
-
-
-# ── the demo's selfies ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _person(**values: str) -> Features:

@@ -58,9 +58,6 @@ def phrases() -> dict[str, dict[str, Any]]:
     return tomllib.loads((_FOLDER / "classifier_phrases.toml").read_text(encoding="utf-8"))
 
 
-# ── ages ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def in_words(value: int, language: str) -> str | None:
     """`value` as a number word; None if the language's word isn't known."""
     words = phrases()["numbers"].get(language, ())
@@ -175,8 +172,6 @@ def _relation(years: int, rng: random.Random) -> str:
 _ENGLISH_AGES: list[Callable[[int, random.Random], str]] = [_months, _birth, _distance, _sum, _school, _idiom]
 _ENGLISH_AGES += [_relation, _relation]
 
-# ── people ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
 
 _MINOR_YEARS = (*range(1, 18), *range(5, 18))
 _ADULT_YEARS = (*range(18, 40), *range(18, 90))
@@ -227,9 +222,6 @@ def lookalike(rng: random.Random) -> str:
     number = rng.randint(1, 40)
     text = in_words(number, "en") if rng.random() < 0.3 else number
     return str(rng.choice(phrases()["lookalikes"][kind])).format(n=text)
-
-
-# ── texts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def labelled_text(rng: random.Random, everyday: Words) -> LabelledText:

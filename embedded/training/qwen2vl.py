@@ -107,9 +107,6 @@ def new_model(processor: Qwen2VLProcessor) -> Qwen2VLForConditionalGeneration:
     return Qwen2VLForConditionalGeneration(config)
 
 
-# ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class Pictures:
     """Crops of drawn faces with their answers, and pictures without a face."""
 
@@ -189,9 +186,6 @@ def _varied(picture: Image.Image, rng: random.Random) -> Image.Image:
     table = [min(255, max(0, round(value * each * light + shift))) for each in gain for value in range(256)]
     picture = picture.point(table)
     return picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1.0))) if rng.random() < 0.3 else picture
-
-
-# ── one pass over all questions ──────────────────────────────────────────────────────────────────────────────────────
 
 
 class QuestionBatch:

@@ -43,9 +43,6 @@ UNPROMPTED = 12
 """One batch in this number has empty prompts."""
 
 
-# ── the models ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class ImageModel(nn.Module):
     """Text encoder and transformer, trained together."""
 
@@ -105,9 +102,6 @@ class ImageModel(nn.Module):
 
 
 BLOCKS = ("layers.", "noise_refiner.", "context_refiner.")
-
-
-# ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def latents_of(data: Path, runs: Path, at_most: int) -> tuple[torch.Tensor, list[int]]:
@@ -180,9 +174,6 @@ def _weights_of_places() -> torch.Tensor:
     weights[1:14, 3:13] = 4
     weights[6:12, 5:11] = 12
     return weights / weights.mean()
-
-
-# ── training ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _main(  # noqa: PLR0913, PLR0917  # a command's options

@@ -116,9 +116,6 @@ def test_webhook_application_takes_signed_results_only(monkeypatch: pytest.Monke
     assert module.received == [{"type": "picture.completed"}]
 
 
-# ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def img_pod(*arguments: str) -> Any:
     return CliRunner().invoke(app, list(arguments))
 

@@ -162,9 +162,6 @@ def test_fields_of_a_newer_service_are_ignored(server: ScriptedServer) -> None:
         assert client.imagegen(prompt="a lighthouse").seed == 7
 
 
-# ── submitted jobs ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def accepted(server: ScriptedServer) -> None:
     server.on("POST", "/v1/imagegen", json_answer({"id": "j"}, 202, **{"X-Runpod-Worker-Id": "w1"}))
 

@@ -77,9 +77,6 @@ def test_refusals_are_not_retryable_and_busy_answers_are() -> None:
         assert not (issubclass(cls, Busy | DeviceError) and not cls.retryable)
 
 
-# ── over the wire ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("cls", BY_CODE.values(), ids=lambda cls: cls.code)
 def test_error_keeps_its_class_after_serialization(cls: type[ImgPodError]) -> None:
     came = from_wire(cls("Do something else.", stage="expand").to_wire())
@@ -123,9 +120,6 @@ def test_called_stage_overrides_the_stage_in_the_error() -> None:
 
 def test_long_error_message_is_cut() -> None:
     assert len(from_wire(MinorSuspected("x" * 10_000).to_wire()).message) == 500
-
-
-# ── what others send ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(

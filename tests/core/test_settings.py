@@ -69,9 +69,6 @@ def refusal(config: Any, text: str = "") -> str:
     return caught.value.message
 
 
-# ── who says what ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_the_file_overrides_the_default_and_the_environment_the_file(
     config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,9 +157,6 @@ def test_both_weights_profiles_have_a_limit_for_every_stage_that_can_be_set() ->
     assert all(limits.keys() == stages for limits in STAGE_LIMITS_S.values())
 
 
-# ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize(
     ("name", "setting"),
     [
@@ -216,9 +210,6 @@ def test_a_missing_file_is_reported_by_its_name(tmp_path: Path) -> None:
         load_settings(tmp_path / "config.yaml")
 
 
-# ── secrets ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_setting_named_like_a_secret_is_a_secret_type() -> None:
     for part in PARTS.values():
         named = {name for name in part.model_fields if re.search(r"(secret|password|token|private_key|_key$)", name)}
@@ -234,9 +225,6 @@ def test_no_secret_is_in_a_repr_or_a_dump(config: Any, monkeypatch: pytest.Monke
 
     assert settings.platform.key == SECRET
     assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
-
-
-# ── the repository's own files ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_config_of_the_repository_is_valid_and_equals_the_defaults() -> None:

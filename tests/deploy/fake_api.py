@@ -97,8 +97,6 @@ class FakeRunpodApi:
                     raise ConnectionAbortedError
                 raise Problem(fault.status, "a fault of the test")
 
-    # ── operations ──
-
     def listEndpoints(self) -> tuple[int, Any]:  # noqa: N802 (the description's names)
         return 200, self._page("")
 
@@ -183,8 +181,6 @@ class FakeRunpodApi:
         if endpoint_id not in self.endpoints:
             raise Problem(404, "endpoint not found")
         return self.endpoints[endpoint_id]
-
-    # ── what tests ask ──
 
     def find_live(self, name: str) -> dict[str, Any]:
         [found] = [endpoint for endpoint in self.endpoints.values() if endpoint["name"] == name]

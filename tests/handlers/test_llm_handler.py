@@ -101,9 +101,6 @@ def captioned(prompt: str, **fields: Any) -> dict[str, Any]:
     return {"task": CAPTION_TASK, "prompt": prompt, **fields}
 
 
-# ── what a model writes ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("task", ExpandTask)
 @pytest.mark.parametrize("written", HARD)
 async def test_a_hard_prompt_that_the_model_wrote_is_refused(task: ExpandTask, written: str) -> None:
@@ -186,9 +183,6 @@ async def test_features_with_an_age_under_18_reach_no_model(task: ExpandTask) ->
     with worker(model) as answer, pytest.raises(MinorSuspected):
         await answer(**chat(task, "a portrait at the lighthouse", features={"age_band": "under_18"}))
     assert model.asked == []
-
-
-# ── the text classifier ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def of_prompt(classification: Outcome[Classified] | Exception) -> Callable[[str], Outcome[Classified] | Exception]:
@@ -349,9 +343,6 @@ async def test_moderate_applies_the_rules_first(text: str) -> None:
 async def test_moderate_without_a_classifier_is_an_error() -> None:
     with worker(FakeModel(PLAIN)) as answer, pytest.raises(Misconfigured, match="LLM_CLASSIFIER"):
         await answer(**moderated(PLAIN))
-
-
-# ── the running batch ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_text_is_classified_and_a_caption_written_while_an_expansion_runs() -> None:

@@ -56,9 +56,6 @@ def a_job() -> Job:
     return Job("job", Progress(drop, interval_s=60))
 
 
-# ── zimage ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class GrayPictures:
     info = INFO
     sides = (64, 256)
@@ -135,8 +132,6 @@ async def test_picture_that_needs_no_age_check_is_uploaded_for_any_caller() -> N
     result = await generated(0.1, store, GenerateTask.CHAT_1TO1, None)
     assert (result.image_base64, store.count) == (None, 1)
 
-
-# ── selfie ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 ADULT = ApparentAge(age_band="35_44", confidence=0.9, under_18=0.02)
 FACE = FaceMeta(

@@ -259,9 +259,6 @@ async def test_headers_have_the_meaning_of_their_fields(http: Any, endpoints: In
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_mismatch")
 
 
-# ── errors ──
-
-
 async def refused(http: Any, status: int, code: str, **request: Any) -> httpx.Response:
     async with http() as client:
         response: httpx.Response = await client.post(request.pop("path", "/v1/imagegen"), **request)

@@ -41,9 +41,6 @@ async def wait_for_request(platform: ScriptedPlatform, operation: str, times: in
             await asyncio.sleep(0.01)
 
 
-# ── without faults ──
-
-
 async def test_short_stage_is_answered_by_its_submit(connect: Connect, platform: ScriptedPlatform) -> None:
     platform.replies("runsync", Reply(done(delayTime=3, workerId="w")))
     answered = await connect().call(short_call(), soon())
@@ -77,9 +74,6 @@ async def test_job_limits_are_rounded_up_to_the_platforms_minimum(connect: Conne
 async def test_callers_storage_travels_with_the_job(connect: Connect, platform: ScriptedPlatform) -> None:
     await connect().call(long_call(s3_config={"bucketName": "b"}), soon())
     assert platform.requests[0].body["s3Config"] == {"bucketName": "b"}
-
-
-# ── pools and circuits ──
 
 
 async def test_endpoints_of_a_pool_are_used_in_turn(connect: Connect, platform: ScriptedPlatform) -> None:
@@ -138,9 +132,6 @@ async def test_failed_job_does_not_open_the_circuit_of_its_endpoint(
         with pytest.raises(EndpointUnavailable):
             await endpoints.call(short_call(), soon())
     assert (await endpoints.call(short_call(), soon())).output == OUTPUT
-
-
-# ── retries ──
 
 
 async def test_throttled_submit_waits_for_retry_after(connect: Connect, platform: ScriptedPlatform) -> None:
@@ -250,9 +241,6 @@ async def test_job_unknown_to_the_platform_is_not_run_again(connect: Connect, pl
     assert len(platform.requests_for("run")) == 1
 
 
-# ── deadlines and cancels ──
-
-
 @pytest.mark.parametrize("call", [long_call(), short_call()])
 async def test_stalled_submit_ends_with_the_deadline_and_its_job_is_cancelled(
     connect: Connect, platform: ScriptedPlatform, call: object
@@ -350,9 +338,6 @@ async def test_wrong_clock_of_the_platform_has_no_effect(connect: Connect, platf
     endpoints = connect()
     assert (await endpoints.call(short_call(), soon())).execution_ms == 0
     assert (await endpoints.call(long_call(), soon())).output == OUTPUT
-
-
-# ── waking ──
 
 
 async def test_wake_job_is_submitted_once_to_a_pool_without_workers_and_cancelled(

@@ -42,9 +42,6 @@ def gives(answer: Result, asked: list[int] | None = None) -> Callable[[], Awaita
     return run
 
 
-# ── capacity ──
-
-
 def test_full_route_refuses_until_a_request_ends() -> None:
     capacity = Capacity(2, retry_after_cap_ms=30_000)
     with capacity.slots():
@@ -88,9 +85,6 @@ def test_failed_request_frees_its_capacity() -> None:
         pass
 
 
-# ── retry budget ──
-
-
 def test_retry_budget_is_a_share_of_first_attempts_after_the_initial_allowance() -> None:
     budget = RetryBudget(0.25, reserve=2)
     assert [budget.another() for _ in range(3)] == [True, True, False]
@@ -108,9 +102,6 @@ def test_unused_retry_budget_is_bounded() -> None:
 
 def test_budget_of_zero_allows_no_retry() -> None:
     assert not RetryBudget(0).another()
-
-
-# ── idempotency ──
 
 
 async def test_requests_with_the_same_key_run_once_and_get_the_same_answer() -> None:

@@ -127,8 +127,6 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(site: Site) -> N
         await HttpsFetch(allowed=lambda _: True, resolve=resolve, ports=None)(site.url("/"), LIMITS)
 
 
-# ── where it may lead ────────────────────────────────────────────────────────────────────────────────────────────────
-
 FORBIDDEN = [
     "http://169.254.169.254/latest/meta-data/",
     "https://169.254.169.254/latest/meta-data/",
@@ -264,9 +262,6 @@ async def test_dns_change_after_the_check_has_no_effect(site: Site, authority: t
     fetch = HttpsFetch(allowed=lambda a: a == LOOPBACK, resolve=rebinding, ssl_context=context, ports=None)
     assert await fetch(site.url("/"), LIMITS) == b"picture"
     assert len(answers) == 1
-
-
-# ── how much and how long ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def drip(site: Site, writer: asyncio.StreamWriter) -> None:

@@ -35,9 +35,6 @@ KEY_ID = "AKIACANARYCANARY"
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
 
 
-# ── servers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @contextlib.contextmanager
 def moto_server(**environment: str) -> Iterator[int]:
     with socket.socket() as probe:
@@ -198,9 +195,6 @@ async def fetched(url: str) -> httpx.Response:
         return await http.get(url)
 
 
-# ── the deployment's bucket ──────────────────────────────────────────────────────────────────────────────────────────
-
-
 async def test_stored_picture_can_be_read_at_its_url(s3: int) -> None:
     url = await store(s3).put(PICTURE, key=object_key("png"), content_type="image/png")
     answer = await fetched(url)
@@ -274,9 +268,6 @@ async def test_wrong_credentials_say_which_settings_to_check(guarded: Guarded) -
 async def test_missing_bucket_is_named_in_the_error(s3: int) -> None:
     with pytest.raises(Misconfigured, match="no such bucket"):
         await store(s3, name="elsewhere").put(PICTURE, key="a.png", content_type="image/png")
-
-
-# ── faults ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("fault", [answering(500), answering(503), answering(429), reset])
@@ -371,9 +362,6 @@ def test_object_keys_are_unguessable() -> None:
     keys = {object_key("webp") for _ in range(1_000)}
     assert len(keys) == 1_000
     assert all(len(key.removesuffix(".webp")) * 4 >= 128 for key in keys)
-
-
-# ── a job's own bucket ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def job(**more: object) -> dict[str, object]:
@@ -501,9 +489,6 @@ async def test_wrong_credentials_of_a_job_are_an_invalid_request(guarded: Guarde
         await made.put(PICTURE, key="a.png", content_type="image/png")
     assert not caught.value.retryable
     assert SECRET not in repr(made)
-
-
-# ── settings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_picture_is_not_stored_without_settings() -> None:

@@ -96,9 +96,6 @@ async def test_number_of_undelivered_replies_is_bounded():
         bench.end("another")
 
 
-# ── delivered twice ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 async def test_active_job_delivered_again_runs_once_and_is_answered_once():
     async with Bench(running=2, concurrency=2) as bench:
         bench.platform.deliver("a")
@@ -189,9 +186,6 @@ async def test_redelivered_job_runs_while_its_earlier_error_is_still_being_poste
         assert len(bench.platform.replies("a")) == 1
 
 
-# ── stopped ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 async def test_stopped_job_has_no_reply_and_frees_its_slot():
     async with Bench() as bench:
         bench.platform.deliver("a")
@@ -249,9 +243,6 @@ async def test_stop_for_an_unknown_job_is_ignored():
         await until(lambda: bench.platform.replies("a"))
 
 
-# ── failures of the platform ───────────────────────────────────────────────────────────────────────────────────────
-
-
 async def test_failed_take_request_is_repeated(monkeypatch):
     monkeypatch.setattr("core.worker.loop._UNREACHABLE_PAUSE_S", 0.01)
     monkeypatch.setattr("core.worker.loop._THROTTLED_PAUSE_S", 0.01)
@@ -294,9 +285,6 @@ async def test_a_bug_in_the_loop_ends_the_worker_after_its_jobs_and_is_raised():
         assert bench.platform.replies("a") == [{"output": "a"}]
 
 
-# ── progress ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 async def test_no_progress_is_sent_after_the_result():
     async with Bench() as bench:
         bench.platform.deliver("a")
@@ -312,9 +300,6 @@ async def test_no_progress_is_sent_after_the_result():
         assert steps == sorted(steps)
         assert len(steps) > 1
         assert bench.platform.posted[-1] == ("a", {"output": "a"})
-
-
-# ── prefetch ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_no_job_is_prefetched_while_the_duration_is_unknown():
@@ -352,9 +337,6 @@ async def test_next_job_is_taken_when_the_device_has_finished_the_running_one():
         await until(lambda: bench.runs == ["a", "b"])
         bench.end("a")
         bench.end("b")
-
-
-# ── shutdown ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_stopping_worker_finishes_its_job_and_takes_no_other():

@@ -17,9 +17,6 @@ def error_of(state):
     return json.loads(state["error"])
 
 
-# ── outcomes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("name", ["timed", "stock"])
 @pytest.mark.parametrize(("outcome", "number"), [("nan", None), ("bytes", "AP8="), ("surrogate", "a?b")])
 def test_values_without_a_json_form_are_delivered_by_both_loops(client, name, outcome, number):
@@ -59,8 +56,6 @@ def test_a_result_under_the_limit_is_delivered_and_one_over_it_is_too_large(clie
     assert len(under["output"]["padding"]) == LARGE - small
     assert error_of(client.sync("timed", size=9_500_000))["code"] == "too_large"
 
-
-# ── the platform's faults ────────────────────────────────────────────────────────────────────────────────────────────
 
 LOSSES = [FaultKind.SERVER_ERROR, FaultKind.THROTTLE, FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER, FaultKind.TRUNCATE]
 
@@ -103,9 +98,6 @@ def test_a_job_delivered_twice_runs_once(client, pod):
     assert started > max(state["output"]["ended"] for state in states)
 
 
-# ── stops ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def running(client, name, job):
     return until(lambda: client.state(name, job)["status"] == "IN_PROGRESS")
 
@@ -134,9 +126,6 @@ def test_cancelled_member_does_not_affect_its_batch(client):
     assert [len(states[place]["output"]["padding"]) for place in (0, 2)] == [0, 2]
 
 
-# ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_jobs_that_wait_together_run_as_one_batch(client):
     first = client.start("batch", seconds=0.8)
     running(client, "batch", first)
@@ -153,9 +142,6 @@ def test_crash_of_one_member_does_not_affect_the_others(client):
     assert [state["status"] for state in states] == ["COMPLETED", "FAILED", "COMPLETED"]
 
 
-# ── progress ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_progress_is_reported_only_while_the_job_runs(client, pod):
     late = pod.counters("timed").get("late_progress", 0)
     job = client.start("timed", seconds=1.5)
@@ -168,9 +154,6 @@ def test_progress_is_reported_only_while_the_job_runs(client, pod):
     assert seen == sorted(seen)
     assert state["output"]["batch_size"] == 1
     assert pod.counters("timed").get("late_progress", 0) == late
-
-
-# ── prefetch ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_device_is_busy_between_queued_jobs(client):

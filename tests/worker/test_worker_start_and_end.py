@@ -98,9 +98,6 @@ def start():
         process.communicate()
 
 
-# ── start ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_jobs_are_taken_only_after_loading_and_the_heartbeat_runs_before(plane, start):
     start(env=plane.environment(TIMED_LOAD_S="2"))
     until(lambda: plane.pings)
@@ -153,9 +150,6 @@ def test_unknown_sdk_release_is_refused_in_one_sentence(plane, start):
 def test_stock_loop_runs_with_an_sdk_release_that_our_loop_refuses(plane, start):
     start(env=plane.environment(WORKER_LOOP="stock"), command=("-c", ANOTHER_SDK))
     until(plane.asked_for_jobs)
-
-
-# ── end ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_worker_stopped_while_loading_exits_at_once(plane, start):
@@ -242,9 +236,6 @@ def _ready(pod, *, but):
 def _ended(http, job):
     state = http.get(f"/timed/status/{job}").json()
     return state if state["status"] in {"COMPLETED", "FAILED"} else None
-
-
-# ── no platform ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def local(start, *arguments):

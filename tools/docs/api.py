@@ -180,9 +180,6 @@ def page() -> str:
     return "\n".join(section.rstrip("\n") + "\n" for section in sections)
 
 
-# ── the orchestrator's tasks ──────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _overview() -> str:
     rows = [
         [f"[`{task}`](#{_anchor(task)})", _first_line(model), STAGES[Route(task)], _policy(Route(task))]
@@ -213,9 +210,6 @@ def request_example(task: str, *, worker: bool = False) -> dict[str, Any]:
     """The documented input of a task; of the worker's task if an orchestrator's task has the same name."""
     fields = examples.REQUESTS.get(f"{task}#worker") if worker else None
     return {"task": str(task), **(fields or examples.REQUESTS[task])}
-
-
-# ── the workers' tasks ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _worker(name: str, request: type[StageRequest], result: type[StageResult]) -> str:
@@ -251,9 +245,6 @@ def _policy_route(task: str) -> str:
     return f"`{ROUTE_OF_TASK[task]}`" if task in ROUTE_OF_TASK else "every route: a caption belongs to none"
 
 
-# ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _parts() -> Iterator[str]:
     requests = parts_of([*REQUESTS.values(), *STAGE_REQUESTS.values()], "validation")
     results = parts_of([Result, *(result for _, result in WORKERS.values())], "serialization")
@@ -275,9 +266,6 @@ def _model(name: str) -> type[BaseModel]:
 def _attributes() -> Iterator[list[str]]:
     for name, values in ATTRIBUTES.items():
         yield [f"`{name}`", ", ".join(f"`{value}`" for value in values)]
-
-
-# ── shared by the sections ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _request_table(fields: Iterable[Field]) -> str:
@@ -329,9 +317,6 @@ def _first_line(model: type[BaseModel]) -> str:
 
 def _anchor(heading: str) -> str:
     return "".join(letter for letter in heading.lower() if letter.isalnum() or letter in "-_ ").replace(" ", "-")
-
-
-# ── schemas ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def schemas() -> dict[str, str]:

@@ -61,9 +61,6 @@ def _field(name: str, given: Schema, schema: Schema) -> Field:
     )
 
 
-# ── types ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _resolved(given: Schema, schema: Schema) -> Schema:
     found: Schema = schema["$defs"][_name(given)] if "$ref" in given else given
     return found
@@ -113,9 +110,6 @@ def link(name: str) -> str:
     return f"[{name}](#{name.lower()})"
 
 
-# ── bounds and defaults ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _bounds(given: Schema) -> Iterator[str]:
     for found in _alternatives(given):
         if (above := found.get("exclusiveMinimum")) is not None:
@@ -153,9 +147,6 @@ def _default(value: object) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value}`"
-
-
-# ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -109,9 +109,6 @@ def imagegen(
     _finish(result, output or Path("picture"), as_json=as_json)
 
 
-# ── one call ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _run(
     call: Callable[[ImgPod, Callable[[StageProgress], None]], Result],
     url: str | None,

@@ -137,8 +137,6 @@ class Decoder:
         self.waiting.clear()
         self.prefilling.clear()
 
-    # ── joining and ending ──
-
     def _admit(self) -> None:
         """Admit waiting rows in order, as far as slots and memory allow."""
         while self.waiting and self._has_room(self.waiting[0]):
@@ -218,8 +216,6 @@ class Decoder:
             raise OutOfDeviceMemory("The device has no memory left to generate text; lower LLM_MAX_BATCH.")
         too_large = f"A text of {len(longest.prompt)} tokens does not fit the device's memory; send a shorter one."
         self._finish(longest, TooLarge(too_large), callbacks)
-
-    # ── one step ──
 
     def _next_parts(self) -> list[_PromptPart]:
         """Parts of prompts to prefill in this step, oldest first. A row waits for its head if another fills it."""
@@ -301,8 +297,6 @@ class Decoder:
         )
         logits: torch.Tensor = out.logits[0]
         return logits
-
-    # ── start ──
 
     def warm_up(self) -> None:
         """Run each kind of step at its largest, so that memory is reserved and kernels are chosen before the first job.

@@ -75,9 +75,6 @@ def test_face_0_without_a_detected_face_is_the_whole_picture(backend: LoadedVisi
     assert (reading.face.detected, reading.face.index, reading.face.boxes) == (False, None, ())
 
 
-# ── order and merging ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_central_one_of_equal_faces_is_the_main_face() -> None:
     corner, centre = square(0, 0, 200), square(400, 400, 200)
     assert prominence(centre, SIZE) > prominence(corner, SIZE) > 0
@@ -117,9 +114,6 @@ def test_the_quality_of_a_chosen_face_is_measured_against_the_others() -> None:
     assert face_meta(picture, faces).components.single_face == pytest.approx(0.75)
     assert face_meta(picture, faces, 1).components.single_face == 0.0
     assert face_meta(picture, faces, 1).box == (0, 0, 150, 150)
-
-
-# ── a fixed input ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def with_fixed_input(path: Path, target: Path, side: int) -> Path:

@@ -135,9 +135,6 @@ def test_answer_in_another_format_is_an_error(answer: str) -> None:
     assert isinstance(parse_classification(answer), BadAnswer)
 
 
-# ── in the llm worker ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.fixture
 def settings(weights: Located, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings with full weights and the classifier; both models are the tiny one, at the pinned commits."""

@@ -37,9 +37,6 @@ def lines(name: str) -> list[str]:
     return [line.split(" | ")[-1] for line in text.splitlines() if line and not line.startswith("#")]
 
 
-# ── how a text is read ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize(
     ("text", "tokens"),
     [
@@ -74,9 +71,6 @@ def test_any_text_is_classified_in_linear_time(classifier: NgramClassifier, unit
 
     cpu_s(100)
     assert cpu_s(16_000) < 40 * max(cpu_s(1_000), 1e-3), "16 times the text; a quadratic reader takes 256 times as long"
-
-
-# ── what it refuses ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_most_hard_texts_about_minors_are_found_without_the_rules(classifier: NgramClassifier) -> None:
@@ -168,9 +162,6 @@ def test_cancelled_text_is_not_classified_and_the_next_is(classifier: NgramClass
     cancelled, safe = classifier.classify(["a pier", "a pier"], Watching(cancel={0: 0}))
     assert isinstance(cancelled, Cancelled)
     assert safe == Classified("safe")
-
-
-# ── loading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_ngram_classifier_runs_without_torch() -> None:

@@ -163,9 +163,6 @@ def test_shared_prefix_of_rows_is_computed_once(backend: LoadedText, monkeypatch
     assert sum(read) <= prompts - 2 * len(rows[0].head) + 3 * 8  # type: ignore[union-attr]  (checked above)
 
 
-# ── memory ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.fixture
 def memory_for(backend: LoadedText, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Make the device run out of memory when a step reads a prompt beyond this position."""
@@ -199,9 +196,6 @@ def test_a_device_without_memory_for_a_short_text_fails_the_batch(backend: Loade
         backend.generate([ASKED[0]], NoCallbacks())
     memory_for[0] = 10_000
     assert isinstance(alone(backend, ASKED[0]), str), "the decoder starts empty after a failure"
-
-
-# ── graphs ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_decode_steps_replayed_with_fixed_shapes_give_the_same_text(

@@ -140,9 +140,6 @@ def test_end_of_a_long_message_is_used() -> None:
     assert left_out(request) == {"beginning": 1}
 
 
-# ── the policy's part ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_every_received_text_is_available_to_the_policy() -> None:
     request = read([{"role": "user", "content": f"message {number}"} for number in range(100)] + OPENAI + ANTHROPIC)
     texts = [message.content for message in request.received]
@@ -160,9 +157,6 @@ def test_long_text_is_kept_in_overlapping_parts_that_end_with_the_used_part(word
     for at in range(0, max(1, len(text) - 500), 50):
         assert any(text[at : at + 500] in part for part in parts), at
     assert {message.role for message in request.received} == {"user"}
-
-
-# ── bounds and errors ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(

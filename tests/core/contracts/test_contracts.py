@@ -57,9 +57,6 @@ def refusal(payload: object, *, stage: bool = False) -> ImgPodError:
     return caught.value
 
 
-# ── which task ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("payload", [None, [], "imagegen", 7, math.nan, [imagegen()]])
 def test_input_that_is_not_an_object_is_refused(payload: object) -> None:
     assert type(refusal(payload)) is InvalidRequest
@@ -90,9 +87,6 @@ def test_every_route_has_a_request_and_all_but_three_worker_tasks_a_route() -> N
     assert set(REQUESTS) == set(Route)
     assert set(STAGE_REQUESTS) == {ANALYZE_TASK, CAPTION_TASK, CHECK_TASK, MODERATE_TASK, *ExpandTask, *GenerateTask}
     assert set(STAGE_REQUESTS) - set(ROUTE_OF_TASK) == {CAPTION_TASK, CHECK_TASK, MODERATE_TASK}
-
-
-# ── fields and bounds ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -247,8 +241,6 @@ def test_nan_of_json_is_refused_in_every_field() -> None:
     assert "`seed`" in refusal(payload).message
 
 
-# ── releases that differ ─────────────────────────────────────────────────────────────────────────────────────────────
-
 GENERATE = {"task": "generate", "prompt": "a lighthouse"}
 
 
@@ -277,9 +269,6 @@ def test_a_context_does_not_open_a_public_request_to_unknown_fields() -> None:
 
     assert "`context`: there is no such field" in error.message
     assert "`sharper`: there is no such field" in error.message
-
-
-# ── values ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_message_can_not_be_changed() -> None:

@@ -51,9 +51,6 @@ def assert_corners(image: Image.Image, tolerance: int = 40) -> None:
         assert max(abs(a - b) for a, b in zip(seen, colour, strict=True)) <= tolerance, (spot, seen, colour)
 
 
-# ── formats ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "BMP", "TIFF"])
 def test_every_accepted_format_opens(image_format: str) -> None:
     if image_format == "HEIF":
@@ -131,9 +128,6 @@ def test_incoming_pictures_keep_only_their_pixels(image_format: str) -> None:
     assert b"Exif" not in again
 
 
-# ── colours ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_every_mode_of_a_png_becomes_rgb(mode: str) -> None:
     image = opened(saved(corners().convert(mode), "PNG"))
@@ -209,9 +203,6 @@ def swapped_primaries() -> bytes:
     red, blue = tags[b"rXYZ"], tags[b"bXYZ"]
     profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
     return bytes(profile).replace("sRGB".encode("utf-16-be"), "eRGB".encode("utf-16-be")).replace(b"sRGB", b"eRGB")
-
-
-# ── hostile files ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def png(width: int, height: int, compressed: bytes, *, bit_depth: int = 8, colour_type: int = 2) -> bytes:

@@ -74,9 +74,6 @@ def test_every_mode_is_reduced(mode: str) -> None:
     assert (opened.image.mode, opened.image.size) == ("RGB", (267, 200))
 
 
-# ── truncated files ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("share", [0.8, 0.9, 0.93])
 @pytest.mark.parametrize("limits", [IntakeLimits(), LIMITS], ids=["whole", "reduced"])
 def test_a_jpeg_without_its_last_bytes_is_read_as_far_as_it_goes(share: float, limits: IntakeLimits) -> None:

@@ -127,9 +127,6 @@ def test_every_format_has_its_content_type() -> None:
     assert CONTENT_TYPES == {"webp": "image/webp", "png": "image/png", "jpeg": "image/jpeg"}
 
 
-# ── fitting the platform's limit ─────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_a_picture_too_large_is_encoded_again_with_its_mark_and_its_size() -> None:
     image = Image.merge("RGB", [Image.effect_noise((256, 256), 90) for _ in range(3)])
     full = encode(image, image_format="png", recipe=RECIPE)
@@ -166,9 +163,6 @@ def test_picture_is_signed_last_and_the_signature_counts_against_the_limit(image
     fitted, _ = shrink_to_fit(picture(), max_bytes=len(webp), recipe=RECIPE, signer=_Stamp())
     assert len(fitted) <= len(webp)
     assert fitted.endswith(b"image/webp:9007199254740991")
-
-
-# ── pictures that others made ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def with_foreign_xmp(xmp: str) -> bytes:
@@ -224,9 +218,6 @@ def test_seed_that_is_not_a_number_is_shown_unchanged() -> None:
 def test_bytes_that_are_not_a_picture_are_refused(data: bytes) -> None:
     with pytest.raises(BadPicture):
         inspect(data)
-
-
-# ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_command_prints_the_marks_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

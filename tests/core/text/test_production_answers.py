@@ -127,9 +127,6 @@ def test_message_of_one_emoji_gives_a_prompt() -> None:
     assert scene_of(chat("❤\ufe0f❤\ufe0f")) == "Heavy black heart"
 
 
-# ── parsing as it is written ─────────────────────────────────────────────────────────────────────────────────────────
-
-
 @given(st.text(alphabet='ab "\\\n{}:,`prompt', max_size=60))
 def test_text_after_the_end_of_an_answer_is_dropped(answer: str) -> None:
     """When a beginning of the answer is complete, further text does not change its end."""
@@ -159,9 +156,6 @@ def test_hostile_answers_are_read_in_linear_time(hostile: str) -> None:
 def test_empty_lines_before_an_answer_do_not_end_it() -> None:
     assert line_end("\n\nA caption.") is None
     assert line_end("\n\nA caption.\nMore") == len("\n\nA caption.")
-
-
-# ── what the model reads ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_newest_messages_of_a_long_chat_are_used() -> None:

@@ -87,9 +87,6 @@ def captioned(backend: Scripted, prompt: str = ANSWER, safe: Callable[[str], boo
     return outcome
 
 
-# ── expansion ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_good_answer_is_used_as_the_prompt() -> None:
     assert expanded(Answers([ANSWER])) == Expansion(ANSWER)
 
@@ -244,8 +241,6 @@ def test_shared_words_are_not_required_for_a_chat_that_is_not_english() -> None:
     assert not keeps_subject("A quiet harbour at noon with boats.", ROOFTOP)
 
 
-# ── shortening ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
 LONG = (
     "So my grandmother used to live in this tiny village in the mountains and every summer we went there, and I "
     "remember the smell of hay. Could you paint her sitting in front of her wooden house with the cows around?"
@@ -294,8 +289,6 @@ def test_the_longest_chat_costs_a_bounded_number_of_completions() -> None:
     assert len(backend.batches[0]) == FULL.shortened_by_model
     assert sum(map(len, backend.batches)) <= FULL.shortened_by_model * FULL.attempts + FULL.attempts
 
-
-# ── captions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 GOOD = "Dancing under the city lights while the warm rain keeps falling on us."
 
@@ -352,9 +345,6 @@ def test_caption_is_neutral_if_no_caption_of_the_prompt_is_safe() -> None:
     text = template_caption("something explicit between two people in a bedroom at night", lambda _: False)
     assert usable_caption(text)
     assert "explicit" not in text
-
-
-# ── the driver ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_programs_of_one_round_are_one_batch() -> None:
@@ -477,8 +467,6 @@ def test_too_few_answers_of_a_backend_are_an_error() -> None:
         run_programs(programs, DroppingAnswers(lambda _: GOOD), NoCallbacks())
 
 
-# ── captions in other languages ──────────────────────────────────────────────────────────────────────────────────────
-
 SPANISH = "Bailando bajo las luces de la ciudad mientras cae una lluvia cálida."
 
 
@@ -562,9 +550,6 @@ def test_embedded_model_gets_no_translation_task() -> None:
     [outcome] = run_programs([program], backend, NoCallbacks())
     assert outcome == Caption(CAPTION_LANGUAGES["de"].neutral_caption, repaired=True)
     assert len(backend.batches) == 1
-
-
-# ── programs that join and go on in a running batch ──────────────────────────────────────────────────────────────────
 
 
 class JoinedBy(Recorder):

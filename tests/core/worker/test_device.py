@@ -149,9 +149,6 @@ async def test_recent_callers_are_waited_for_once_up_to_the_window(model):
     assert second < first / 2
 
 
-# ── cancelling ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 async def test_cancelled_job_returns_at_once_and_the_device_stops():
     model = Model(gate=False)
     on = device(model)
@@ -200,9 +197,6 @@ async def test_next_batch_starts_after_the_cancelled_one_ended():
     model.gate.set()
     await on.run("last")
     assert not model.overlap
-
-
-# ── failing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_crash_of_one_member_does_not_affect_the_others(model):
@@ -303,9 +297,6 @@ async def test_a_finished_member_is_not_run_again_when_another_fails(model):
     assert good.result == "early"
     assert isinstance(bad, Internal)
     assert model.batches == [["good", "bad"], ["bad"]]
-
-
-# ── joining a running batch ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Continuous:

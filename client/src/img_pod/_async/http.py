@@ -93,8 +93,6 @@ class AsyncHttpTransport:
     async def cancel(self, job_id: str) -> None:
         await self._request("DELETE", f"/v1/jobs/{job_id}", self._of_job(job_id))
 
-    # ── one request ──
-
     async def _stream_call(self, task: str, fields: Fields, attempts: Attempts, on_progress: OnProgress) -> Any:
         headers = {**self._headers, "Accept": "text/event-stream", **_idempotency(fields)}
         silence_s = min(_SILENCE_S, max(0.1, attempts.left_s))
