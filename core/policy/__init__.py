@@ -1,15 +1,16 @@
 """Text policy: two tiers, one engine, one table of routes. See `docs/safety.md` for what is refused where.
 
-    check(texts, route)       every text of a request, before anything runs; refuses by raising `PolicyBlocked`
-    check_chat(messages, route)   the same for a conversation, where a mere mention of a child is no refusal
-    build_final_prompt(prompt, route)   a prompt about to reach a GPU: constrained where the route asks, judged again
-    evaluate_private_chat()   `build_final_prompt` for `chat/private/imagegen`
-    sanitize_general()        the same for `imagegen`
-    apply_classifier(verdict)    a text classifier's opinions beside the rules; `enforce` then refuses
-    needs_age_check(check)    whether a finished picture's people are read for age; `reject_minor_in_picture` decides
-    reject_minor(features)    the age veto; `treatment` says whether features may go where adult content passes
+    check(texts, route)                 judge all texts of a request before any stage runs; raises `PolicyBlocked`
+    check_chat(messages, route)         the same for a chat, which may mention a child without being refused
+    build_final_prompt(prompt, route)   judge a prompt for the image model, constrain it if necessary, judge it again
+    evaluate_private_chat(prompt)       `build_final_prompt` for `chat/private/imagegen`
+    sanitize_general(prompt)            `build_final_prompt` for `imagegen`
+    apply_classifier(verdict, …)        combine a verdict with a text classifier's results; `enforce` then refuses
+    needs_age_check(check)              whether a picture needs an age check; `reject_minor_in_picture` decides on it
+    reject_minor(features)              refuse a selfie of a person who may be under 18
+    treatment(route, …)                 whether a request with features may have adult content
 
-May import: core.contracts and core.errors. It knows no HTTP, no model and no picture.
+May import: core.contracts and core.errors. It contains no HTTP, no models and no pictures.
 """
 
 from __future__ import annotations

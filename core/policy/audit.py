@@ -1,7 +1,7 @@
-"""Counts of refusals and, where a file is configured, one JSON line for each, with keyed hashes instead of texts.
+"""Count refusals; if a file is configured, write one JSON line for each, with keyed hashes instead of texts.
 
-Hashes are keyed because short texts could be guessed from plain ones. With a key of the deployment's the same text has
-the same hash in every process, so that repeated attempts can be seen; without one, only within a process.
+The hashes are keyed, because short texts could be guessed from unkeyed ones. With the deployment's key, the same text
+has the same hash in every process, which shows repeated attempts; without a key, only within a process.
 
 May import: core.policy.verdict.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 
 
 class Audit:
-    """Counts refusals by category and route; writes them to `file` as JSON lines where one is set. Thread-safe."""
+    """Counts refusals by category and route; writes them to `file`, if set, as JSON lines. Thread-safe."""
 
     def __init__(self, file: Path | None = None, key: bytes | None = None) -> None:
         self._file = file
@@ -31,7 +31,7 @@ class Audit:
     def refused(
         self, categories: Iterable[str], route: str, *, stage: str | None, version: str, texts: Iterable[str] = ()
     ) -> None:
-        """Count a refusal and append it to the file. Raises `OSError` where the file can't be written."""
+        """Count a refusal and append it to the file. Raises `OSError` if the file can't be written."""
         categories = tuple(categories)
         with self._lock:
             self._counts.update((category, route) for category in categories)
@@ -48,7 +48,7 @@ class Audit:
                     file.write(json.dumps(line) + "\n")
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Category → route → refusals since the process began."""
+        """Return the number of refusals since the start of the process, by category and route."""
         with self._lock:
             table: dict[str, dict[str, int]] = {}
             for (category, route), count in sorted(self._counts.items()):
@@ -63,11 +63,11 @@ _audit = Audit()
 
 
 def audit() -> Audit:
-    """The audit of this process; `configure_audit` replaces it."""
+    """Return the audit of this process; `configure_audit` replaces it."""
     return _audit
 
 
 def configure_audit(file: Path | None, key: bytes | None) -> None:
-    """Set the file that refusals are written to and the key of their hashes; called once, in a `__main__`."""
+    """Set the file for refusals and the key of their hashes; called once, in a `__main__`."""
     global _audit  # noqa: PLW0603 - one audit per process, so that check() needs no argument for it
     _audit = Audit(file, key)

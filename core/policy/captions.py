@@ -1,18 +1,18 @@
-"""The check of a caption, which anyone may read whatever its picture shows.
+"""Check of a caption, which must be safe for every reader, whatever its picture shows.
 
 May import: core.policy.
 """
 
 from __future__ import annotations
 
-from core.policy.engine import MAX_TEXT_CHARS, rules_met
+from core.policy.engine import MAX_TEXT_CHARS, matching_rules
 
 _HARMLESS = {"minor", "anchor"}
-"""Tiers of rules about the persons in a picture: where a child may be painted, the caption may name it."""
+"""Tiers of rules about the persons in a picture: a caption may name a child that the picture may show."""
 
 
 def safe_caption(caption: str) -> bool:
-    """No rule about sex, nudity, underwear, coercion, animals or named people is met. Never raises."""
+    """Whether no rule about sex, nudity, underwear, coercion, animals or named people matches. Never raises."""
     if len(caption) > MAX_TEXT_CHARS:
         return False
-    return all(rule.tier in _HARMLESS for rule in rules_met((caption,)))
+    return all(rule.tier in _HARMLESS for rule in matching_rules((caption,)))

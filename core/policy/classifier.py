@@ -1,7 +1,7 @@
-"""Combine a text classifier's results with the verdict of the rules: stricter, never milder.
+"""Combine a text classifier's results with the verdict of the rules. The result is never less strict.
 
-Not called where no classifier is configured. Where one is configured and fails, a moderated route refuses; the
-adult-allowed route is decided by the rules alone, which carry its hard tier.
+Used only if a classifier is configured. If it fails, a moderated route refuses, and the rules alone decide on the
+adult-allowed route.
 
 May import: core.contracts, core.policy.
 """
@@ -16,7 +16,7 @@ from core.policy.engine import treatment_of
 from core.policy.verdict import CLASSIFIER_FAILED, Action, Treatment, Verdict
 
 PIECE_CHARS = 8_000
-"""Longest text that is classified at once: two of the longest messages, a quarter of the classifier's context."""
+"""Maximum length of a text that is classified at once: two of the longest messages."""
 _SEVERITY = (Action.ALLOW, Action.CONSTRAIN, Action.REFUSE)
 _SEXUAL = "sexual content or sexual acts"
 _NOT_OURS = {"politically sensitive topics", "copyright violation", "pii", "personally identifiable information"}
@@ -24,7 +24,7 @@ _NOT_OURS = {"politically sensitive topics", "copyright violation", "pii", "pers
 
 
 def split_for_classifier(texts: Iterable[str]) -> tuple[str, ...]:
-    """A request's texts, joined in order as far as `PIECE_CHARS` allows: a meaning may span two messages."""
+    """Join a request's texts in order into pieces of `PIECE_CHARS`, because a meaning may span two messages."""
     pieces: list[str] = []
     for text in texts:
         if pieces and len(pieces[-1]) + len(text) < PIECE_CHARS:
@@ -51,7 +51,7 @@ def apply_classifier(
     *,
     treated_as: Treatment | None = None,
 ) -> Verdict:
-    """The stricter of the rules' verdict and what the classifications require (one per text; None where it failed)."""
+    """Return the stricter of the rules' verdict and that of the classifications (one per text; None for a failure)."""
     treated = treatment_of(route, treated_as)
     required = [_required(classification, treated) for classification in classifications]
     worst = max((verdict.action, *(action for action, _ in required)), key=_SEVERITY.index)
@@ -69,7 +69,7 @@ def _required(classification: Classification | None, treated: Treatment) -> tupl
         return Action.ALLOW, ()
     names = {name.lower() for name in classification.categories} - _NOT_OURS
     foreign = tuple(f"classifier: {name}" for name in sorted(names - {_SEXUAL})) or ("classifier",)
-    # A label without a category, or with an unknown one, is as hard as the label says.
+    # An `unsafe` label without a category, or with an unknown one, is a refusal.
     hard = classification.label != "controversial" and (names - {_SEXUAL} or not classification.categories)
     if hard:
         return Action.REFUSE, foreign

@@ -1,9 +1,9 @@
-"""Every rule over every text of a request; the most severe one that is met wins.
+"""Apply all rules to all texts of a request; the most severe matching rule decides.
 
-**First principle.** Exceptions hold only where nothing sexual is said in the whole request. With sexual content, an
-ambiguous number, noun or name is read the dangerous way; without, the everyday way: `a 12 year old horse rider` is no
-horse beside nudity. `_meant` is the one place where this is decided. What a concept lists as `never` can't be read the
-dangerous way at all (`minor chord`, `15 minutes`, `no minors`).
+**First principle.** Exceptions apply only if the whole request has no sexual content. With sexual content, an ambiguous
+number, noun or name has its hard meaning, without it the everyday one: beside nudity, `a 12 year old horse rider` is a
+child. `_concepts_in_context` implements this. A phrase that a concept lists as `never` never has the hard meaning
+(`minor chord`, `15 minutes`, `no minors`).
 
 The time is linear in the text: a fixed number of streams, one walk over a trie of bounded depth for each, and rules
 over positions. A text over `MAX_TEXT_CHARS` is refused, not cut.
@@ -50,16 +50,16 @@ def _near(rule: Rule, found: Found) -> bool:
     return any(not edges.isdisjoint(range(*span)) for span in second)
 
 
-def _met_in_place(rule: Rule, found: Found, stream: Stream, linking: set[str]) -> bool:
+def _matches_in_text(rule: Rule, found: Found, stream: Stream, linking: set[str]) -> bool:
     if not all(any(concept in found for concept in group) for group in rule.groups):
         return False
     return bool(linked_spans(found, rule.groups, stream, linking)) if rule.how == "linked" else _near(rule, found)
 
 
-def met_in(texts: Iterable[str], words: Lexicon, today: date | None = None) -> list[Rule]:
-    """The rules of a lexicon that the texts meet: `linked` and `near` within one text, `together` across all texts."""
+def find_matching_rules(texts: Iterable[str], words: Lexicon, today: date | None = None) -> list[Rule]:
+    """Return the rules that match the texts: `linked` and `near` within one text, `together` across all texts."""
     today = today or datetime.now(UTC).date()
-    in_place = [rule for rule in words.rules if rule.how != "together"]
+    text_rules = [rule for rule in words.rules if rule.how != "together"]
     everyday: set[str] = set()
     suspicious: set[str] = set()
     met: list[Rule] = []
@@ -71,37 +71,37 @@ def met_in(texts: Iterable[str], words: Lexicon, today: date | None = None) -> l
             suspicious |= found.suspicious.keys()
             if not found.everyday:
                 continue
-            now_met = [rule for rule in in_place if _met_in_place(rule, found.everyday, stream, words.linking)]
-            if now_met:
-                met += now_met
-                in_place = [rule for rule in in_place if rule not in now_met]
+            new_matches = [rule for rule in text_rules if _matches_in_text(rule, found.everyday, stream, words.linking)]
+            if new_matches:
+                met += new_matches
+                text_rules = [rule for rule in text_rules if rule not in new_matches]
     if not everyday.isdisjoint(words.sexual):
-        suspicious = suspicious.union(*(words.suspected(text, today) for text in texts))
-    meant = _meant(everyday, suspicious, words.sexual)
+        suspicious = suspicious.union(*(words.doubtful_concepts(text, today) for text in texts))
+    meant = _concepts_in_context(everyday, suspicious, words.sexual)
     together = (rule for rule in words.rules if rule.how == "together")
     met += [rule for rule in together if all(not meant.isdisjoint(group) for group in rule.groups)]
     return list({rule.id: rule for rule in met}.values())
 
 
-def _meant(everyday: set[str], suspicious: set[str], sexual: Collection[str]) -> set[str]:
-    """The concepts of a whole request, by the first principle: exceptions hold only where nothing sexual is said.
+def _concepts_in_context(everyday: set[str], suspicious: set[str], sexual: Collection[str]) -> set[str]:
+    """Return the concepts of a whole request by the first principle: exceptions apply only without sexual content.
 
-    What is sexual is decided by the everyday reading, so that `naked eye` and `chicken breast` raise no suspicion.
+    Sexual content is determined from the everyday reading, so that `naked eye` and `chicken breast` have no effect.
     """
     said = everyday.intersection(sexual)
     return said | suspicious.difference(sexual) if said else everyday
 
 
-def rules_met(texts: Iterable[str], today: date | None = None) -> list[Rule]:
-    """Every rule that the texts meet together, of whatever tier and route."""
-    return met_in(texts, lexicon(), today)
+def matching_rules(texts: Iterable[str], today: date | None = None) -> list[Rule]:
+    """Return all rules that match the texts, of any tier and route."""
+    return find_matching_rules(texts, lexicon(), today)
 
 
 _SEVERITY = (Action.ALLOW, Action.CONSTRAIN, Action.REFUSE)
 
 
 def _action(rule: Rule, route: Route, treated_as: Treatment) -> Action:
-    """The action of one rule on one route. An unknown tier refuses."""
+    """Return the action of a rule on a route. An unknown tier refuses."""
     if rule.tier == "soft":
         return Action.CONSTRAIN if treated_as == "moderated" else Action.ALLOW
     if rule.tier in {"anchor", "caption"}:
@@ -112,23 +112,23 @@ def _action(rule: Rule, route: Route, treated_as: Treatment) -> Action:
 
 
 def treatment_of(route: Route, treated_as: Treatment | None) -> Treatment:
-    """The treatment of a text on a route; `treated_as` can only make it stricter."""
+    """Return the treatment of a text on a route; `treated_as` can only make it stricter."""
     return "adult_allowed" if ROUTES[route].adult_allowed and treated_as != "moderated" else "moderated"
 
 
 def judge(
     texts: Iterable[str], route: Route, *, treated_as: Treatment | None = None, today: date | None = None
 ) -> Verdict:
-    """The most severe verdict of all rules over all texts of one request, taken together. Never raises.
+    """Judge all texts of one request together by all rules; return the most severe verdict. Never raises.
 
-    `categories` are those of the rules with the most severe action; where all pass, those that later stages use: that
-    the text is explicit, or that it is open whether a person is an adult (`AMBIGUOUS_YOUTH`).
+    `categories` are those of the rules with the most severe action. If the texts are allowed, they are the categories
+    that later stages use: explicit text, or a person who may or may not be an adult (`AMBIGUOUS_YOUTH`).
     """
     texts = tuple(texts)
     if any(len(text) > MAX_TEXT_CHARS for text in texts):
         return Verdict(Action.REFUSE, (TOO_LONG,), POLICY_VERSION)
     treated = treatment_of(route, treated_as)
-    met = rules_met(texts, today)
+    met = matching_rules(texts, today)
     asked = [(rule.category, _action(rule, route, treated)) for rule in met]
     worst = max((action for _, action in asked), key=_SEVERITY.index, default=Action.ALLOW)
     categories = {category for category, action in asked if action is worst}
@@ -146,7 +146,7 @@ def check(
 
 
 def enforce(verdict: Verdict, texts: Iterable[str], route: Route, *, stage: str | None = None) -> Verdict:
-    """Return a verdict that does not refuse; for a refusal write the audit and raise `PolicyBlocked`."""
+    """Return the verdict; if it is a refusal, write it to the audit and raise `PolicyBlocked`."""
     if verdict.action is Action.REFUSE:
         audit().refused(verdict.categories, route, stage=stage, version=verdict.version, texts=texts)
         raise PolicyBlocked(_refusal(verdict.categories), categories=verdict.categories, stage=stage)
@@ -155,7 +155,7 @@ def enforce(verdict: Verdict, texts: Iterable[str], route: Route, *, stage: str 
 
 @dataclass(frozen=True, slots=True)
 class ChatVerdict:
-    """The verdict on a conversation, and how the rest of its request is to be treated."""
+    """The verdict on a chat, and the treatment of the rest of its request."""
 
     verdict: Verdict
     treated_as: Treatment
@@ -164,11 +164,11 @@ class ChatVerdict:
 def judge_chat(
     messages: Sequence[ChatMessage], route: Route, *, treated_as: Treatment | None = None, today: date | None = None
 ) -> ChatVerdict:
-    """`judge` over all messages; a mere mention of a child makes the adult-allowed route moderated, not refused.
+    """Judge all messages; a mere mention of a child makes the adult-allowed route moderated instead of refusing.
 
-    Refused all the same: anything sexual anywhere in the conversation, a child in the last message of the user or in a
-    persona (a system message), an age below 18 in any message. The written prompt is judged by itself, without mercy
-    for mentions. Never raises.
+    A mention is refused if the conversation has sexual content anywhere, if the child is in the user's last message or
+    in a system message (which describes a person), or if any message states an age below 18. The prompt that a model
+    writes from the chat is judged separately, without this exception. Never raises.
     """
     texts = [message.content for message in messages]
     verdict = judge(texts, route, treated_as=treated_as, today=today)
@@ -181,14 +181,14 @@ def judge_chat(
 def check_chat(
     messages: Sequence[ChatMessage], route: Route, *, treated_as: Treatment | None = None, stage: str | None = None
 ) -> ChatVerdict:
-    """`judge_chat`, and raises `PolicyBlocked` where that says refuse."""
+    """Judge a chat as `judge_chat` does; raise `PolicyBlocked` for a refusal."""
     said = judge_chat(messages, route, treated_as=treated_as)
     enforce(said.verdict, [message.content for message in messages], route, stage=stage)
     return said
 
 
 def _only_mentions(messages: Sequence[ChatMessage], today: date | None) -> bool:
-    """Whether nothing is sexual, and no minor would be in the picture that the conversation asks for."""
+    """Whether the chat has no sexual content, and the requested picture would show no minor."""
     words = lexicon()
     today = today or datetime.now(UTC).date()
     asked = max((at for at, message in enumerate(messages) if message.role == "user"), default=len(messages) - 1)
@@ -205,4 +205,4 @@ def _only_mentions(messages: Sequence[ChatMessage], today: date | None) -> bool:
 def _refusal(categories: tuple[str, ...]) -> str:
     if categories == (CLASSIFIER_FAILED,):
         return f"The text could not be judged by the classifier ({CLASSIFIER_FAILED}); shorten it, or send it again."
-    return f"The text is refused by the content policy ({', '.join(categories)}). Change what it asks for."
+    return f"The text is refused by the content policy ({', '.join(categories)}). Change the request."

@@ -1,4 +1,4 @@
-"""Features of a selfie: the age gate, and the signature that carries its result to the next request.
+"""Features of a selfie: refusal of minors, and the signature that later requests need.
 
 May import: core.contracts, core.errors, core.policy.
 """
@@ -15,15 +15,15 @@ from core.policy.audit import audit
 from core.policy.version import POLICY_VERSION
 
 MINOR_THRESHOLD = 0.3
-"""Probability of `under_18` from which the profile is refused, also where another band is likelier."""
+"""Probability of `under_18` from which the profile is refused, even if another age band is more likely."""
 
 
 def reject_minor(features: Features, *, threshold: float = MINOR_THRESHOLD, route: Route = Route.PROFILE) -> None:
-    """Refuse a selfie whose estimated age may be under 18: raises `MinorSuspected`. An estimate never proves adulthood.
+    """Raise `MinorSuspected` if the person in a selfie may be under 18. An estimate never proves an adult age.
 
-    `features.confidence["age_band"]` is the probability of the estimated band; the estimator returns `under_18` where
-    its probability reaches the threshold. Half of the probability that `18_24` leaves over is attributed to `under_18`,
-    one of its two neighbours.
+    `features.confidence["age_band"]` is the probability of the estimated band; the estimator returns `under_18` if its
+    probability reaches the threshold. For `18_24`, half of the remaining probability is assumed to be that of
+    `under_18`, one of its two neighbours.
     """
     read = features.confidence.get("age_band", 1.0)
     neighbour = features.age_band is AgeBand.FROM_18_TO_24 and (1.0 - read) / 2 >= threshold
@@ -33,10 +33,10 @@ def reject_minor(features: Features, *, threshold: float = MINOR_THRESHOLD, rout
 
 
 def _canonical(features: Features) -> bytes:
-    """The attributes as sorted JSON, and of the confidences the one that the age gate reads.
+    """Serialize the attributes and the confidence of the age as sorted JSON.
 
-    It is signed because removing it would remove the veto. The others decide nothing: a client may omit them without
-    invalidating the signature; two decimals, because JSON libraries may round a float.
+    That confidence is signed, because `reject_minor` uses it: without it a refusal could be avoided. The others are not
+    signed, so a client may omit them. It is rounded to two decimals, because JSON libraries may round a float.
     """
     values = {name: str(getattr(features, name)) for name in ATTRIBUTES}
     age = features.confidence.get("age_band")
@@ -49,7 +49,7 @@ def _signature(features: Features, key: bytes) -> str:
 
 
 def sign_features(features: Features, key: bytes) -> Features:
-    """The same features with `signature` set: HMAC-SHA256 over the attributes and the age's confidence."""
+    """Return the features with `signature` set: HMAC-SHA256 over the attributes and the age's confidence."""
     return features.model_copy(update={"signature": _signature(features, key)})
 
 

@@ -14,12 +14,12 @@ from core.policy.engine import AMBIGUOUS_YOUTH, MAX_TEXT_CHARS, check, treatment
 from core.policy.verdict import Action, Treatment, Verdict
 
 _TEXTS = {"strong_constraint": STRONG_CONSTRAINT, "constraint": CONSTRAINT, "adult_anchor": ADULT_ANCHOR}
-"""Texts that are put in front of a prompt, the strongest first; each includes the meaning of those after it."""
+"""Texts to put in front of a prompt, strongest first; each includes the meaning of the later ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinalPrompt:
-    """A prompt with its verdict; `applied` holds `constraint`, `strong_constraint` or `adult_anchor`."""
+    """A prompt with its verdict; `applied` contains `constraint`, `strong_constraint` or `adult_anchor`."""
 
     prompt: str
     verdict: Verdict
@@ -27,7 +27,7 @@ class FinalPrompt:
 
 
 def _without_constraints(prompt: str) -> tuple[str, set[str]]:
-    """The prompt without the texts of an earlier assembly, and their names."""
+    """Return the prompt without constraints that were added before, and their names."""
     had: set[str] = set()
     while True:
         prompt = prompt.lstrip()
@@ -41,10 +41,10 @@ def _without_constraints(prompt: str) -> tuple[str, set[str]]:
 def build_final_prompt(
     prompt: str, route: Route, *, treated_as: Treatment | None = None, strength: Literal[0, 1] = 0
 ) -> FinalPrompt:
-    """The prompt that may reach a device. Raises `PolicyBlocked`.
+    """Return the prompt for the image model, constrained if the verdict requires it. Raises `PolicyBlocked`.
 
-    The constraint comes first, because the model's encoder truncates at 512 tokens. At `strength` 1 the stronger text
-    is added whatever the verdict. Assembling a prompt twice does not change it.
+    The constraint comes first, because the model's encoder cuts a prompt after 512 tokens. With `strength` 1 the
+    stronger constraint is added for any verdict. Calling this again with the returned prompt does not change it.
     """
     bare, wanted = _without_constraints(prompt) if len(prompt) <= MAX_TEXT_CHARS else (prompt, set())
     verdict = check((bare,), route, treated_as=treated_as, stage="assemble")
@@ -61,16 +61,16 @@ def build_final_prompt(
 
 
 def constrain(prompt: str) -> str:
-    """Put the constraint in front of a prompt, whatever its text: the chat it was written from was explicit."""
+    """Put the constraint in front of a prompt whose chat was explicit, whatever the prompt's own verdict."""
     bare, had = _without_constraints(prompt)
     return prompt if had & {"constraint", "strong_constraint"} else f"{CONSTRAINT} {bare}"
 
 
 def evaluate_private_chat(prompt: str) -> FinalPrompt:
-    """The entry of `chat/private/imagegen`: hard text raises `PolicyBlocked`, explicit text is constrained."""
+    """Build the prompt of `chat/private/imagegen`: constrain explicit text. Raises `PolicyBlocked` for hard text."""
     return build_final_prompt(prompt, Route.PRIVATE)
 
 
 def sanitize_general(prompt: str) -> FinalPrompt:
-    """The entry of `imagegen`: hard text raises `PolicyBlocked`, explicit text is constrained."""
+    """Build the prompt of `imagegen`: constrain explicit text. Raises `PolicyBlocked` for hard text."""
     return build_final_prompt(prompt, Route.GENERAL)

@@ -1,9 +1,10 @@
-"""Which language a text is in, and whether the rules cover it.
+"""Detect the language of a text, and whether the rules cover it.
 
-The rules cover English and each language with a file under `lexicons/languages`. A text is *not covered* where it has
-words in a script of none of them, where a clause's unknown words are in another language by their n-grams (`eld`, sixty
-languages, no model library), where no detector knows its words, or where it looks encoded and can't be decoded. Names,
-brands, figures and emoji are covered, and so is a prompt that is English apart from a few unknown words.
+The rules cover English and each language with a file under `lexicons/languages`. A text is *not covered* if one of
+these is true: it has words in a script of none of these languages; the n-grams of a clause's unknown words are those of
+another language (`eld`, 60 languages, no model library); a clause has many words that are unknown to the detector too;
+or it looks encoded and can't be decoded. Names, brands, figures, emoji and a few unknown words in an English prompt are
+covered.
 
 May import: core.errors, core.policy.loading, core.policy.normalization, core.policy.spelling.
 """
@@ -35,24 +36,24 @@ _SCRIPTS = {
     "thai": ("th", "\u0e00-\u0e7f"),
     "east_asian": ("ja ko zh", "\u3005-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff"),
 }
-"""By script: its languages among those that the rules may cover, and its letters."""
+"""Scripts with the languages that the rules may cover, and the script's letters."""
 _SAME = {"ms": "id"}
-"""Languages of the detector that the rules know by another name: Malay and Indonesian share their everyday words."""
+"""Languages of the detector that count as another one: Malay and Indonesian share their everyday words."""
 _MANY_LANGUAGES = {"latin", "cyrillic", "arabic", "devanagari"}
-"""Scripts of languages that the rules don't cover as well: letters alone say nothing there."""
+"""Scripts that are also used by languages without rules, so that the letters alone don't decide."""
 _WORD = re.compile(r"(?:[^\W\d_]|[\u0300-\u036f\u0900-\u0dff\u0e00-\u0eff\u1000-\u109f])++")
 _CLAUSE_END = re.compile(r"[.!?;:\n,|()\[\]{}\"]++")
 _MAX_CLAUSES = 400
-"""Clauses with unknown words that are looked at: a text with more of them is not covered, whatever they are."""
+"""Maximum number of examined clauses with unknown words; a text with more of them is not covered."""
 UNKNOWN = "und"
-"""ISO 639-2's code for an undetermined language."""
+"""Code of ISO 639-2 for an undetermined language."""
 _SHORT = 2
 _CHUNK_WORDS = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Whether the rules cover a text, and if not why; `language` is ISO 639-1 where one was detected."""
+    """Whether the rules cover a text, and if not, why; `language` is the detected one (ISO 639-1), if any."""
 
     covered: bool
     reason: Reason | None = None
@@ -74,7 +75,7 @@ _LOADING = Lock()
 
 
 def _detector() -> _Detector:
-    """The detector with its n-grams in memory, loaded by the first text whose words don't tell its language."""
+    """Return the detector, which is loaded for the first text whose words don't determine its language."""
     with _LOADING:
         return _loaded_detector()
 
@@ -94,7 +95,7 @@ def covered_languages() -> frozenset[str]:
 
 @cache
 def _script_patterns() -> dict[str, re.Pattern[str]]:
-    """Covered scripts by name, with a pattern that a word of only its letters matches."""
+    """Return the covered scripts with a pattern for a word of the script's letters."""
     marks = "\u0300-\u036f"
     return {
         name: re.compile(f"[{letters}{marks}]+")
@@ -102,8 +103,6 @@ def _script_patterns() -> dict[str, re.Pattern[str]]:
         if not covered_languages().isdisjoint(languages.split())
     }
 
-
-# ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _PROMPT_WORDS = frozenset([
     "aesthetic", "airbrush", "anime", "artstation", "aurorapunk", "bioluminescent", "biomechanical", "bokeh", "cgi",
@@ -119,12 +118,12 @@ _PROMPT_WORDS = frozenset([
     "ultradetailed", "ultrawide", "unreal", "vaporwave", "vfx", "vray", "waifu", "webtoon", "wlop", "woodcut",
     "youtube", "zbrush",
 ])  # fmt: skip
-"""Everyday words of picture prompts that a corpus of film subtitles lacks."""
+"""Everyday words of picture prompts that are not in the corpus of film subtitles."""
 
 
 @lru_cache(maxsize=16_384)
 def _is_known(word: str) -> bool:
-    """Whether a word of Latin letters is English, in the lexicon, or too short to tell."""
+    """Whether a word of Latin letters is English, in the lexicon, or too short to determine its language."""
     plain = folded(word)
     if len(word) <= _SHORT and word.isascii():
         return True
@@ -137,7 +136,7 @@ def _is_known(word: str) -> bool:
 
 @lru_cache(maxsize=16_384)
 def _script_of(word: str) -> str | None:
-    """The covered script of a word, or None. A word of mixed scripts is Latin where it folds to ASCII."""
+    """Return the covered script of a word, or None. A word of mixed scripts that folds to ASCII is Latin."""
     for name, pattern in _script_patterns().items():
         if pattern.fullmatch(word):
             return name
@@ -151,29 +150,27 @@ def _clauses(text: str) -> Iterator[list[str]]:
             yield words[start : start + _CHUNK_WORDS]
 
 
-# ── the decision ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
 _MIN_SCORE = 0.3
 _MIN_LEAD = {"latin": 1.15, "cyrillic": 1.02, "arabic": 1.08, "devanagari": 1.6}
-"""How much higher another language has to score than the best covered one, by script."""
+"""Minimum ratio of another language's score to that of the best covered one, by script."""
 
 
 _FOREIGN_LETTERS = frozenset("æøðþģķļņėįųŀĺľŕŭĝĉŝĵħġċəƙɗɓŋ")
-"""Latin letters of no covered language."""
+"""Latin letters that no covered language uses."""
 _UNEXPLAINED_WORDS = 4
 _UNEXPLAINED_SCORE = 0.15
-"""Where so many words are unknown and no covered language has a higher score, nobody can say what they mean."""
+"""With that many words and a lower score for all covered languages, the language is unknown."""
 
 
-def _foreign(words: list[str], script: str) -> str | None:
-    """The language, not covered, that words most likely are in; None where a covered one is as likely, or names are."""
+def _uncovered_language(words: list[str], script: str) -> str | None:
+    """Return the likeliest language if it is not covered; None if a covered one, or names, are as likely."""
     scores = {_SAME.get(name, name): score for name, score in _detector().detect(" ".join(words)).scores().items()}
     language, best = max(scores.items(), key=lambda entry: entry[1], default=("", 0.0))
-    ours = max((score for name, score in scores.items() if name in covered_languages()), default=0.0)
-    if language not in covered_languages() and best >= _MIN_SCORE and best >= _MIN_LEAD[script] * ours:
+    best_covered = max((score for name, score in scores.items() if name in covered_languages()), default=0.0)
+    if language not in covered_languages() and best >= _MIN_SCORE and best >= _MIN_LEAD[script] * best_covered:
         return language
     many = sum(len(word) > _SHORT for word in words) >= _UNEXPLAINED_WORDS
-    return UNKNOWN if many and ours < _UNEXPLAINED_SCORE else None
+    return UNKNOWN if many and best_covered < _UNEXPLAINED_SCORE else None
 
 
 def _clause_coverage(words: list[str]) -> Coverage:
@@ -194,17 +191,17 @@ def _clause_coverage(words: list[str]) -> Coverage:
 def _other_language(script: str, words: list[str]) -> str | None:
     if script != "latin":
         disguised = [word for word in words if folded(word).isascii() and is_everyday(folded(word))]
-        return _foreign(words, script) if len(disguised) < len(words) else None
+        return _uncovered_language(words, script) if len(disguised) < len(words) else None
     unknown = [word for word in words if not _is_known(word)]
     if len(unknown) > 1 and not _FOREIGN_LETTERS.isdisjoint("".join(unknown)):
         return UNKNOWN
     if not unknown or (len(unknown) == 1 and len(words) > 2):
         return None
-    return _foreign(words if len(unknown) * 2 > len(words) else unknown, script)
+    return _uncovered_language(words if len(unknown) * 2 > len(words) else unknown, script)
 
 
 def coverage(text: str) -> Coverage:
-    """Whether the rules cover `text`. Linear in its length, and bounded in the clauses that are looked at."""
+    """Return whether the rules cover `text`. Linear in its length; the number of examined clauses is limited."""
     plain = decoded(text)
     if opaque(plain, lexicon().spelling):
         return Coverage(covered=False, reason="encoding")
@@ -222,12 +219,12 @@ def coverage(text: str) -> Coverage:
 
 
 def uncovered(texts: Iterable[str]) -> Coverage | None:
-    """The first text's coverage that the rules don't have, or None where they cover all."""
+    """Return the coverage of the first text that the rules don't cover; None if they cover all."""
     return next((found for found in map(coverage, texts) if not found.covered), None)
 
 
 def reject_uncovered(texts: Iterable[str], *, stage: str | None = None) -> None:
-    """Raise `LanguageNotSupported` where the rules don't cover one of the texts."""
+    """Raise `LanguageNotSupported` if the rules don't cover one of the texts."""
     if found := uncovered(texts):
         raise not_supported(found, stage=stage)
 
@@ -241,6 +238,7 @@ _WHY = {
 
 
 def not_supported(found: Coverage, *, stage: str | None = None) -> LanguageNotSupported:
-    """The refusal; its message names the kind of obstacle, never words of the text."""
+    """Return the error for a text that is not covered. Its message names the reason, never words of the text."""
     why = _WHY[found.reason] if found.reason else "can't be judged"
-    return LanguageNotSupported(f"A text {why}. Write it in plain English, or in another listed language.", stage=stage)
+    message = f"A text {why}. Write it in plain English, or in another language of docs/safety.md."
+    return LanguageNotSupported(message, stage=stage)

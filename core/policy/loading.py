@@ -17,21 +17,21 @@ from core.policy.spelling import english, hard_words
 from core.policy.version import rule_files
 
 HARD_CATEGORIES = {"sexual_minors", "non_consent", "animals", "real_person"}
-"""Without rules for each of these a process does not start."""
+"""A process does not start without rules for each of these."""
 
 
 _LOADING = Lock()
 
 
 def lexicon() -> Lexicon:
-    """The rules, compiled once per process; threads that ask meanwhile wait. Raises `Misconfigured`."""
+    """Return the rules, compiled once per process; other threads wait for it. Raises `Misconfigured`."""
     with _LOADING:
         return _loaded()
 
 
 @cache
 def _loaded() -> Lexicon:
-    """The rules with what reading a text needs besides: the index of hard words, and the English ones."""
+    """Load the rules, the index of hard words, and the English words."""
     loaded = load_lexicon(rule_files())
     hard_words(loaded.spelling)
     english()
@@ -39,7 +39,7 @@ def _loaded() -> Lexicon:
 
 
 def load_lexicon(files: Iterable[Path]) -> Lexicon:
-    """The compiled rules of the files. Raises `Misconfigured` where they can't be read or lack a hard category."""
+    """Compile the rules of the files. Raises `Misconfigured` if they can't be read or lack a hard category."""
     compiled = Lexicon()
     for file in files:
         try:

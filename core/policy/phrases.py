@@ -1,7 +1,7 @@
-"""Patterns of phrases, and a trie of them whose branches are made when a text first reaches them.
+"""Patterns of phrases, and a trie of them whose branches are built when a text first reaches them.
 
-In a pattern, `(a|b|)` is a choice and `stem*` any word with that beginning. A pattern is kept as segments, each with
-its options; the few thousand patterns stand for more than a hundred thousand phrases, of which most texts meet none.
+In a pattern, `(a|b|)` is a choice and `stem*` any word with that beginning. A pattern is stored as segments, each with
+its options. The few thousand patterns represent more than a hundred thousand phrases; most texts contain none of them.
 
 May import: core.errors, core.policy.normalization.
 """
@@ -20,9 +20,9 @@ from core.errors import Misconfigured
 from core.policy.normalization import Token, folded, native
 
 Phrase: TypeAlias = tuple[str, ...]
-"""Words as normalization leaves them; the last letter of a stem is `*`."""
+"""Normalized words; a stem ends with `*`."""
 Segments: TypeAlias = tuple[tuple[Phrase, ...], ...]
-"""The parts of a pattern between its spaces, each with the phrases it may be; one is empty where it may be absent."""
+"""The parts of a pattern between spaces, each as its possible phrases; an empty phrase means that it is optional."""
 _Value = TypeVar("_Value")
 
 _LONGEST_STEM = 16
@@ -31,54 +31,52 @@ _UNSPACED = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
 _WORD = re.compile(r"[#&~]|\d+|(?:[^\W\d_]|[\u0900-\u0dff\u0e00-\u0eff])+\*?")
 _PARTS = re.compile(r"\s+|[()]|[^\s()]+")
 
-# ── patterns ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
 
 def phrases(pattern: str) -> Iterator[str]:
-    """The phrases that a pattern with choices stands for. Raises `Misconfigured` where a choice is left open."""
+    """Return all phrases of a pattern with choices. Raises `Misconfigured` for unbalanced brackets."""
     outer: list[tuple[list[str], list[str]]] = []
     options: list[str] = []
-    begun = [""]
+    prefixes = [""]
     for part in _SIGNS.split(pattern):
         if part == "(":
-            outer.append((options, begun))
-            options, begun = [], [""]
+            outer.append((options, prefixes))
+            options, prefixes = [], [""]
         elif part == "|" and outer:
-            options += begun
-            begun = [""]
+            options += prefixes
+            prefixes = [""]
         elif part == ")" and outer:
-            chosen = dict.fromkeys(options + begun)
-            options, begun = outer.pop()
-            begun = [before + option for before in begun for option in chosen]
+            chosen = dict.fromkeys(options + prefixes)
+            options, prefixes = outer.pop()
+            prefixes = [before + option for before in prefixes for option in chosen]
         elif part == ")":
             raise _open_choice(pattern)
         elif part:
-            begun = [before + part for before in begun]
+            prefixes = [before + part for before in prefixes]
     if outer:
         raise _open_choice(pattern)
-    return (" ".join(phrase.split()) for phrase in begun)
+    return (" ".join(phrase.split()) for phrase in prefixes)
 
 
 def _open_choice(pattern: str) -> Misconfigured:
-    return Misconfigured(f"The policy's phrase {pattern!r} leaves a choice open.")
+    return Misconfigured(f"The policy's phrase {pattern!r} has unbalanced brackets: close each choice.")
 
 
 def spellings(pattern: str, *, exact: bool = False) -> Iterator[Segments]:
-    """A pattern as normalization leaves its texts: in its own script and, unless `exact`, folded.
+    """Yield a pattern as normalization writes it: in its own script and, unless `exact`, folded.
 
-    Raises `Misconfigured` where a choice is left open, and where all of the pattern may be absent.
+    Raises `Misconfigured` for unbalanced brackets, and if all parts of the pattern are optional.
     """
     own = native(pattern)
     for letters in (own,) if exact or own.isascii() else dict.fromkeys((own, folded(own))):
         spaced = letters if letters.isascii() else _UNSPACED.sub(r" \1 ", letters)
         segments = tuple(map(_options, _segments(spaced)))
         if all(() in options for options in segments):
-            raise Misconfigured(f"The policy's phrase {pattern!r} may be empty.")
+            raise Misconfigured(f"The policy's phrase {pattern!r} may be empty: make one of its words required.")
         yield segments
 
 
 def spelled_phrases(pattern: str) -> set[Phrase]:
-    """All phrases of a pattern."""
+    """Return all phrases of a pattern."""
     return {phrase for segments in spellings(pattern) for phrase in whole_phrases(segments)}
 
 
@@ -87,14 +85,14 @@ def whole_phrases(segments: Segments) -> Iterator[Phrase]:
 
 
 def single_words(segments: Segments) -> Iterator[str]:
-    """The phrases of one word."""
+    """Yield the phrases that are a single word."""
     needed = [options for options in segments if () not in options]
     if len(needed) <= 1:
         yield from (option[0] for options in needed or segments for option in options if len(option) == 1)
 
 
 def _segments(pattern: str) -> list[str]:
-    """The pattern cut at the spaces that are in no choice."""
+    """Split the pattern at the spaces outside of choices."""
     if "(" not in pattern and ")" not in pattern:
         return pattern.split()
     found, depth = [""], 0
@@ -114,14 +112,12 @@ def _options(segment: str) -> tuple[Phrase, ...]:
     return tuple(dict.fromkeys(tuple(_WORD.findall(phrase)) for phrase in phrases(segment)))
 
 
-# ── the trie ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-_GROWING = Lock()
+_BUILDING = Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class _Rest(Generic[_Value]):
-    """A pattern from one of its segments on. `absent`: it may be nothing."""
+    """A pattern from one of its segments on. `absent`: all of it is optional."""
 
     options: tuple[Phrase, ...]
     then: _Rest[_Value] | None
@@ -130,36 +126,36 @@ class _Rest(Generic[_Value]):
 
 
 class PhraseNode(Generic[_Value]):
-    """A node of a trie of words. Its branches are made at the first `step`, one thread at a time."""
+    """A node of a trie of words. Its branches are built at the first `step`, by one thread at a time."""
 
-    __slots__ = ("_ahead", "_lengths", "edges", "ends", "stems", "words")
+    __slots__ = ("_lengths", "_pending", "edges", "ends", "stems", "words")
 
     def __init__(self) -> None:
         self.words: dict[str, PhraseNode[_Value]] = {}
         self.stems: dict[str, PhraseNode[_Value]] = {}
         self.edges: dict[str, PhraseNode[_Value]] = {}
-        """By words with a space inside, which no token is taken for."""
+        """Children by a name that contains a space, which no token does."""
         self.ends: list[_Value] = []
-        """The values of the patterns with a phrase that ends here."""
+        """The values of the patterns that have a phrase ending here."""
         self._lengths: set[int] = set()
-        """Of the stems."""
-        self._ahead: list[tuple[Phrase, _Rest[_Value]]] = []
+        """Lengths of the stems."""
+        self._pending: list[tuple[Phrase, _Rest[_Value]]] = []
 
     def add(self, segments: Segments, value: _Value) -> None:
-        """Take a pattern."""
+        """Add a pattern."""
         rest = _Rest((), None, absent=True, value=value)
         for options in reversed(segments):
             rest = _Rest(options, rest, rest.absent and () in options, value)
-        self._ahead.append(((), rest))
+        self._pending.append(((), rest))
 
     @property
     def is_leaf(self) -> bool:
-        return not (self._ahead or self.words or self.stems or self.edges)
+        return not (self._pending or self.words or self.stems or self.edges)
 
     def step(self, readings: Token) -> list[PhraseNode[_Value]]:
-        """The nodes that a token with these readings leads to."""
-        if self._ahead:
-            self._grow()
+        """Return the nodes that a token with these readings leads to."""
+        if self._pending:
+            self._build_branches()
         words, stems = self.words, self.stems
         if len(readings) == 1 and not stems:
             return [words[readings[0]]] if readings[0] in words else []
@@ -169,15 +165,15 @@ class PhraseNode(Generic[_Value]):
             after += [stems[stem] for stem in cut if stem in stems]
         return after
 
-    def _grow(self) -> None:
-        with _GROWING:
-            for left, rest in self._ahead:
-                self._branch(left, rest)
-            self._ahead = []
+    def _build_branches(self) -> None:
+        with _BUILDING:
+            for words_left, rest in self._pending:
+                self._branch(words_left, rest)
+            self._pending = []
 
-    def _branch(self, left: Phrase, rest: _Rest[_Value]) -> None:
-        if left:
-            self._child(left[0]).reach(left[1:], rest)
+    def _branch(self, words_left: Phrase, rest: _Rest[_Value]) -> None:
+        if words_left:
+            self._child(words_left[0]).reach(words_left[1:], rest)
         elif rest.then is not None:
             for option in rest.options:
                 self._branch(option, rest.then)
@@ -192,9 +188,9 @@ class PhraseNode(Generic[_Value]):
             child = branch[key] = PhraseNode()
         return child
 
-    def reach(self, left: Phrase, rest: _Rest[_Value]) -> None:
-        """Take what is left of a pattern: words of the segment that was begun, and the segments after it."""
-        if left or rest.options:
-            self._ahead.append((left, rest))
-        if not left and rest.absent and rest.value not in self.ends:
+    def reach(self, words_left: Phrase, rest: _Rest[_Value]) -> None:
+        """Add the remaining part of a pattern: words of the current segment, and the segments after it."""
+        if words_left or rest.options:
+            self._pending.append((words_left, rest))
+        if not words_left and rest.absent and rest.value not in self.ends:
             self.ends.append(rest.value)

@@ -1,8 +1,8 @@
 """Decide from the apparent ages in a generated picture whether it may be released.
 
-Nudity changes what a picture of a young person is, so a picture that the output check calls sexual is read for age on
-every route before it is released. The zimage worker can't run that check: it hands such a picture out only to an
-orchestrator that has committed itself to it, and never uploads it.
+On every route, a picture that the output check rates as sexual is released only after a check of the apparent ages in
+it. The zimage worker can't run that check: it returns such a picture only to an orchestrator that has committed to run
+it, and never uploads it.
 
 May import: core.contracts, core.errors, core.policy.
 """
@@ -18,8 +18,8 @@ from core.policy.audit import audit
 from core.policy.version import POLICY_VERSION
 
 AGE_CHECK_SCORE = 0.5
-"""Score of the output check from which a picture is read for age; the middle of the range that the authors of open_nsfw
-call undecided (0.2 to 0.8), because a needless check costs a stage and a missing one can't be made good."""
+"""Score of the output check from which a picture needs an age check: the middle of the range that the authors of
+open_nsfw call undecided (0.2 to 0.8). A needless check costs one stage; a missing one can't be corrected."""
 MINOR_IN_PICTURE = "minor_in_picture"
 AGE_NOT_READABLE = "age_not_readable"
 _STAGE = "check"
@@ -27,15 +27,16 @@ _UNSIGNED = "unsigned"
 
 
 def needs_age_check(check: PictureCheck | None, *, score_from: float = AGE_CHECK_SCORE) -> bool:
-    """Whether the people's age has to be read: the picture is over either threshold, or nothing is known of it."""
+    """Whether a picture needs an age check: its score reaches one of the thresholds, or is unknown."""
     return check is None or check.score is None or check.score >= min(score_from, check.threshold)
 
 
 def reject_minor_in_picture(read: CheckResult, *, threshold: float, route: Route) -> AgeCheck:
-    """Raises `PolicyBlocked` where somebody may be under 18, or where the age of somebody can't be judged.
+    """Return the age check of a picture. Raises `PolicyBlocked` if a person may be under 18 or an age is not readable.
 
-    Undecided readings count against the picture: a face read as `unknown`, no face and an unknown whole, and more faces
-    than are read. The whole picture is judged beside its faces, because a face can be missed.
+    An age is not readable if a face is read as `unknown`, if there is no face and the whole picture is `unknown`, or if
+    there are more faces than are read. The whole picture is judged in addition to its faces, because a face can be
+    missed.
     """
     people = (*read.faces, read.whole)
     under_18 = max(person.under_18 for person in people)
@@ -49,16 +50,13 @@ def reject_minor_in_picture(read: CheckResult, *, threshold: float, route: Route
 
 def _refusal(category: str, message: str, route: Route) -> PolicyBlocked:
     audit().refused((category,), route, stage=_STAGE, version=POLICY_VERSION)
-    return PolicyBlocked(f"{message} Change what it asks for.", categories=(category,), stage=_STAGE)
-
-
-# ── the orchestrator's commitment ────────────────────────────────────────────────────────────────────────────────────
+    return PolicyBlocked(f"{message} Change the request.", categories=(category,), stage=_STAGE)
 
 
 def age_check_commitment(trace_id: str, prompt: str, key: bytes | None) -> str:
-    """What the orchestrator puts into a stage's `context.age_check`: an HMAC-SHA256 over the request and its prompt.
+    """Return the value of a stage's `context.age_check`: an HMAC-SHA256 over the trace id and the prompt.
 
-    Without a signing key it says only that the caller runs the check, and whoever may call the endpoint vouches for it.
+    Without a signing key the value is a constant: any caller of the endpoint can claim to run the check.
     """
     if key is None:
         return _UNSIGNED
@@ -67,7 +65,7 @@ def age_check_commitment(trace_id: str, prompt: str, key: bytes | None) -> str:
 
 
 def committed_to_age_check(context: StageContext | None, prompt: str, key: bytes | None) -> bool:
-    """Whether the caller is an orchestrator that runs the age check; compared in constant time."""
+    """Whether the caller has committed to run the age check; compared in constant time."""
     if context is None or context.age_check is None:
         return False
     expected = age_check_commitment(context.trace_id, prompt, key)

@@ -1,4 +1,4 @@
-"""The rules of each route, and the treatment of one request.
+"""The policy of each route, and the treatment of a request.
 
 May import: core.contracts, core.policy.
 """
@@ -15,9 +15,11 @@ from core.policy.verdict import Treatment
 
 @dataclass(frozen=True, slots=True)
 class RouteRules:
-    """The texts that a route allows, and the check of its finished pictures.
+    """The policy of a route.
 
-    On an `always_constrained` route explicit text is always constrained; no field of a request changes that.
+    `adult_allowed`: explicit text may pass. `refuses_any_minor`: a minor is refused in any scene. `picture_check`: an
+    unsafe or unchecked picture is withheld (`fails_closed`) or only reported (`reports`). `always_constrained`:
+    explicit text is constrained, whatever the request's fields.
     """
 
     adult_allowed: bool
@@ -44,10 +46,10 @@ ROUTES: dict[Route, RouteRules] = {
 def treatment(
     route: Route, *, features: Features | None, subject: Subject | None, signing_key: bytes | None
 ) -> Treatment:
-    """The treatment of a request: adult content passes only where route, features and subject allow it.
+    """Return the treatment of a request: adult content is allowed only if route, features and subject allow it.
 
-    Features describe a real person unless a complete `subject` states otherwise; where the deployment signs features,
-    only its own signature shows that the age check was not removed.
+    Features describe a real person unless a complete `subject` states otherwise. If the deployment signs features, only
+    features with its signature are accepted, because it shows that their age was not changed.
     """
     if not ROUTES[route].adult_allowed:
         return "moderated"

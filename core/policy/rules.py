@@ -1,11 +1,11 @@
 """The rules as data: `lexicons/*.toml`, checked and compiled into one trie that is walked once per stream.
 
-A file holds concepts (sets of phrases) and rules over concepts. In a phrase, `(a|b|)` is a choice, `stem*` any word
-with that beginning, `#` a number below 18. A language's file adds phrases to concepts and forms of stating an age. A
+A file contains concepts (sets of phrases) and rules over concepts. In a phrase, `(a|b|)` is a choice, `stem*` any word
+with that beginning, and `#` a number below 18. A language's file adds phrases to concepts, and patterns of ages. A
 match that overlaps a phrase of its concept's `never` list does not count; one that overlaps an `except` phrase does not
-count in the everyday reading (see `core.policy.engine`). A concept is also met where those of one of its `sequences`
-follow each other, so that verbs and garments need not be listed in all pairs (`~`: up to four words of any kind); one
-with `near`, where two others stand near each other in either order.
+count in the everyday reading (see `core.policy.engine`). A concept also matches where the concepts of one of its
+`sequences` follow each other, so that verbs and garments need not be listed in pairs (`~`: up to four words of any
+kind). A concept with `near` matches where two other concepts are near each other in either order.
 
 May import: core.errors, core.policy.ages, core.policy.normalization, core.policy.sequences.
 """
@@ -27,11 +27,11 @@ from core.policy.sequences import GAP, Found, Span, linked_spans
 
 How: TypeAlias = Literal["together", "linked", "near"]
 UnlessAged: TypeAlias = Literal["beside", "stated"]
-"""Where an adult's age has to be: next to the words on either side, or stated of the person behind them."""
+"""Position of an adult's age: `beside` the words on either side, or `stated` after them with a word between."""
 
 
 class Effect(StrEnum):
-    """What a phrase does for its concept."""
+    """Effect of a phrase on its concept."""
 
     MATCH = "match"
     EXCEPT = "except"
@@ -41,7 +41,7 @@ class Effect(StrEnum):
 
 AGE = "minor_age"
 POSSIBLE_AGE = "possible_minor_age"
-"""Concepts of the age reader: certain statements of an age below 18, and those that need sexual context."""
+"""Concepts of the age reader: certain statements of an age below 18, and those that count only with sexual content."""
 
 _AGE_LINKS = {"as", "a", "an", "the", "now", "at", "aged", "age", "is", "s", "who", "grown", "up", "all", "of", "adult"}
 _MOST_LINKS = 4
@@ -49,17 +49,15 @@ _MOST_LINKS = 4
 _TENS = 20
 _SHORTEST_NUMBER = 3
 _SHORTEST_PIECED = 5
-"""Letters that a word needs to be put together from pieces, unless its concept names it: `lol i` is chat."""
-
-# ── rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+"""Minimum length of a word that is joined from pieces, unless its concept names it: `lol i` is ordinary chat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When the concepts of `groups` (any one of each group) meet, the text is of `category`.
+    """A rule: a text with a concept of each of `groups` belongs to `category`.
 
-    `how` is `together` (anywhere in one request), `linked` (in this order, with linking words only between them) or
-    `near` (in either order, with at most `within` tokens between). `refused` and `allowed` are its own test.
+    `how` is `together` (anywhere in one request), `linked` (in this order, with only linking words between them) or
+    `near` (in either order, with at most `within` tokens between). `refused` and `allowed` are texts that test it.
     """
 
     id: str
@@ -90,19 +88,16 @@ def _rule(raw: Mapping[str, Any]) -> Rule:
     )
 
 
-# ── the lexicon ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 _Node: TypeAlias = PhraseNode[tuple[str, Effect]]
-"""Its ends are concepts, and what the phrase does for each."""
+"""Node of the trie; its ends are concepts with the effect of the phrase on each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """Where each concept is met in a stream.
+    """The spans of each concept in a stream.
 
-    `everyday` has all exceptions taken out, `suspicious` only the firm ones; `shown` is the everyday reading without
-    persons who are talked about and not in the picture (`the kids are asleep`).
+    `everyday` excludes matches of `except` and `never` phrases, `suspicious` only those of `never` phrases. `shown` is
+    `everyday` without persons who are only mentioned and not in the picture (`the kids are asleep`).
     """
 
     everyday: Found
@@ -112,7 +107,7 @@ class Readings:
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """A concept that is met where one of `first` and one of `second` have at most `within` tokens between them."""
+    """A concept that matches where `first` and `second` have at most `within` tokens between them."""
 
     first: str
     second: str
@@ -134,12 +129,12 @@ class Lexicon:
     sexual: set[str] = field(default_factory=set)
     linking: set[str] = field(default_factory=set)
     sequences: list[tuple[str, tuple[tuple[str, ...], ...]]] = field(default_factory=list)
-    """A concept, and the concepts that have to follow each other for it to be met."""
+    """A concept, and the concepts that have to follow each other for it to match."""
     combined: dict[str, Combination] = field(default_factory=dict)
     unless_aged: dict[str, UnlessAged] = field(default_factory=dict)
-    """Concepts that are not met where the age of an adult is stated of the person: `Harry Potter as a 36-year-old`."""
+    """Concepts that do not match if an adult's age is stated for the person: `Harry Potter as a 36-year-old`."""
     words: dict[str, set[str]] = field(default_factory=dict)
-    """Concept → its single words."""
+    """The single words of each concept."""
     in_pieces: set[str] = field(default_factory=set)
     whole_pieces: set[str] = field(default_factory=set)
     compounds: set[str] = field(default_factory=set)
@@ -148,13 +143,13 @@ class Lexicon:
     ages: AgeReader = field(default_factory=AgeReader)
     _root: _Node = field(default_factory=PhraseNode)
     _begun: TokenCache[list[_Node]] = field(init=False, repr=False, compare=False)
-    """The nodes that a first token leads to."""
+    """The nodes that each first token leads to."""
 
     def __post_init__(self) -> None:
         self._begun = TokenCache(self._root.step)
 
     def add(self, content: Mapping[str, Any], language: str = "en") -> None:
-        """Take the content of one file. Raises `Misconfigured`."""
+        """Add the content of one file. Raises `Misconfigured`."""
         self._begun.clear()
         self.linking |= {native(word) for word in content.get("linking", ())}
         self.rules += map(_rule, content.get("rule", ()))
@@ -165,7 +160,7 @@ class Lexicon:
             self._add_numbers(content["ages"].get("numbers", {}))
 
     def _add_numbers(self, numbers: Mapping[str, int]) -> None:
-        """Single number words, for the normalization: those below 18 may be put together from pieces."""
+        """Add single number words for the normalization, which may join those below 18 from pieces."""
         for pattern, value in numbers.items():
             for spelled in map(" ".join, spelled_phrases(pattern)):
                 if value >= _TENS:
@@ -211,17 +206,17 @@ class Lexicon:
         return Spelling(words, in_pieces, self.whole_pieces, self.compounds, beginnings, self.numbers, tens)
 
     def checked(self) -> Lexicon:
-        """Raises `Misconfigured` where a rule or a sequence names a concept that no file holds."""
+        """Return the lexicon. Raises `Misconfigured` if a rule or a sequence names a concept that no file defines."""
         named = [(f"rule {rule.id!r}", rule.groups) for rule in self.rules]
         named += [(f"concept {concept!r}", parts) for concept, parts in self.sequences]
         for owner, groups in named:
             for concept in (concept for group in groups for concept in group):
                 if concept not in self.concepts and concept != GAP:
-                    raise Misconfigured(f"Policy {owner} names the concept {concept!r}, which no file holds.")
+                    raise Misconfigured(f"Policy {owner} names the concept {concept!r}, which no file defines.")
         return self
 
     def find(self, stream: Stream, today: date) -> Readings:
-        """Where each concept is met in the stream."""
+        """Find each concept in the stream."""
         found: dict[Effect, Found] = {effect: {} for effect in Effect}
         begun, length = self._begun, len(stream)
         for start, token in enumerate(stream):
@@ -246,18 +241,18 @@ class Lexicon:
         return Readings(everyday | computed, suspicious | computed, shown | computed)
 
     def _add_sequences(self, matched: Found, stream: Stream) -> None:
-        """Add the concepts that are met by a sequence of those in `matched`."""
+        """Add the concepts that match by a sequence of concepts in `matched`."""
         for concept, parts in self.sequences:
             if spans := linked_spans(matched, parts, stream, self.linking):
                 matched.setdefault(concept, []).extend(spans)
 
     def _add_ages(self, found: dict[Effect, Found], stream: Stream, today: date) -> Found:
-        """Add the ages below 18 that the stream states, and return those computed: exceptions don't apply to them."""
+        """Add the stated ages below 18; return the computed ones separately, because exceptions don't apply to them."""
         computed: Found = {}
         ages = self.ages.read(stream, today)
         for concept in self.unless_aged.keys() & found[Effect.MATCH].keys():
-            grown = [(stated.start, stated.end) for stated in ages if stated.certain and not stated.minor]
-            aged = _AGED[self.unless_aged[concept]](grown, found[Effect.MATCH][concept], stream)
+            adult_ages = [(stated.start, stated.end) for stated in ages if stated.certain and not stated.minor]
+            aged = _AGED[self.unless_aged[concept]](adult_ages, found[Effect.MATCH][concept], stream)
             found[Effect.NEVER].setdefault(concept, []).extend(aged)
         for stated in ages:
             if stated.minor:
@@ -266,8 +261,8 @@ class Lexicon:
                 spans.setdefault(concept, []).append((stated.start, stated.end))
         return computed
 
-    def suspected(self, text: str, today: date) -> set[str]:
-        """The concepts that a text may stand for where something sexual is said: misspelt, or shown by punctuation."""
+    def doubtful_concepts(self, text: str, today: date) -> set[str]:
+        """Return concepts that count only with sexual content: misspelt words, and ages shown only by punctuation."""
         found = {POSSIBLE_AGE} if self.states_minor_by_punctuation(text, today) else set()
         for stream in doubtful_streams(text, self.spelling):
             found |= self.find(stream, today).suspicious.keys()
@@ -280,26 +275,26 @@ class Lexicon:
         return any(True for _ in punctuated_ages(text, self.ages.words, self.ages.fillers, today))
 
 
-def _next_to(grown: Iterable[Span], characters: Iterable[Span], stream: Stream) -> list[Span]:
-    """The characters next to a statement of an adult's age: `Harry Potter as a 36-year-old`."""
+def _next_to(adult_ages: Iterable[Span], characters: Iterable[Span], stream: Stream) -> list[Span]:
+    """Return the characters next to a statement of an adult's age: `Harry Potter as a 36-year-old`."""
     ends: set[int] = set()
     starts: set[int] = set()
-    for start, end in grown:
-        ends.update(_over_links(stream, start, -1))
-        starts.update(_over_links(stream, end, 1))
+    for start, end in adult_ages:
+        ends.update(_across_link_words(stream, start, -1))
+        starts.update(_across_link_words(stream, end, 1))
     return [span for span in characters if span[1] in ends or span[0] in starts]
 
 
-def _stated_of(grown: Iterable[Span], persons: Iterable[Span], stream: Stream) -> list[Span]:
-    """The persons whose age is stated behind them with a word between: `her son is 30`, not `her son, 30 guests`."""
+def _stated_of(adult_ages: Iterable[Span], persons: Iterable[Span], stream: Stream) -> list[Span]:
+    """Return the persons followed by a word and an adult's age: `her son is 30`, not `her son, 30 guests`."""
     stated: set[int] = set()
-    for start, end in grown:
-        stated.update(range(start + 1, end), list(_over_links(stream, start, -1))[1:])
+    for start, end in adult_ages:
+        stated.update(range(start + 1, end), list(_across_link_words(stream, start, -1))[1:])
     return [span for span in persons if span[1] in stated]
 
 
-def _over_links(stream: Stream, at: int, step: int) -> Iterator[int]:
-    """The places from `at` on that only linking words are between."""
+def _across_link_words(stream: Stream, at: int, step: int) -> Iterator[int]:
+    """Yield `at` and the positions that only link words separate from it."""
     for _ in range(_MOST_LINKS + 1):
         yield at
         passed = at if step > 0 else at - 1
@@ -326,19 +321,19 @@ _PHRASE_LISTS = (
     ("mention", False, Effect.MENTION),
 )
 _EXCEPTIONS_OF = {POSSIBLE_AGE: AGE}
-"""A possible age has the exceptions of a certain one."""
+"""Exceptions of a certain age also apply to a possible one."""
 
 
 def _without(spans: Found, exceptions: Found) -> Found:
     left: Found = {}
     for concept in spans:
-        kept = _untouched(spans[concept], exceptions.get(_EXCEPTIONS_OF.get(concept, concept), []))
+        kept = _not_overlapping(spans[concept], exceptions.get(_EXCEPTIONS_OF.get(concept, concept), []))
         if kept:
             left[concept] = kept
     return left
 
 
-def _untouched(spans: list[Span], exceptions: list[Span]) -> list[Span]:
+def _not_overlapping(spans: list[Span], exceptions: list[Span]) -> list[Span]:
     if not exceptions:
         return spans
     masked = {at for start, end in exceptions for at in range(start, end)}

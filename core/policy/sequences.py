@@ -1,4 +1,4 @@
-"""Spans of concepts that follow each other with only linking words between, as `took off` and `dress` do.
+"""Find concepts that follow each other with only linking words between, such as `took off` and `dress`.
 
 May import: core.policy.normalization.
 """
@@ -11,15 +11,15 @@ from typing import TypeAlias
 from core.policy.normalization import Stream
 
 Span: TypeAlias = tuple[int, int]
-"""First token and the one after the last."""
+"""Index of the first token, and of the one after the last."""
 Found: TypeAlias = dict[str, list[Span]]
-"""Concept → where it is met in a stream."""
+"""The spans of each concept in a stream."""
 
 GAP = "~"
 """In a sequence: up to `GAP_MAX` words of any kind."""
 GAP_MAX = 4
 LINKING_MAX = 5
-"""Linking words that may stand between two spans."""
+"""Maximum number of linking words between two spans."""
 
 
 def spans_of(found: Found, group: Sequence[str]) -> list[Span]:
@@ -27,7 +27,7 @@ def spans_of(found: Found, group: Sequence[str]) -> list[Span]:
 
 
 def linked_spans(found: Found, groups: Sequence[Sequence[str]], stream: Stream, linking: set[str]) -> list[Span]:
-    """The spans from the first group to the last, where one of each group follows in this order."""
+    """Return the spans in which a concept of each group follows in this order, from the first group to the last."""
     if not all(any(concept in found for concept in group) for group in groups if GAP not in group):
         return []
     begun = {end: start for start, end in sorted(spans_of(found, groups[0]))}
@@ -39,14 +39,14 @@ def linked_spans(found: Found, groups: Sequence[Sequence[str]], stream: Stream, 
         reached = {
             at: start
             for end, start in begun.items()
-            for at in (range(end, end + GAP_MAX + 1) if gap else _over_linking(stream, end, linking))
+            for at in (range(end, end + GAP_MAX + 1) if gap else _after_linking_words(stream, end, linking))
         }
         begun = {end: reached[start] for start, end in spans_of(found, group) if start in reached}
         gap = False
     return [(start, end) for end, start in begun.items()]
 
 
-def _over_linking(stream: Stream, at: int, linking: set[str]) -> Iterator[int]:
+def _after_linking_words(stream: Stream, at: int, linking: set[str]) -> Iterator[int]:
     yield at
     for token in stream[at : at + LINKING_MAX]:
         if linking.isdisjoint(token):

@@ -1,8 +1,9 @@
-"""The words that matter most, found again when they are misspelt, masked, reversed or enciphered.
+"""Recognize hard words that are misspelt, masked, reversed or enciphered.
 
-A few hundred words (of minors, nudity and sex: the concepts that the lexicon marks with `compounds` or
-`hard_in_pieces`) are indexed by first letter and length, by consonants, by sound and with letters masked. A word of
-everyday English, or one of `near-words.txt`, is never a misspelling. A guess costs a few comparisons.
+The hard words are a few hundred words for minors, nudity and sex, of the concepts that the lexicon marks with
+`compounds` or `hard_in_pieces`. They are indexed by first letter and length, by consonants, by sound and with masked
+letters. An everyday English word, or one of `near-words.txt`, is never a misspelling. A look-up takes a few
+comparisons.
 
 May import: core.policy.normalization.tokens.
 """
@@ -29,33 +30,33 @@ CONFUSABLES = DATA / "confusables.tsv"
 NEAR_WORDS = DATA / "near-words.txt"
 
 EVERYDAY = 80
-"""How often a word has to occur in the library's corpus of subtitles to be an everyday one."""
+"""Minimum count of an everyday word in the library's corpus of subtitles."""
 _SHORTEST = 3
 _BEGINNING_MATTERS = 5
-"""Letters of a word that is not recognized without its first one."""
+"""Longest word that is not recognized without its first letter."""
 MIN_LETTERS = 4
 MAX_LETTERS = 20
 TWO_ERRORS_FROM = 8
-"""Letters of a word from which on two errors are forgiven."""
+"""Length from which a word may have two errors."""
 MAX_MASKED = 2
 _REMEMBERED = 16_384
-"""Words whose guesses are kept: prompts repeat theirs."""
+"""Words whose guesses are cached, because prompts repeat words."""
 CONTEXT = ("young", "little", "tiny", "school", "years", "daughter", "student")
-"""Words that mean something beside the indexed ones, and are misspelt with them."""
+"""Words that are relevant beside hard words, and indexed with them."""
 NUMBERS = ("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen")
-"""Numbers of years that are misspelt. Those from 18 are nearer to none of them than two errors."""
+"""Number words below 18 that are recognized when misspelt; at least two errors separate them from adult ages."""
 DOUBTFUL = (
     *("three", "four", "five", "seven", "eight", "nine", "third", "fourth", "fifth", "sixth", "seventh", "eighth"),
     *("ninth", "tenth", "eleventh", "twelfth", "grade", "grader", "graders", "freshman", "sophomore", "birthday"),
     *("kindergarten", "newborn", "baby", "infant", "minor", "year", "high", "highschool", "sister", "brother"),
 )
-"""Words that are guessed only beside sexual content, where a name is less likely than a disguise."""
+"""Words that are guessed only with sexual content, where a disguise is more likely than a name."""
 _VOWELS = re.compile("[aeiou]")
 
 
 @cache
 def english() -> dict[str, int]:
-    """English words with how often they occur in a corpus of subtitles, from `pyspellchecker`."""
+    """Return English words with their counts in a corpus of subtitles, from `pyspellchecker`."""
     content = files("spellchecker").joinpath("resources", "en.json.gz").read_bytes()
     counts: dict[str, int] = json.loads(gzip.decompress(content))
     return counts
@@ -70,11 +71,8 @@ def is_everyday(word: str) -> bool:
     return english().get(word, 0) >= EVERYDAY or word in _near_words()
 
 
-# ── comparing ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def errors_between(one: str, other: str, most: int) -> int:
-    """Damerau-Levenshtein distance (optimal string alignment), or `most + 1` where it is larger."""
+    """Return the Damerau-Levenshtein distance (optimal string alignment), or `most + 1` if it is larger."""
     if abs(len(one) - len(other)) > most:
         return most + 1
     one, other = _differing(one, other)
@@ -87,7 +85,7 @@ def errors_between(one: str, other: str, most: int) -> int:
 
 
 def _after_an_error(one: str, other: str) -> Iterator[tuple[str, str]]:
-    """What is left of two words that begin differently after each kind of error."""
+    """Yield the rests of two words after each kind of error at their beginning."""
     yield one[1:], other[1:]
     yield one[1:], other
     yield one, other[1:]
@@ -96,7 +94,7 @@ def _after_an_error(one: str, other: str) -> Iterator[tuple[str, str]]:
 
 
 def _differing(one: str, other: str) -> tuple[str, str]:
-    """Both words without the beginning and the end that they share."""
+    """Return both words without their common prefix and suffix."""
     start, shortest = 0, min(len(one), len(other))
     while start < shortest and one[start] == other[start]:
         start += 1
@@ -116,7 +114,7 @@ _UNSTRESSED = re.compile(r"(?<=[a-z]{3})[aeo]r$")
 
 
 def sound(word: str) -> str:
-    """A rough key of how a word sounds: `nood` and `nude`, `kidz` and `kids`, `yung` and `young` have the same."""
+    """Return an approximate phonetic key: equal for `nood` and `nude`, `kidz` and `kids`, `yung` and `young`."""
     for written, heard in _SOUNDS:
         word = word.replace(written, heard)
     word = _UNSTRESSED.sub("r", _DOUBLE.sub(r"\1", word))
@@ -124,14 +122,12 @@ def sound(word: str) -> str:
 
 
 def _letters_of(word: str) -> int:
-    """The set of a word's letters as bits: each error changes at most two of them."""
+    """Return the set of a word's letters as bits; one error changes at most two of them."""
     bits = 0
     for letter in word:
         bits |= 1 << (ord(letter) & 31)
     return bits
 
-
-# ── ciphers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _ATBASH = str.maketrans(ascii_lowercase, ascii_lowercase[::-1])
 SHIFTS = tuple(str.maketrans(ascii_lowercase, ascii_lowercase[by:] + ascii_lowercase[:by]) for by in range(1, 26))
@@ -139,7 +135,7 @@ _FIRST_CONSONANTS = re.compile(r"([^aeiou]*)(.*)")
 
 
 def enciphered(word: str) -> Iterator[str]:
-    """A word of ASCII letters reversed, shifted by any number of letters, in atbash and in pig Latin."""
+    """Yield a word of ASCII letters reversed, in all Caesar shifts, in Atbash and in pig Latin."""
     yield word[::-1]
     yield from (word.translate(shift) for shift in SHIFTS)
     yield word.translate(_ATBASH)
@@ -147,11 +143,8 @@ def enciphered(word: str) -> Iterator[str]:
     yield f"{rest}{start}ay" if start else f"{rest}way"
 
 
-# ── the index ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class HardWords:
-    """An index of words. All look-ups take lower-case ASCII letters and cost the same whatever is looked up."""
+    """An index of hard words. Look-ups take lower-case ASCII letters, in a time that does not depend on the word."""
 
     def __init__(self, words: Iterable[str]) -> None:
         self.words = frozenset(word for word in words if word.isascii() and word.isalpha())
@@ -159,7 +152,7 @@ class HardWords:
         self._sounds: dict[str, list[str]] = defaultdict(list)
         self._consonants: dict[str, str] = {}
         self.masked: dict[str, str] = {}
-        """A word with one or two letters as `?` → the word."""
+        """Words by their form with one or two letters replaced by `?`."""
         self._ciphers: dict[str, str] = {}
         for word in sorted(self.words):
             self._add(word)
@@ -181,7 +174,7 @@ class HardWords:
 
     @lru_cache(maxsize=_REMEMBERED)  # noqa: B019  # indexes live as long as the process
     def guesses(self, word: str) -> tuple[str, ...]:
-        """The indexed words that `word` may be a misspelling or a disguise of; none for an everyday word."""
+        """Return the indexed words that `word` may be a misspelling or a disguise of; none for an everyday word."""
         if not 3 <= len(word) <= MAX_LETTERS or is_everyday(word):
             return ()
         found = set(self._misspelt(word)) if len(word) >= MIN_LETTERS else set()
@@ -190,11 +183,11 @@ class HardWords:
         return tuple(sorted(found))
 
     def two_consonants(self, word: str) -> str | None:
-        """`nd` as `nude`: too short to be read so by itself, but not beside `chld`."""
+        """Return `nude` for `nd`. So short a form counts only beside another guess such as `chld`."""
         return self._consonants.get(word) if len(word) == 2 else None
 
     def _misspelt(self, word: str) -> Iterator[str]:
-        """Indexed words of about the length and with the first letter of `word`, or with its first two swapped."""
+        """Yield similar indexed words with the first letter of `word`, or with its first two letters exchanged."""
         most = _errors_allowed(word)
         letters = _letters_of(word)
         for length in range(len(word) - most, len(word) + most + 1):
@@ -222,7 +215,7 @@ def _masked(word: str) -> Iterator[str]:
 
 @lru_cache(maxsize=4)
 def hard_words(spelling: Spelling) -> HardWords:
-    """The index of a lexicon's hard words and their plurals, built once."""
+    """Return the index of a lexicon's hard words and their plurals, built once."""
     words = {*spelling.compounds, *spelling.in_pieces, *CONTEXT} - set(spelling.numbers)
     words |= set(NUMBERS).intersection(spelling.numbers)
     plurals = {f"{word}s" for word in words if len(word) > MIN_LETTERS and not word.endswith("s")}
@@ -231,5 +224,5 @@ def hard_words(spelling: Spelling) -> HardWords:
 
 @lru_cache(maxsize=4)
 def doubtful_words(spelling: Spelling) -> HardWords:
-    """The index of the words that a misspelt one may stand for beside sexual content."""
+    """Return the index of words that are recognized with sexual content: the hard words and `DOUBTFUL`."""
     return HardWords(hard_words(spelling).words | set(DOUBTFUL))

@@ -1,4 +1,4 @@
-"""What a judgement says, and the kinds of treatment a route can give.
+"""The verdict on a text, and the treatments of a route.
 
 May import: nothing of core.
 """
@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Literal, TypeAlias
 
 CLASSIFIER_FAILED = "classifier_failed"
-"""The category of a refusal that no text has deserved: a second opinion was asked for and not given."""
+"""Category of a refusal because the text classifier failed, not because of the text."""
 
 Treatment: TypeAlias = Literal["moderated", "adult_allowed"]
 
@@ -23,7 +23,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The worst of all rules that met the texts. `categories` are sorted names, never words of the texts."""
+    """The most severe action of the matching rules. `categories` are sorted names, never words of the texts."""
 
     action: Action
     categories: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Which policy decided: the engine's own number and a hash of the rules, read without compiling them.
+"""Version of the policy: the engine's number and a hash of the rules, computed without compiling them.
 
 May import: nothing of core.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 LEXICONS = Path(__file__).resolve().parent / "lexicons"
 ENGINE = 1
-"""Raised when the same rules would decide otherwise."""
+"""Increased when the same rules give different verdicts."""
 
 
 def rule_files() -> list[Path]:
@@ -25,4 +25,4 @@ def _version() -> str:
 
 
 POLICY_VERSION = _version()
-"""In every result and log, so that a decision can be repeated."""
+"""Included in every result and log, so that a verdict can be reproduced."""

@@ -35,7 +35,7 @@ def logged(capsys: pytest.CaptureFixture[str]) -> Any:
     return lines
 
 
-def test_a_line_is_one_object_with_the_platform_s_keys(logged: Any) -> None:
+def test_line_is_one_object_with_the_platforms_keys(logged: Any) -> None:
     [line] = logged(lambda log: log.warning("job failed", job_id="j1", code="bad_url", retryable=False))
 
     assert line == {

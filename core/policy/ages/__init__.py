@@ -1,9 +1,9 @@
 """Ages stated in a text: `AgeReader.read` returns each statement as a range of years with its span of tokens.
 
-Figures, number words, ordinals, units, birth years (against a date that is passed in), school years and arithmetic are
-read with the forms in `core/policy/lexicons/languages/*.toml`; `dates` compares dates of birth with today, `relations`
-computes an age from another person's, and `punctuated` and `bare` read what only punctuation and neighbouring words
-show (`(13)`, `f14`, `at 11 she …`). A statement is `certain`, or one that only sexual context makes likely.
+Digits, number words, ordinals, units, birth years (relative to a given date), school years and arithmetic are read with
+the patterns in `core/policy/lexicons/languages/*.toml`. `dates` reads dates of birth, and `relations` computes an age
+from another person's. `punctuated` and `bare` read numbers that only punctuation or neighbouring words identify as ages
+(`(13)`, `f14`, `at 11 she …`). A statement is `certain`, or counts only with sexual content.
 
 May import: core.errors, core.policy.normalization, core.policy.spelling.
 """

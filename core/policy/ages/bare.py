@@ -1,6 +1,6 @@
-"""Ages said as a bare number between everyday words: `Mia is like 12 or 13`, `at 11 she moved`, `Mozart at six`.
+"""Ages stated as a bare number between everyday words: `Mia is like 12 or 13`, `at 11 she moved`, `Mozart at six`.
 
-Neither a unit nor a noun marks these, so the words on both sides decide. They count only beside sexual content.
+They have neither a unit nor a noun, so the words on both sides decide. They count only with sexual content.
 
 May import: core.policy.ages, core.policy.normalization, core.policy.spelling.
 """
@@ -19,7 +19,7 @@ _TOKENS = re.compile(r"[,;:()\[\]|\n!?\"…]|\.(?!\d)|\s[-–—]\s|\d+(?:[.,]\d
 _YOUNGEST = 3
 _MOST_HEDGES = 4
 _YOUNGEST_ALONE = 8
-"""`sixteen and restless` begins a clause; smaller numbers there are counts more often."""
+"""Minimum number at the beginning of a clause (`sixteen and restless`), where smaller ones are usually counts."""
 _CLOCK_HOURS = 12
 
 
@@ -33,20 +33,20 @@ _BEFORE = _words("""
     possibly clearly obviously still already remains stays approaching pushing nearing hes shes theyre appears seems
     passes hits hit mere tender somewhere
 """)
-"""Words that stand before an age; a hedge (`only`, `like`) may follow them."""
+"""Words before an age; a hedge (`only`, `like`) may follow them."""
 _HEDGES = _words("""
     only just barely hardly scarcely nearly almost like about around maybe perhaps possibly probably roughly still
     already now all of a an say circa approximately to be or the ripe old young sweet no more
     most at than some
 """)
-_SHY = frozenset(["shy", "short", "south", "side", "shade", "hair", "north", "tad", "touch"])
+_JUST_BELOW = frozenset(["shy", "short", "south", "side", "shade", "hair", "north", "tad", "touch"])
 """`just shy of sixteen`, `this side of twelve`: an age below the number that follows `of`."""
 _AFTER = _words("""
     she he they her his their him who whom whose and but or when while though although if so because since until
     till with wearing in on at today now already then yet again too the my our going tops max maximum something ish
     plus tomorrow soon next this last
 """)
-"""Words that may follow an age; after other nouns the number counts things."""
+"""Words that may follow an age; before another noun, the number counts things."""
 _CONTINUED = frozenset(["and", "but", "when", "who", "going"])
 _PRONOUNS = _words("""
     she he they i we her his
@@ -61,7 +61,7 @@ _COUNTED = _words("""
     size number room page chapter gate route score level iso no vol temperature time price it that there this what
 """)
 
-_TIMED = _words("""
+_CLOCK_CONTEXT = _words("""
     dinner lunch breakfast party meet meeting come see you me us here there home tonight tomorrow today it morning
     evening night bed work door doors show call back up ready over starts start open opens closes out pm date drinks
     alarm train bus flight class
@@ -70,7 +70,7 @@ _TIMED = _words("""
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A number among the words and marks of a text."""
+    """The position of a number among the words and punctuation marks of a text."""
 
     tokens: Sequence[str]
     start: int
@@ -90,7 +90,7 @@ class _Place:
 
 
 def bare_ages(text: str, words: NumberWords) -> Iterator[float]:
-    """Ages below 18 in a `native` text that words on both sides show."""
+    """Yield the ages below 18 in a `native` text that the words on both sides identify."""
     tokens = _TOKENS.findall(text)
     numbers = words.find(tuple((token.strip(),) for token in tokens))
     for found in numbers.values():
@@ -106,7 +106,7 @@ def _is_age(place: _Place, number: Number) -> bool:
     ends = not after or not after[0].isalnum()
     if place.before(1) == "at":
         return _at_an_age(place, number, ends=ends)
-    if place.before(1) == "of" and place.before(2) in _SHY:
+    if place.before(1) == "of" and place.before(2) in _JUST_BELOW:
         return True
     if not ends and after not in _AFTER and not after.endswith("ing"):
         return False
@@ -119,18 +119,18 @@ def _is_age(place: _Place, number: Number) -> bool:
 
 
 def _at_an_age(place: _Place, number: Number, *, ends: bool) -> bool:
-    """`at 11 she …`, `Mozart at six`; `meet me at six` is a time."""
+    """Whether a number after `at` is an age (`at 11 she …`, `Mozart at six`) and not a time (`meet me at six`)."""
     person = place.before(2)
     goes_on = place.after in _AFTER or place.after.endswith("ing")
     if person in _PERSONS or (len(person) > 3 and person.isalpha() and not is_everyday(person)):
         return ends or goes_on
-    if place.after == "," and person.isalpha() and person not in _TIMED:
+    if place.after == "," and person.isalpha() and person not in _CLOCK_CONTEXT:
         return place.next(1) in _PRONOUNS or place.next(1).endswith("ing")
     return place.after in _PRONOUNS and (number.value > _CLOCK_HOURS or not person or not person.isalnum())
 
 
 def spelled_fractions(text: str, fractions: Collection[str] = "¼½¾⅓⅔") -> str:
-    """The text with a fraction behind a figure set off: `6¾` is not 63."""
+    """Replace a fraction after a digit by `.5`, so that `6¾` is not read as 63."""
     if not any(fraction in text for fraction in fractions):
         return text
     return re.sub(rf"(?<=\d)\s?[{''.join(fractions)}]", ".5", text)

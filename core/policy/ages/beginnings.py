@@ -1,4 +1,4 @@
-"""Where in a stream a form of an age can begin, so that forms are walked from these tokens alone.
+"""Find the tokens of a stream at which a pattern of an age can begin, so that others are not searched.
 
 May import: core.policy.normalization.
 """
@@ -17,7 +17,7 @@ _SHORTEST_STEM = 2
 
 @dataclass(slots=True)
 class WordSet:
-    """Words, and stems (`word*`) of which only the first two letters count: it may meet more than the forms do."""
+    """Words, and stems (`word*`), which are compared by two letters and so match more tokens than the patterns do."""
 
     words: set[str] = field(default_factory=set)
     stems: set[str] = field(default_factory=set)
@@ -28,7 +28,7 @@ class WordSet:
         else:
             self.words.add(word)
 
-    def meets(self, token: Token) -> bool:
+    def matches(self, token: Token) -> bool:
         if not self.words.isdisjoint(token):
             return True
         return bool(self.stems) and any(reading[:_SHORTEST_STEM] in self.stems for reading in token)
@@ -36,23 +36,23 @@ class WordSet:
 
 @dataclass(slots=True)
 class Beginnings:
-    """The first words of forms: those without a number by their first two, the others up to what follows a number."""
+    """First words of patterns: two words of a pattern without a number, else the words before and after the number."""
 
     first: WordSet = field(default_factory=WordSet)
-    """Where a form that has its number later begins."""
+    """First words of patterns whose number comes later."""
     before_number: WordSet = field(default_factory=WordSet)
     longest: int = 0
-    """Words, at most, before a form's first number."""
+    """Maximum number of words before a pattern's first number."""
     after_number: WordSet = field(default_factory=WordSet)
-    """Second words of the forms that begin with a number."""
+    """Second words of patterns that begin with a number."""
     alone: WordSet = field(default_factory=WordSet)
     seconds: dict[str, WordSet] = field(default_factory=dict)
-    """First word of a form without a number → the words after it."""
+    """Second words of patterns without a number, by the first word."""
     before_gap: dict[str, WordSet] = field(default_factory=dict)
-    """The same of forms that have their number behind a gap."""
+    """The same for patterns whose number follows a gap."""
 
     def add(self, form: Sequence[str], *, counted: bool = True) -> None:
-        """Take a form; `counted` says that it has a number, in front of its gap or behind it."""
+        """Add a pattern; `counted`: it has a number, before its gap or after it."""
         seconds = self.before_gap if counted and GAP in form else self.seconds
         if GAP in form:
             form = form[: form.index(GAP)]
@@ -70,24 +70,24 @@ class Beginnings:
             seconds.setdefault(form[0], WordSet()).add(form[1])
 
     def any_follows(self) -> bool:
-        """Whether a form is a number alone, or begins with two."""
+        """Whether a pattern is only a number, or begins with two numbers."""
         return not self.after_number.words.isdisjoint({"", *NUMBERS})
 
-    def worded(self, token: Token, after: Token, fillers: Collection[str], *, before_gap: bool = False) -> bool:
-        """Whether a form without a number, or with one behind a gap, can begin with the two tokens.
+    def can_begin_at(self, token: Token, after: Token, fillers: Collection[str], *, before_gap: bool = False) -> bool:
+        """Whether a pattern without a number, or with one after a gap, can begin with the two tokens.
 
-        Fillers are skipped between them.
+        Fillers between them are skipped.
         """
         known = self.before_gap if before_gap else self.seconds
         for reading in token:
             seconds = known.get(reading)
-            if seconds is not None and (seconds.meets(after) or any(filler in fillers for filler in after)):
+            if seconds is not None and (seconds.matches(after) or any(filler in fillers for filler in after)):
                 return True
         return False
 
 
 def before_numbers(numbers: Iterable[int], leads: Sequence[object], most: int) -> set[int]:
-    """The tokens from which one of `numbers` (ascending) is reached over at most `most` that `leads` marks as true."""
+    """Return the tokens before `numbers` (ascending) that only tokens with a true `leads` separate, at most `most`."""
     found: set[int] = set()
     for number in numbers:
         at = number - 1

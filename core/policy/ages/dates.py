@@ -1,7 +1,7 @@
-"""Dates of birth: the ages that a date after a word for birth allows today.
+"""Dates of birth: the ages that follow from a date next to a word for birth.
 
-Read are years alone, dates with a month's name in either order, and dates in figures (`03/04/2014`, `2014-04-03`,
-`3.4.2014`). Where day and month may be exchanged, both readings count.
+The formats are a year alone, a date with a month's name in either order, and a date in digits (`03/04/2014`,
+`2014-04-03`, `3.4.2014`). If the order of day and month is ambiguous, both readings count.
 
 May import: core.policy.ages, core.policy.normalization.
 """
@@ -19,16 +19,16 @@ from core.policy.ages.numbers import Number
 from core.policy.normalization import Stream
 
 AFTER_WINDOW = 8
-"""Tokens after a word for birth in which the year is looked for: `born on the 4th of May 2014`."""
+"""Number of tokens after a word for birth that may contain the year: `born on the 4th of May 2014`."""
 BEFORE_WINDOW = 3
-"""Tokens before a word for birth, in languages that say it last."""
+"""Number of tokens before a word for birth, in languages in which it comes last."""
 _DAYS, _MONTHS = 31, 12
 _DOTTED = re.compile(r"(\d{1,2})\.(\d{1,2})\.((?:19|20)\d\d)|((?:19|20)\d\d)\.(\d{1,2})\.(\d{1,2})")
 
 
 @dataclass(frozen=True, slots=True)
 class Born:
-    """The ages that a date of birth at tokens `start` to `end` allows."""
+    """The possible ages by a date of birth at tokens `start` to `end`."""
 
     years: Range
     start: int
@@ -37,7 +37,7 @@ class Born:
 
 @dataclass(frozen=True, slots=True)
 class BirthDates:
-    """Reads dates in one stream; `months` are the names of months with their numbers."""
+    """Reader of the dates in one stream; `months` maps the names of months to their numbers."""
 
     stream: Stream
     numbers: Mapping[int, list[Number]]
@@ -45,7 +45,7 @@ class BirthDates:
     today: date
 
     def within(self, start: int, end: int) -> Iterator[Born]:
-        """The first date of birth that has its year at tokens `start` to `end`."""
+        """Yield the first date of birth whose year is at tokens `start` to `end`, if any."""
         for at in range(start, min(end, len(self.stream))):
             for year, year_end in self._years_at(at):
                 if born([year], self.today):
@@ -63,7 +63,7 @@ class BirthDates:
         yield from ((number.value, number.end) for number in self.numbers.get(at, ()))
 
     def _ages(self, start: int, at: int, year: float, year_end: int) -> tuple[Range, int]:
-        """The range of ages, and where the date ends."""
+        """Return the range of ages, and the end of the date."""
         month, small = self._parts(start, at)
         end = year_end
         if month is None and not small:
@@ -80,14 +80,14 @@ class BirthDates:
         return (min(known), max(known)) if known else whole or (0, 0), end
 
     def _parts(self, start: int, end: int) -> tuple[int | None, list[int]]:
-        """The month that is named at the tokens, and the numbers that can be a day or a month."""
+        """Return the named month in the tokens, and the numbers that can be a day or a month."""
         months = [self.months[word] for at in range(start, end) for word in self.stream[at] if word in self.months]
         numbers = [number for at in range(start, end) for number in self.numbers.get(at, ())[:1]]
         small = [int(number.value) for number in numbers if 1 <= number.value <= _DAYS]
         return (months[-1] if months else None), small
 
     def _after(self, at: int) -> tuple[int | None, list[int], int]:
-        """Month and day behind the year: `2014-04-03`, `2014 April 3`."""
+        """Return month, day and end of a date that begins with the year: `2014-04-03`, `2014 April 3`."""
         end = min(at + 2, len(self.stream))
         month, small = self._parts(at, end)
         if month is None and len(small) == 2 and small[0] <= _MONTHS:
@@ -96,7 +96,7 @@ class BirthDates:
 
 
 def _exchanged(small: list[int]) -> list[tuple[int, int]]:
-    """Month and day of two figures, in both orders where both are possible."""
+    """Return month and day of two numbers, in both orders if both are possible."""
     if len(small) < 2:
         return []
     first, second = small[-2:]

@@ -1,4 +1,4 @@
-"""Kinds of a form: what its numbers say of an age, as a range of years.
+"""Kinds of patterns: how a pattern's numbers give a range of years.
 
 May import: core.policy.normalization.
 """
@@ -26,7 +26,7 @@ def _years_from(least: int) -> Callable[[list[float], date], Range | None]:
 
 
 def _under(numbers: list[float], _: date) -> Range:
-    """Below 18 a minor; a limit above it says nothing of minors."""
+    """Return the ages under a limit; a limit above 18 is read as an adult's age."""
     limit = numbers[0]
     return (0, limit - 1) if limit <= ADULT_AGE else (ADULT_AGE, limit - 1)
 
@@ -37,18 +37,18 @@ def born(numbers: list[float], today: date) -> Range | None:
 
 
 def _class_of(numbers: list[float], today: date) -> Range | None:
-    """School leavers are 18 in the year of their class."""
+    """Return the age of a school leaver, who is 18 in the year of the class."""
     years = numbers[0] - today.year
     return _exactly(ADULT_AGE - years) if -80 < years <= 18 else None
 
 
 def _born_since(epoch: int) -> Callable[[list[float], date], Range | None]:
-    """A birth year that is counted from `epoch`, as the years of Heisei are from 1988."""
+    """Return a kind for birth years counted from `epoch`, such as 1988 for the Heisei era."""
     return lambda n, today: born([epoch + n[0]], today)
 
 
 def _born_short(numbers: list[float], today: date) -> Range | None:
-    """A year of birth in two figures: `born in '12`."""
+    """Return the age for a birth year of two digits: `born in '12`."""
     year = numbers[0]
     if year != int(year) or not 0 <= year <= _LAST_SHORT_YEAR:
         return None
@@ -137,7 +137,7 @@ KINDS: Mapping[str, Callable[[list[float], date], Range | None]] = {
     "grade_from_12": _grade(12, 6),
     "grade_from_15": _grade(15, 3),
 }
-"""Name in a language's file → the range of years, or None where the numbers are no age."""
+"""By name in a language's file: the function to the range of years, or to None if the numbers are not an age."""
 COMPUTED = {
     "before_adulthood",
     "months_before_adulthood",

@@ -19,7 +19,7 @@ MAX_VALUE = 10**9
 _NONE: frozenset[str] = frozenset()
 _MAX_PARTS = 6
 _SOME_MINOR = 15
-"""Stands for a number below 18 whose digits are written with letters (`l5`)."""
+"""Value for a number below 18 whose digits are written with letters (`l5`)."""
 
 
 class Number(NamedTuple):
@@ -42,7 +42,7 @@ class _Entry:
 
 @dataclass(slots=True)
 class NumberWords:
-    """Number words of all languages. `units_first` are languages that say the unit before the tens, as Arabic does."""
+    """Number words of all languages. `units_first`: languages with the unit before the tens, such as Arabic."""
 
     entries: dict[str, list[_Entry]] = field(default_factory=dict)
     joiners: dict[str, set[str]] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class NumberWords:
         self._entries_of.clear()
         for phrase, value in words.items():
             if len(phrase) == 1 and phrase[0] in ascii_lowercase:
-                continue  # the Han zero, folded to an `o`
+                continue  # the Han zero, which is folded to `o`
             found = self.entries.setdefault(phrase[0], [])
             found.append(_Entry(phrase, value, language, ordinal))
             found.sort(key=lambda entry: -len(entry.phrase))
@@ -72,10 +72,10 @@ class NumberWords:
         return MINOR_NUMBER in token or token[0][:1].isdecimal() or not self.entries.keys().isdisjoint(token)
 
     def find(self, stream: Stream) -> dict[int, list[Number]]:
-        """First token → the numbers that begin there.
+        """Return the numbers of a stream by their first token.
 
-        The end of a longer number is none, in no language: `treinta y cinco` is one number, though `cinco` is
-        Portuguese as well.
+        The end of a longer number is not a separate number, in any language: `treinta y cinco` is one number, although
+        `cinco` is also Portuguese.
         """
         found: dict[int, list[Number]] = {}
         taken: dict[str, int] = {}
@@ -102,7 +102,7 @@ class NumberWords:
         return [at for at, token in enumerate(stream) if begun[token]]
 
     def _words_at(self, stream: Stream, at: int) -> Iterator[Number]:
-        """The longest number of each language at a token, in its several readings."""
+        """Yield the longest number of each language at a token, for any of its readings."""
         entries = self._entries_of[stream[at]] if at < len(stream) else ()
         languages: set[str] = set()
         for entry in entries:
@@ -134,7 +134,7 @@ def _follows(phrase: Phrase, stream: Stream, at: int) -> bool:
 
 
 def _sum(number: Number, part: Number, *, units_first: bool) -> float | None:
-    """The value of two parts of one number; None where they are two numbers."""
+    """Return the value of two parts of one number; None if they are two numbers."""
     first, second = int(number.value), int(part.value)
     if first >= 20 and first % 10 == 0 and 0 < second < (20 if first in {60, 80} else 10):
         return first + second
@@ -150,7 +150,7 @@ def _sum(number: Number, part: Number, *, units_first: bool) -> float | None:
 
 
 _POSITIONAL = {"", "ko"}
-"""Languages that write 12 as ten and two, and 20 as two tens; Han numerals belong to no language, as figures do."""
+"""Languages that write 12 as ten and two, and 20 as two tens; the empty name is that of Han numerals."""
 
 
 def _figures(token: Token) -> Iterable[float]:
@@ -159,7 +159,7 @@ def _figures(token: Token) -> Iterable[float]:
 
 
 def _value(digits: str) -> float | None:
-    """What digits mean, or None where they are a date, a version or the like."""
+    """Return the value of digits, or None for a date, a version and the like."""
     if digits.isdecimal():
         return int(digits[:9])
     parts = re.split("[.,]", digits)

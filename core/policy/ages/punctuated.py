@@ -1,6 +1,6 @@
-"""Ages that only punctuation shows: `(13)`, `, 14,`, `f14`, `14f`, `12/f/uk`, `u14`, `Kai/16/he`.
+"""Ages that only punctuation identifies: `(13)`, `, 14,`, `f14`, `14f`, `12/f/uk`, `u14`, `Kai/16/he`.
 
-All are read only beside sexual content.
+They count only with sexual content.
 
 May import: core.policy.ages, core.policy.normalization.
 """
@@ -17,11 +17,11 @@ from core.policy.ages.numbers import NumberWords
 from core.policy.normalization import ADULT_AGE, native
 
 _YOUNGEST = 3
-"""Isolated figures below are more often counts and weights: `, 2,`."""
+"""Smaller isolated numbers are usually counts and weights: `, 2,`."""
 _APERTURES = {2, 4, 8, 11, 16}
 _LONGEST_ALONE = 24
 _SHORTEST_FOREIGN_WORD = 6
-"""Letters of a number word that is read alone: `elf`, `once` and `seize` are English words too."""
+"""Minimum length of an isolated number word of another language: `elf`, `once` and `seize` are also English."""
 _SEGMENTS = re.compile(r"[,;:()\[\]|\n!?]|\.(?!\d)|(?<=\s)[-–—](?=\s)")
 _WORDS = re.compile(r"\d+\.\d|\w+")
 _MACHINES = r"\s(?:rifle|carbine|tank|engine|bolt|screw)"
@@ -67,9 +67,9 @@ _HANDLE = re.compile(r"(?<![\w./])[^\W\d_]{2,20}_?(\d{1,2})_?(?:yo|yrs|m|f)(?!\w
 def punctuated_ages(
     text: str, words: NumberWords, fillers: Collection[str] = (), today: date | None = None
 ) -> Iterator[float]:
-    """Ages below 18 in a text; the caller counts them only where something sexual is said.
+    """Yield the ages below 18 in a text; the caller counts them only with sexual content.
 
-    Years of birth, `(2014–)` and `*2014`, are read where `today` is given.
+    Years of birth, `(2014–)` and `*2014`, are read if `today` is given.
     """
     text = native(spelled_fractions(text))
     for age in (*_alone(text, words, fillers), *_beside_sex(text), *_marked(text), *bare_ages(text, words)):
@@ -80,7 +80,7 @@ def punctuated_ages(
 
 
 def _living_since(text: str, today: date) -> Iterator[float]:
-    """The youngest ages of living persons whose year of birth stands alone."""
+    """Yield the lowest ages of living persons by an isolated year of birth."""
     for found in _LIVING_SINCE.finditer(text):
         years = born([int(found[1] or found[2])], today)
         if years is not None and years[0] < ADULT_AGE:
@@ -88,7 +88,7 @@ def _living_since(text: str, today: date) -> Iterator[float]:
 
 
 def _alone(text: str, words: NumberWords, fillers: Collection[str]) -> Iterator[float]:
-    """Numbers with nothing beside them between two marks of punctuation. A ratio, `16:9`, is none."""
+    """Yield numbers that stand alone between two punctuation marks, except in a ratio such as `16:9`."""
     before = ""
     for segment in _SEGMENTS.split(re.sub(r"\d:\d+", " ", text)):
         if len(segment) <= _LONGEST_ALONE:
@@ -120,7 +120,7 @@ def _beside_sex(text: str) -> Iterator[int]:
 
 
 def _marked(text: str) -> Iterator[float]:
-    """Ages between slashes (`kai/16/he`), of a team (`u14`), behind a sign (`<15`), in a name, and sums (`7+7 yo`)."""
+    """Yield ages between slashes (`kai/16/he`), of a team (`u14`), after a sign (`<15`), in a name, or in a sum."""
     for pattern in (_SLASHED, _FIGURES_FIRST, _HANDLE):
         yield from (int(found[1]) for found in pattern.finditer(text))
     for pattern in (_YEARS_AND_MONTHS, _AND_A_HALF):
@@ -140,7 +140,7 @@ def _marked(text: str) -> Iterator[float]:
 
 
 def _result(first: int, sign: str, second: int) -> float:
-    """The result of a sum in figures; a range, `14-16 years`, has no result."""
+    """Return the result of an operation in digits; 0 for a range such as `14-16 years`."""
     if sign == "+":
         return first + second
     if sign in "-−–":

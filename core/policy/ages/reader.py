@@ -1,7 +1,7 @@
-"""Forms of stating an age, compiled into one trie; a walk over a stream returns every statement.
+"""Find statements of an age in a stream, by patterns that are compiled into one trie.
 
-In a form, `#` is a number, `&` an ordinal and `~` up to four words of any kind (not at its ends); `(a|b|)` is a choice
-and `{name}` one of the file's `sets`.
+In a pattern, `#` is a number, `&` an ordinal and `~` up to four words of any kind (not at its ends); `(a|b|)` is a
+choice and `{name}` one of the file's `sets`.
 
 May import: core.errors, core.policy.ages, core.policy.normalization, core.policy.phrases.
 """
@@ -38,14 +38,11 @@ class Statement(NamedTuple):
     end: int
     certain: bool = True
     computed: bool = False
-    """By arithmetic or from a date: a length of time or an ordinal is a part of it, and no reason to doubt it."""
+    """By arithmetic or from a date. Exceptions for lengths of time and ordinals don't apply to it."""
 
     @property
     def minor(self) -> bool:
         return self.low < ADULT_AGE
-
-
-# ── the trie ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ class _Form:
 
 _Node: TypeAlias = PhraseNode[_Form]
 _NUMBER_EDGE, _ORDINAL_EDGE, _GAP_EDGE = "# number", "# ordinal", "# gap"
-"""Edges of the trie for what is no word of a text."""
+"""Edges of the trie for elements of a pattern that are not words."""
 _EDGES = {"#": _NUMBER_EDGE, "&": _ORDINAL_EDGE, GAP: _GAP_EDGE}
 
 _MARKS = {*NUMBERS, GAP}
@@ -67,16 +64,16 @@ _NUMBER_FIRST = {(number,) for number in NUMBERS}
 
 
 _State: TypeAlias = tuple[_Node, int, tuple[Number, ...], int]
-"""Of a walk: its node, the next token, the numbers so far, and fillers skipped."""
+"""State of a walk: node, next token, numbers so far, and number of skipped fillers."""
 
 
 @dataclass
 class AgeReader:
-    """All languages' forms. `read` is linear: the trie's depth and the numbers at a token are bounded."""
+    """The patterns of all languages. `read` is linear: the trie's depth and the numbers at a token are bounded."""
 
     words: NumberWords = field(default_factory=NumberWords)
     fillers: set[str] = field(default_factory=set)
-    """Words that may stand before a number of a form: `only`, `almost`."""
+    """Words that may precede a number of a pattern: `only`, `almost`."""
     birth_words: set[str] = field(default_factory=set)
     birth_words_possible: set[str] = field(default_factory=set)
     birth_words_after: set[str] = field(default_factory=set)
@@ -84,7 +81,7 @@ class AgeReader:
     _root: _Node = field(default_factory=PhraseNode)
     _beginnings: Beginnings = field(default_factory=Beginnings)
     _reach: int = 0
-    """Tokens from the beginning of a form, at most, to its first number."""
+    """Maximum number of tokens from the beginning of a pattern to its first number."""
     _roles: TokenCache[int] = field(init=False, repr=False, compare=False)
     _begun: TokenCache[list[_Node]] = field(init=False, repr=False, compare=False)
 
@@ -93,7 +90,7 @@ class AgeReader:
         self._begun = TokenCache(self._root.step)
 
     def add(self, language: str, content: Mapping[str, Any]) -> None:
-        """Take one language's `[ages]` table. Raises `Misconfigured` for a kind that does not exist."""
+        """Add a language's `[ages]` table. Raises `Misconfigured` for an unknown kind or a pattern without a number."""
         self._roles.clear()
         self._begun.clear()
         self._add_numbers(language, content)
@@ -102,14 +99,14 @@ class AgeReader:
             for kind, patterns in content.get(key, {}).items():
                 fixed = _fixed(kind)
                 if fixed is None and kind not in KINDS:
-                    raise Misconfigured(f"The ages of language {language!r} name the unknown kind {kind!r}.")
+                    raise Misconfigured(f"The `[ages]` of language {language!r} have the unknown kind {kind!r}.")
                 for pattern in patterns:
                     if fixed is None and "#" not in pattern and "&" not in pattern:
-                        raise Misconfigured(f"The form {pattern!r} of an age needs a number (`#` or `&`).")
+                        raise Misconfigured(f"The pattern {pattern!r} of an age needs a number (`#` or `&`).")
                     self._add_form(_filled(pattern, sets), _Form(kind, fixed, certain, "" if fixed else language))
         for kind, patterns in content.get("relations", {}).items():
             if kind not in RELATIONS:
-                raise Misconfigured(f"The ages of language {language!r} name the unknown relation {kind!r}.")
+                raise Misconfigured(f"The `[ages]` of language {language!r} have the unknown relation {kind!r}.")
             relation = _Form(kind, None, certain=False, language=language, relation=True)
             for pattern in patterns:
                 self._add_form(_filled(pattern, sets), relation)
@@ -140,7 +137,7 @@ class AgeReader:
             self._root.add(tuple(edges), form)
 
     def read(self, stream: Stream, today: date) -> list[Statement]:
-        """Every statement of an age; one inside of a longer one is left out: `20 minus 6 years old` is 14."""
+        """Return the statements of an age, without those inside a longer one: `20 minus 6 years old` is only 14."""
         roles = [self._roles[token] for token in stream]
         if not any(roles):
             return []
@@ -148,10 +145,10 @@ class AgeReader:
         found: list[Statement] = []
         relations: list[Relation] = []
         for start in self._starts(stream, numbers, roles):
-            for form, (_, end, said, _) in self._read_at(stream, start, numbers):
+            for form, (_, end, so_far, _) in self._read_at(stream, start, numbers):
                 if form.relation:
-                    relations += _relation(form, said, start, end)
-                elif years := _years(form, said, today):
+                    relations += _relation(form, so_far, start, end)
+                elif years := _years(form, so_far, today):
                     found.append(Statement(*years, start, end, form.certain, form.kind in COMPUTED))
         for age, relation in related_ages(relations, numbers):
             found.append(Statement(age, age, relation.start, relation.end, certain=False, computed=True))
@@ -161,15 +158,15 @@ class AgeReader:
         return _outermost(found) if found else []
 
     def _role(self, token: Token) -> int:
-        """Flags of where a token can stand in a form."""
+        """Return the flags of the positions that a token can have in a pattern."""
         forms, filler = self._beginnings, not self.fillers.isdisjoint(token)
         return (
-            _FIRST * forms.first.meets(token)
-            | _LEADS * (filler or forms.before_number.meets(token))
-            | _FOLLOWS * (filler or forms.any_follows() or forms.after_number.meets(token))
+            _FIRST * forms.first.matches(token)
+            | _LEADS * (filler or forms.before_number.matches(token))
+            | _FOLLOWS * (filler or forms.any_follows() or forms.after_number.matches(token))
             | _OPENS * (not forms.seconds.keys().isdisjoint(token))
             | _OPENS_GAP * (not forms.before_gap.keys().isdisjoint(token))
-            | _ALONE * forms.alone.meets(token)
+            | _ALONE * forms.alone.matches(token)
             | _BIRTH * any(not words.isdisjoint(token) for words in self._birth_words)
             | _NUMBER * self.words.begins(token)
         )
@@ -179,7 +176,7 @@ class AgeReader:
         return self.birth_words, self.birth_words_possible, self.birth_words_after
 
     def _starts(self, stream: Stream, numbers: Mapping[int, list[Number]], roles: Sequence[int]) -> list[int]:
-        """The tokens where a form can begin."""
+        """Return the tokens at which a pattern can begin."""
         starts: set[int] = set()
         if numbers:
             before = before_numbers(numbers, [role & _LEADS for role in roles], self._beginnings.longest + _MAX_FILLERS)
@@ -188,18 +185,18 @@ class AgeReader:
             starts |= {at for at, found in numbers.items() for number in found if followed[number.end]}
         starts.update(at for at, role in enumerate(roles) if role & _ALONE)
         pairs = ((at, token) for at, token in enumerate(stream[:-1]) if roles[at] & _OPENS)
-        starts.update(at for at, token in pairs if self._beginnings.worded(token, stream[at + 1], self.fillers))
+        starts.update(at for at, token in pairs if self._beginnings.can_begin_at(token, stream[at + 1], self.fillers))
         starts.update(self._starts_before_gap(stream, numbers, roles))
         return sorted(starts)
 
     def _starts_before_gap(
         self, stream: Stream, numbers: Mapping[int, list[Number]], roles: Sequence[int]
     ) -> Iterator[int]:
-        """The tokens where a form can begin whose number is behind a gap: a number has to be near."""
+        """Yield the tokens at which a pattern with its number after a gap can begin: a number must be near."""
         before = 0
         for number in numbers:
             for at in range(max(before, number - self._reach), number):
-                if roles[at] & _OPENS_GAP and self._beginnings.worded(
+                if roles[at] & _OPENS_GAP and self._beginnings.can_begin_at(
                     stream[at], stream[at + 1], self.fillers, before_gap=True
                 ):
                     yield at
@@ -217,25 +214,25 @@ class AgeReader:
                 states += self._steps(state, stream, numbers)
 
     def _steps(self, state: _State, stream: Stream, numbers: Mapping[int, list[Number]]) -> list[_State]:
-        """The states behind the next word or number, a filler before a number, or the words of a gap."""
-        node, end, said, skipped = state
+        """Return the states after the next word or number, a filler before a number, or the words of a gap."""
+        node, end, so_far, skipped = state
         token = stream[end]
         nodes = self._begun[token] if node is self._root else node.step(token)
-        after: list[_State] = [(reached, end + 1, said, 0) for reached in nodes] if nodes else []
+        after: list[_State] = [(reached, end + 1, so_far, 0) for reached in nodes] if nodes else []
         edges = node.edges
         if not edges:
             return after
         if end in numbers:
-            after += _counted(node, end, said, numbers)
+            after += _after_numbers(node, end, so_far, numbers)
         counts = skipped < _MAX_FILLERS and node is not self._root and (_NUMBER_EDGE in edges or _ORDINAL_EDGE in edges)
         if counts and not self.fillers.isdisjoint(token):
-            after.append((node, end + 1, said, skipped + 1))
+            after.append((node, end + 1, so_far, skipped + 1))
         if opened := edges.get(_GAP_EDGE):
             for at in range(end, min(end + _MAX_GAP + 1, len(stream))):
                 if nodes := opened.step(stream[at]):
-                    after += [(reached, at + 1, said, 0) for reached in nodes]
+                    after += [(reached, at + 1, so_far, 0) for reached in nodes]
                 if at in numbers:
-                    after += _counted(opened, at, said, numbers)
+                    after += _after_numbers(opened, at, so_far, numbers)
         return after
 
     def _births(self, stream: Stream, births: Iterable[int], dates: BirthDates) -> Iterator[Statement]:
@@ -250,12 +247,14 @@ class AgeReader:
                     yield Statement(*one.years, one.start, one.end, computed=True)
 
 
-def _counted(node: _Node, at: int, said: tuple[Number, ...], numbers: Mapping[int, list[Number]]) -> Iterator[_State]:
-    """The states behind the numbers that begin at a token."""
+def _after_numbers(
+    node: _Node, at: int, so_far: tuple[Number, ...], numbers: Mapping[int, list[Number]]
+) -> Iterator[_State]:
+    """Yield the states after the numbers that begin at a token."""
     for number in numbers[at]:
         counted = node.edges.get(_ORDINAL_EDGE if number.ordinal else _NUMBER_EDGE)
         if counted is not None:
-            yield counted, number.end, (*said, number), 0
+            yield counted, number.end, (*so_far, number), 0
 
 
 def _phrases(content: Mapping[str, Any], key: str) -> set[Phrase]:
@@ -271,9 +270,9 @@ def _with_edges(phrase: Phrase) -> Phrase:
 
 
 def _openings(segments: Segments) -> set[Phrase]:
-    """What `Beginnings` asks for: first words with all that may stand before a number, else the first two words.
+    """Return the beginnings of a pattern for `Beginnings`: the words before its number, else its first two words.
 
-    Only two words of a beginning are kept apart, so that a pattern of many choices has few of them.
+    Only the first two words are distinguished, so that a pattern with many choices has few beginnings.
     """
     found: set[Phrase] = set()
     before: set[str] = set()
@@ -296,7 +295,7 @@ def _openings(segments: Segments) -> set[Phrase]:
 
 
 def _fixed(kind: str) -> Range | None:
-    """The range in a kind such as `11-14`."""
+    """Return the range of a kind such as `11-14`, else None."""
     low, dash, high = kind.partition("-")
     return (int(low), int(high)) if dash and low.isdecimal() and high.isdecimal() else None
 
@@ -305,9 +304,9 @@ def _filled(pattern: str, sets: Mapping[str, str]) -> str:
     return re.sub(r"\{(\w+)\}", lambda found: f"({sets[found[1]]})", pattern)
 
 
-def _relation(form: _Form, said: tuple[Number, ...], start: int, end: int) -> Iterator[Relation]:
-    if all(number.language in {"", form.language} for number in said):
-        yield Relation(form.kind, tuple(number.value for number in said), start, end)
+def _relation(form: _Form, so_far: tuple[Number, ...], start: int, end: int) -> Iterator[Relation]:
+    if all(number.language in {"", form.language} for number in so_far):
+        yield Relation(form.kind, tuple(number.value for number in so_far), start, end)
 
 
 def _years(form: _Form, numbers: tuple[Number, ...], today: date) -> Range | None:
@@ -320,7 +319,7 @@ def _years(form: _Form, numbers: tuple[Number, ...], today: date) -> Range | Non
 
 
 def _outermost(found: list[Statement]) -> list[Statement]:
-    """Statements that lie in no longer one. A statement that may mean a minor is only hidden by a certain one."""
+    """Return the statements that are not inside a longer, certain one."""
     ordered = sorted(set(found), key=lambda one: (one.start, -one.end))
     kept: list[Statement] = []
     widest: Statement | None = None

@@ -1,7 +1,7 @@
-"""Ages that follow from another age in the text: `four years younger`, `half his age`, `had her at 27`.
+"""Ages computed from another age in the text: `four years younger`, `half his age`, `had her at 27`.
 
-A relation has its own numbers and refers to one more, the *reference*: another person's age, said before or after.
-All of them count only beside sexual content, since it is open which age is meant.
+A relation has its own numbers and refers to another number, the *reference*: another person's age, before or after it.
+Relations count only with sexual content, because the reference may be ambiguous.
 
 May import: core.policy.ages, core.policy.normalization.
 """
@@ -16,16 +16,16 @@ from core.policy.normalization import ADULT_AGE
 
 _WINDOW = 14
 _NEAR = 6
-"""Tokens between a relation and the age that it refers to."""
+"""Number of tokens between a relation and its reference, for kinds with a short window."""
 _OWN_AGE = 2
-"""Tokens between a person's own age and a relation that follows: `34, half his age`."""
+"""Number of tokens in front of a relation that may be the person's own age: `34, half his age`."""
 _OLDEST = 120
 _YOUNGEST_REFERENCE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A relation of a kind in `RELATIONS` at tokens `start` to `end`."""
+    """A relation at tokens `start` to `end`; `kind` is a key of `RELATIONS`."""
 
     kind: str
     numbers: tuple[float, ...]
@@ -35,14 +35,14 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """`age` computes from the reference and the relation's numbers."""
+    """A kind of relation. `age` computes the age from the reference and the relation's numbers."""
 
     age: Callable[[float, Sequence[float]], float]
     before: bool = True
     after: bool = True
     window: int = _WINDOW
     adjacent: bool = False
-    """Whether the reference may stand next to the relation, where else a person's own age stands."""
+    """Whether the reference may be next to the relation, where other kinds expect the person's own age."""
 
 
 RELATIONS: Mapping[str, _Kind] = {
@@ -59,13 +59,13 @@ RELATIONS: Mapping[str, _Kind] = {
     "quarter_of_last": _Kind(lambda age, _: age / 4, after=False, adjacent=True, window=_NEAR),
     "parent_at_birth": _Kind(lambda age, n: age - n[0], adjacent=True),
 }
-"""Name in a language's file → how an age follows from the reference."""
+"""Kinds of relations by their name in a language's file."""
 
 
 def related_ages(
     relations: Sequence[Relation], numbers: Mapping[int, list[Number]]
 ) -> Iterator[tuple[float, Relation]]:
-    """The ages below 18 that follow from the nearest references on both sides of each relation."""
+    """Yield the ages below 18 computed from the nearest references on both sides of each relation."""
     longest = {relation.start: relation for relation in sorted(relations, key=lambda one: one.end)}
     for relation in longest.values():
         kind = RELATIONS[relation.kind]

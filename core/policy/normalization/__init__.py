@@ -1,15 +1,15 @@
-"""A text as streams of tokens, with what disguises its words undone layer by layer.
+"""Convert a text to streams of tokens; each layer undoes one kind of disguise.
 
     1  decoded      percent, HTML and backslash escapes, tag characters; base64, hexadecimal, Morse and the like
-    2  native       NFKC, format characters and stray marks dropped, casefold; every script keeps its letters
-    3  folded       accents and look-alike letters to ASCII, markup dropped, emoji as words, leet read as letters
-    4  joined       words spelled out letter by letter, cut in pieces or run together
-    5  guessed      hard words misspelt, without vowels, by sound, reversed or enciphered
+    2  native       NFKC, casefold, without format characters and surplus marks; every script keeps its letters
+    3  folded       ASCII for accented and look-alike letters, no markup, emoji as words, leet as letters
+    4  joined       separate letters and pieces joined to words, words run together split
+    5  guessed      hard words that are misspelt, without vowels, written by sound, reversed or enciphered
 
-A token is a tuple of *readings*: the strings it may stand for, `#` among them where it is a number below 18. Rules are
-matched against all streams, so that a layer can add a reading but never hide one. A letter of a script without word
-breaks (Han, kana, Hangul) is a token of its own. Every pattern here is made of classes that exclude each other, with
-possessive repeats, and every search is bounded per token: the time is linear in the text.
+A token is a tuple of *readings*: the strings that it may mean, with `#` among them for a number below 18. Rules are
+matched against all streams, so that a layer can add a reading but not remove one. A letter of a script without word
+breaks (Han, kana, Hangul) is a token. The time is linear in the text: the patterns consist of disjoint character
+classes with possessive repeats, and every search is bounded per token.
 
 May import: core.policy.spelling.
 """
@@ -20,18 +20,18 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from core.policy.normalization.decoding import Deciphered, decipher, decoded, unshifted
-from core.policy.normalization.emoji import spelled_out
+from core.policy.normalization.decoding import Deciphered, decipher, decoded, restore_shifted
+from core.policy.normalization.emoji import emoji_to_words
 from core.policy.normalization.joining import (
+    fill_masked_letters,
     folded_tokens,
     guessed_stream,
+    join_separated_letters,
+    join_spaced_letters,
     joined_stream,
-    spelt_out,
-    spelt_with_signs,
-    undrawn,
-    without_masks,
+    replace_drawn_letters,
 )
-from core.policy.normalization.letters import folded, native, turned_over
+from core.policy.normalization.letters import folded, native, turn_upright
 from core.policy.normalization.tokens import (
     ADULT_AGE,
     MINOR_NUMBER,
@@ -40,7 +40,7 @@ from core.policy.normalization.tokens import (
     Token,
     TokenCache,
     plain_stream,
-    without_tails,
+    without_number_tails,
 )
 from core.policy.spelling import doubtful_words, hard_words
 
@@ -71,7 +71,7 @@ def _deciphered(text: str, spelling: Spelling) -> Deciphered:
 
 
 def opaque(text: str, spelling: Spelling) -> bool:
-    """Whether a passage of the text looks encoded, and decodes to no words."""
+    """Whether a passage of the text looks encoded but does not decode to words."""
     return _deciphered(text, spelling).opaque
 
 
@@ -80,26 +80,26 @@ def _versions(text: str, spelling: Spelling) -> Iterator[str]:
     yield text
     plain = _deciphered(text, spelling).text
     yield plain
-    yield spelled_out(plain)
-    if upright := turned_over(plain):
+    yield emoji_to_words(plain)
+    if upright := turn_upright(plain):
         yield upright
         yield upright[::-1]
 
 
 def _flat_versions(letters: str, spelling: Spelling) -> Iterator[str]:
-    """ASCII forms of `native` letters: as they are, with drawn, masked and separate letters put right, unshifted."""
-    flat = spelt_with_signs(folded(letters))
+    """Yield ASCII forms of `native` letters: plain; with drawn, masked and separate letters restored; shifted back."""
+    flat = join_separated_letters(folded(letters))
     yield flat
-    yield spelt_out(without_masks(undrawn(flat), hard_words(spelling)))
-    if plain := unshifted(flat, _words(spelling)):
+    yield join_spaced_letters(fill_masked_letters(replace_drawn_letters(flat), hard_words(spelling)))
+    if plain := restore_shifted(flat, _words(spelling)):
         yield plain
 
 
 _QUOTIENT_OF_YEARS = re.compile(r"(?<![\d./])(\d{2,3}) [/÷] ([2-6])(?=[ -](?:years?|yrs?)\b)")
 
 
-def _divided(text: str) -> str:
-    """`36 / 2 years` as `18 years`, where the quotient is an adult's age: nobody there is two years old."""
+def _resolve_quotients(text: str) -> str:
+    """Replace `36 / 2 years` by `18 years` if the quotient is an adult's age, so that `2 years` is not an age."""
 
     def quotient(found: re.Match[str]) -> str:
         years, rest = divmod(int(found[1]), int(found[2]))
@@ -109,31 +109,31 @@ def _divided(text: str) -> str:
 
 
 def streams(text: str, spelling: Spelling) -> tuple[Stream, ...]:
-    """All different streams of `text`: as written and decoded, each in its own script, folded, joined and guessed."""
+    """Return all distinct streams of `text`: as written and decoded, each native, folded, joined and guessed."""
     known = hard_words(spelling)
     found: dict[Stream, None] = {}
-    for version in dict.fromkeys(_versions(_divided(text), spelling)):
+    for version in dict.fromkeys(_versions(_resolve_quotients(text), spelling)):
         letters = native(version)
         found[plain_stream(letters, spelling)] = None
         for flat in dict.fromkeys(_flat_versions(letters, spelling)):
-            tokens = without_tails(folded_tokens(flat, spelling, known), spelling)
+            tokens = without_number_tails(folded_tokens(flat, spelling, known), spelling)
             joined = joined_stream(tokens, spelling, known)
             found |= dict.fromkeys((tokens, joined, guessed_stream(joined, known)))
     return tuple(found)
 
 
 def doubtful_streams(text: str, spelling: Spelling) -> tuple[Stream, ...]:
-    """Streams with every guess at a misspelt word, and with numbers that were disguised; none where there is neither.
+    """Return the streams with all guesses at misspelt words and with disguised numbers; none if there are neither.
 
-    For texts beside sexual content: `infent` and `siksteen` are read as they sound there, and names elsewhere.
+    They count only with sexual content: `infent` and `siksteen` are misspellings there, and may be names elsewhere.
     """
     known = doubtful_words(spelling)
     found: dict[Stream, None] = {}
-    for version in dict.fromkeys(_versions(_divided(text), spelling)):
+    for version in dict.fromkeys(_versions(_resolve_quotients(text), spelling)):
         letters = native(version)
         plain = {token[0] for token in plain_stream(letters, spelling)}
         for flat in dict.fromkeys(_flat_versions(letters, spelling)):
-            tokens = without_tails(folded_tokens(flat, spelling, known), spelling)
+            tokens = without_number_tails(folded_tokens(flat, spelling, known), spelling)
             joined = joined_stream(tokens, spelling, known)
             guessed = guessed_stream(joined, known, doubtful=True)
             if guessed != joined or any(_number_in(token, spelling) not in {"", *plain} for token in joined):
@@ -142,10 +142,10 @@ def doubtful_streams(text: str, spelling: Spelling) -> tuple[Stream, ...]:
 
 
 def _number_in(token: Token, spelling: Spelling) -> str:
-    """The number word below 18 that a token may stand for, or ""."""
+    """Return the number word below 18 among a token's readings, or ""."""
     return next((reading for reading in token if reading in spelling.numbers), "")
 
 
 def as_text(stream: Stream, spelling: Spelling) -> str:
-    """A stream as words, each number in its undisguised form."""
+    """Return a stream as text, with undisguised numbers."""
     return " ".join(_number_in(token, spelling) or token[0] for token in stream)

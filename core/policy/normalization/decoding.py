@@ -1,8 +1,8 @@
-"""Decode what a text hides in escapes and encodings.
+"""Decode escapes and encodings in a text.
 
-`decoded` undoes escapes anywhere in a text. `decipher` finds passages in base64, base32, ASCII85, hexadecimal, binary,
-octal or decimal codes or Morse, and whole texts that are reversed or shifted, and returns the text with words in their
-place. A passage counts as decoded only where words come out. `opaque` says that a passage looks encoded and stays so.
+`decoded` decodes escapes anywhere in a text. `decipher` decodes passages in base64, base32, ASCII85, hexadecimal,
+binary, octal or decimal codes or Morse. A passage is replaced only if its decoded form contains words; `opaque` is set
+if a passage looks encoded but was not decoded. `restore_shifted` restores whole texts that are reversed or shifted.
 
 May import: core.policy.spelling.
 """
@@ -21,8 +21,6 @@ from string import ascii_letters, digits
 from urllib.parse import unquote
 
 from core.policy.spelling import SHIFTS, english
-
-# ── escapes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _ROUNDS = 3
 _BACKSLASH = re.compile(
@@ -44,7 +42,7 @@ def _unescaped(found: re.Match[str]) -> str:
 
 
 def decoded(text: str) -> str:
-    """The text behind its escapes, also where they are nested a few times."""
+    """Return the text with its escapes decoded, up to three levels deep."""
     text = text if text.isascii() else text.translate(_TAGS)
     for _ in range(_ROUNDS):
         before = text
@@ -58,8 +56,6 @@ def decoded(text: str) -> str:
             break
     return _QUOTED_PRINTABLE.sub(lambda found: chr(int(found[1], 16)), text) if "=" in text else text
 
-
-# ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _WORD = re.compile(r"[^\W\d_]{3,}+")
 _FREQUENT = 200
@@ -76,14 +72,14 @@ def _is_known(word: str, words: frozenset[str]) -> bool:
 
 
 def known_share(text: str, words: frozenset[str]) -> float:
-    """Share of the letters, in words of three letters and more, that are in everyday English words or in `words`."""
+    """Return the share of letters that are in common English words or in `words`, without words under three letters."""
     found = _WORD.findall(text)
     known = sum(len(word) for word in found if _is_known(word, words))
     return known / sum(map(len, found)) if found else 0.0
 
 
 def _as_text(raw: bytes, words: frozenset[str]) -> str | None:
-    """The bytes as text, or None where they hold no words."""
+    """Return the bytes as text, or None if they contain no words."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -95,8 +91,6 @@ def _as_text(raw: bytes, words: frozenset[str]) -> str | None:
     wide = any(not letter.isascii() and letter.isalpha() for letter in text)
     return text if wide or known_share(lower, words) >= 0.5 else None
 
-
-# ── encodings of bytes ───────────────────────────────────────────────────────────────────────────────────────────────
 
 _BASE64 = frozenset(f"{ascii_letters}{digits}+/-_=")
 _BASE64_BYTES = frozenset(map(ord, _BASE64))
@@ -138,7 +132,7 @@ def _decoders(field: str) -> Iterator[Decoder]:
 
 
 def _decoded_field(field: str, words: frozenset[str], depth: int = _ROUNDS) -> str | None:
-    """One field without white space, decoded to words, also where it is encoded a few times; else None."""
+    """Decode a field without white space, also several times; None if the result has no words."""
     if len(field) < _MIN_ENCODED or (
         field.isalpha() and (field.islower() or field.istitle()) and is_word(field.lower())
     ):
@@ -156,8 +150,6 @@ def _decoded_field(field: str, words: frozenset[str], depth: int = _ROUNDS) -> s
                 return text
     return None
 
-
-# ── codes with a field for each letter ───────────────────────────────────────────────────────────────────────────────
 
 _MORSE_LETTERS = (
     "a.- b-... c-.-. d-.. e. f..-. g--. h.... i.. j.--- k-.- l.-.. m-- n-. o--- p.--. q--.- r.-. s... t- u..- v...- "
@@ -186,7 +178,7 @@ def _hex_letter(field: str) -> str:
 
 
 def _place_letter(field: str) -> str:
-    """`14-21-4-5`: letters by their place in the alphabet, as fields."""
+    """Return the letter at a position of the alphabet, as in `14-21-4-5`; "" for other fields."""
     return chr(96 + int(field)) if field.isdecimal() and len(field) <= 2 and 1 <= int(field) <= 26 else ""
 
 
@@ -201,7 +193,7 @@ _LETTER_CODES: tuple[Callable[[str], str], ...] = (
 
 
 def _coded_run(fields: Sequence[str], words: frozenset[str]) -> tuple[str, int] | None:
-    """What the first fields spell, one letter each, and how many they are."""
+    """Return the text of the first fields, one letter each, and the number of these fields."""
     for letter_of in _LETTER_CODES:
         letters: list[str] = []
         for field in fields:
@@ -214,8 +206,6 @@ def _coded_run(fields: Sequence[str], words: frozenset[str]) -> tuple[str, int] 
     return None
 
 
-# ── a text ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
 _FIELD = re.compile(r"\S++")
 _LINKED = re.compile(r"(?<=[0-9a-fA-F])[-:,](?=[0-9a-fA-F])")
 _CODE_LIKE = re.compile(r"[.·•−–—_/|-]{1,8}+|(?:0x|\\x)?[0-9a-fA-F]{1,8}+[,;]?")
@@ -226,14 +216,14 @@ _OPAQUE_RUN = 8
 
 @dataclass(frozen=True, slots=True)
 class Deciphered:
-    """`text` with its encoded passages in words; `opaque`: a passage looks encoded, and no words came out of it."""
+    """`text` with decoded passages; `opaque`: a passage looks encoded but does not decode to words."""
 
     text: str
     opaque: bool
 
 
 def _looks_encoded(field: str) -> bool:
-    """A long run of letters that mixes case and digits, as base64 and hashes do, and addresses and words don't."""
+    """Whether a field is a long run of mixed case and digits, like base64 or a hash and unlike words and addresses."""
     field = field.strip(_WRAPPING)
     if len(field) < _OPAQUE_CHARS or not _BASE64.issuperset(field) or field.isdecimal():
         return False
@@ -248,7 +238,7 @@ def _kind(letter: str) -> int:
 
 
 def decipher(text: str, words: frozenset[str]) -> Deciphered:
-    """`text` with passages that decode to words decoded, nested a few times. `words` are known beside English ones."""
+    """Decode the passages of `text` that decode to words, up to three levels deep. `words` count like English words."""
     opaque = False
     for _ in range(_ROUNDS):
         before = text
@@ -293,23 +283,21 @@ def _code_fields(fields: Sequence[str], start: int) -> Sequence[str]:
 
 
 def _linked_codes(field: str, words: frozenset[str]) -> str | None:
-    """`6e-75-64-65`, `110,117,100,101`: codes in one field."""
+    """Decode several codes in one field: `6e-75-64-65`, `110,117,100,101`."""
     codes = _LINKED.split(field)
     coded = _coded_run(codes, words) if len(codes) >= _MIN_CODES else None
     return coded[0] if coded and coded[1] == len(codes) else None
 
 
-# ── whole texts ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
 _SAMPLE_CHARS = 400
 _PLAIN_SHARE = 0.5
 _SOLVED_SHARE = 0.75
 _LONGEST_WORD = 64
-"""Letters: no known word is longer."""
+"""Maximum length of a known word."""
 
 
-def unshifted(text: str, words: frozenset[str]) -> str | None:
-    """A text of ASCII letters that was written backwards or with its alphabet shifted, or None where it is plain."""
+def restore_shifted(text: str, words: frozenset[str]) -> str | None:
+    """Restore an ASCII text that is reversed, shifted or in Atbash; None if it is plain or can't be restored."""
     found = Counter(_WORD.findall(text[:_SAMPLE_CHARS]))
     all_letters = sum(len(word) * times for word, times in found.items())
     short = [(word, len(word) * times) for word, times in found.items() if len(word) <= _LONGEST_WORD]

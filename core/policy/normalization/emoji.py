@@ -1,4 +1,4 @@
-"""Emoji as words.
+"""Replace emoji by words.
 
 May import: nothing of core.
 """
@@ -13,9 +13,9 @@ _WORDS = {
     "👩": "woman", "👨": "man", "🧑": "adult", "👵": "old woman", "👴": "old man", "👯": "women",
     "🔞": "nsfw", "👙": "bikini", "🩲": "underwear", "🩱": "swimsuit", "🖕": "finger",
 }  # fmt: skip
-"""By the short names of the Unicode CLDR, in the lexicon's words."""
+"""Emoji and their words: short names of the Unicode CLDR, in the lexicon's vocabulary."""
 _SEXUAL = "🍆🍑💦👅🥵🍒🍌🌶😈"
-"""Fruit, water and faces are everyday signs: they mean sex only where two different ones or a young person adjoin."""
+"""Everyday emoji that are sexual only next to a different one of them, or to a young person."""
 _YOUNG = "👶🧒👧👦🍼"
 _SKIN = "\U0001f3fb-\U0001f3ff\ufe0f\u200d"
 _ANY = re.compile(f"[{''.join(_WORDS)}{_SEXUAL}]")
@@ -30,8 +30,8 @@ def _spelled(run: str) -> str:
     return run.translate(_AS_WORDS) + (" sexting " if explicit or young else " ")
 
 
-def spelled_out(text: str) -> str:
-    """The text with its emoji as words; the same text where it has none that matters."""
+def emoji_to_words(text: str) -> str:
+    """Return the text with relevant emoji replaced by words."""
     if text.isascii() or not _ANY.search(text):
         return text
     return _RUN.sub(lambda found: _spelled(found[0]), text)

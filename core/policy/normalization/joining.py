@@ -1,4 +1,4 @@
-"""Words in disguise: leet, masked letters, letters apart, words in pieces or run together, misspellings.
+"""Restore disguised words: leet, masked letters, separate letters, words in pieces or run together, misspellings.
 
 May import: core.policy.normalization.tokens, core.policy.spelling.
 """
@@ -37,7 +37,7 @@ LETTERS_OF = {
     "$": "s", "!": "il", "|": "il", "€": "e", "£": "l", "¢": "c", "+": "t", "¡": "i", "§": "s", "(": "c", ")": "d",
     "<": "c", "^": "a",
 }  # fmt: skip
-"""What a digit or a symbol may stand for in a word."""
+"""Letters that a digit or a symbol may represent in a word."""
 _LEET = {ord(sign): letters[0] for sign, letters in LETTERS_OF.items() if sign not in "()<^"}
 _LEET_L = _LEET | {ord("1"): "l", ord("!"): "l", ord("|"): "l"}
 _LETTERED_DIGIT = str.maketrans("liozs", "11025")
@@ -45,20 +45,19 @@ _DIGITS_THEN_LETTERS = re.compile(r"(?<!\d)(\d++)([^\W\d_]++)")
 _ORDINAL_ENDINGS = {"st", "nd", "rd", "th"}
 _MASKS = "*#"
 
-# ── leet ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _DRAWN = (
     ("/\\/\\", "m"), ("|\\/|", "m"), ("|\\|", "n"), ("|_|", "u"), ("|-|", "h"), ("\\/", "v"), ("/\\", "a"), ("()", "o"),
     ("[]", "o"), ("{}", ""), ("|)", "d"), ("|]", "d"), ("|>", "p"), ("|<", "k"), ("|{", "k"), ("}{", "h"), ("><", "x"),
     ("|=", "f"), ("|_", "l"), ("cl|", "d"),
 )  # fmt: skip
-"""Letters drawn with several signs."""
+"""Letters that are drawn with several symbols."""
 _BRACKETS = str.maketrans("", "", "[](){}")
 _INSIDE_A_WORD = re.compile(r"[^\W_][\[\](){}]{1,4}+[^\W_]")
 
 
-def undrawn(text: str) -> str:
-    """`k1|)` as `k1d`, `n[u]d[e]` and `nu{}de` as `nude`."""
+def replace_drawn_letters(text: str) -> str:
+    """Replace letters drawn with symbols, and remove brackets inside words: `k1|)` → `k1d`, `n[u]d[e]` → `nude`."""
     if _INSIDE_A_WORD.search(text):
         text = text.translate(_BRACKETS)
     if "|" in text or "\\" in text or "><" in text:
@@ -68,7 +67,7 @@ def undrawn(text: str) -> str:
 
 
 def _leet_readings(chunk: str, spelling: Spelling, known: HardWords) -> Iterator[Token]:
-    """The readings of a chunk that mixes letters with digits or symbols: `15yo`, `l5`, `n4ked`, `s*x`."""
+    """Yield the tokens of a chunk that mixes letters with digits or symbols: `15yo`, `l5`, `n4ked`, `s*x`."""
     if (split := _DIGITS_THEN_LETTERS.fullmatch(chunk)) and (
         split[2] in spelling.words or split[2] in _ORDINAL_ENDINGS
     ):
@@ -86,7 +85,7 @@ def _leet_readings(chunk: str, spelling: Spelling, known: HardWords) -> Iterator
 
 
 def _found_in_lattice(chunk: str, spelling: Spelling) -> Iterator[str]:
-    """The lexicon's words that a chunk spells where each sign may be any of its letters."""
+    """Yield the lexicon's words that a chunk can spell, with each symbol read as any of its letters."""
     ways = {""}
     for sign in chunk[:MAX_JOINED]:
         ways = {way + letter for way in ways for letter in LETTERS_OF.get(sign, sign)} & spelling.beginnings
@@ -99,7 +98,7 @@ _MASK_SIGNS = re.compile(f"[{_MASKS}]")
 
 
 def _unmasked(word: str, known: HardWords) -> Iterator[str]:
-    """`n*de` as `nde`, and as the hard word that its letters leave room for."""
+    """Yield a word without its masks, and the hard word that fits: `nde` and `nude` for `n*de`."""
     yield _MASK_SIGNS.sub("", word)
     if hidden := known.masked.get(_MASK_SIGNS.sub("?", word)):
         yield hidden
@@ -109,8 +108,8 @@ _MASKED_FIELD = re.compile(r"(?<![^\W_])[^\W\d_]{1,12}+(?:[*#_.?~•-][^\W\d_]{1
 _MASK = re.compile(r"[*#_.?~•-]")
 
 
-def without_masks(text: str, known: HardWords) -> str:
-    """`n_de`, `ch?ld` and `c-i-d` as the hard words they are, where one letter is hidden behind each sign."""
+def fill_masked_letters(text: str, known: HardWords) -> str:
+    """Replace masked forms of hard words, in which each symbol hides one letter: `n_de`, `ch?ld`."""
 
     def unmasked(found: re.Match[str]) -> str:
         return known.masked.get(_MASK.sub("?", found[0]), found[0])
@@ -132,23 +131,18 @@ def folded_tokens(text: str, spelling: Spelling, known: HardWords) -> Iterator[T
         yield from mixed[1:]
 
 
-# ── letters apart ────────────────────────────────────────────────────────────────────────────────────────────────────
-
 _SPELT_OUT = re.compile(r"(?<![^\W_])[^\W_]([\W_]{1,3}+)[^\W_](?![^\W_])(?:\1[^\W_](?![^\W_]))+")
 _SPELT_WITH_SIGNS = re.compile(r"(?<![^\W_])[^\W_](_|[^\w\s])[^\W_](?![^\W_])(?:\1[^\W_](?![^\W_]))+")
 _AGE_APART = re.compile(r"(?<![\w.,])(1)[\W_]{1,3}([0-7])(?=[\W_]{0,3}y(?:o|rs?|ears?)?(?![^\W_]))")
 
 
-def spelt_with_signs(text: str) -> str:
-    """`n.u.d.e  g.i.r.l` as `nude  girl`: a sign that is no space shows where a word ends."""
+def join_separated_letters(text: str) -> str:
+    """Join letters separated by a symbol other than a space: `n.u.d.e  g.i.r.l` → `nude  girl`."""
     return _SPELT_WITH_SIGNS.sub(_without_separator, text)
 
 
-def spelt_out(text: str) -> str:
-    """`n u d e` as `nude`, `1 3 yo` as `13 yo`.
-
-    Single letters with the same separator between them, of up to three signs, are a word.
-    """
+def join_spaced_letters(text: str) -> str:
+    """Join single letters with the same separator of up to three characters: `n u d e` → `nude`, `1 3 yo` → `13 yo`."""
     return _SPELT_OUT.sub(_without_separator, _AGE_APART.sub(r"\1\2", text))
 
 
@@ -156,17 +150,15 @@ def _without_separator(found: re.Match[str]) -> str:
     return found[0].replace(found[1], "")
 
 
-# ── words in pieces ──────────────────────────────────────────────────────────────────────────────────────────────────
-
 _FREQUENT = 2_000
-"""How often a piece occurs in the corpus of subtitles that is a word by itself."""
+"""Minimum count in the corpus of subtitles of a piece that is itself a word."""
 _SHORTEST_OF_TWO = 4
 _SHORTEST_OF_TWO_WORDS = 6
 _MAX_PIECES_OF_LETTERS = 4
 
 
-def _with_letters(ways: Collection[str], piece: str, prefixes: frozenset[str]) -> set[str]:
-    """Each beginning continued by each way to read `piece`, where a word can go on so."""
+def _extend_prefixes(ways: Collection[str], piece: str, prefixes: frozenset[str]) -> set[str]:
+    """Return each prefix continued by each reading of `piece`, as far as the results are prefixes of words."""
     if piece.isalpha():
         return {way + piece for way in ways if way + piece in prefixes}
     for sign in piece:
@@ -177,30 +169,30 @@ def _with_letters(ways: Collection[str], piece: str, prefixes: frozenset[str]) -
 
 
 @lru_cache(maxsize=32_768)
-def _begins(piece: str, spelling: Spelling) -> frozenset[str]:
-    """The ways to read a piece with which a word can begin."""
-    return frozenset(_with_letters({""}, piece, spelling.beginnings))
+def _prefix_readings(piece: str, spelling: Spelling) -> frozenset[str]:
+    """Return the readings of a piece that are prefixes of words."""
+    return frozenset(_extend_prefixes({""}, piece, spelling.beginnings))
 
 
-def _from_pieces(stream: Stream, start: int, spelling: Spelling, known: HardWords) -> tuple[str, int] | None:
-    """The longest word that begins at token `start` and ends with a later one, and where the next token is.
+def _join_pieces(stream: Stream, start: int, spelling: Spelling, known: HardWords) -> tuple[str, int] | None:
+    """Return the longest word joined from the token `start` and later ones, and the index of the next token.
 
-    Single letters may make up any word; longer pieces only those that the lexicon marks, because `lol i` is chat, and
-    hard words of which a piece is no word itself.
+    Single letters may form any word. Longer pieces form only the words that the lexicon marks, because `lol i` is
+    ordinary chat, and hard words of which one piece is not a word.
     """
     first = stream[start][0]
-    ways: Collection[str] = _begins(first, spelling)
+    ways: Collection[str] = _prefix_readings(first, spelling)
     best, single = None, len(first) == 1
     for end in range(start + 1, min(start + MAX_JOINED, len(stream))):
         piece = stream[end][0]
-        ways = _with_letters(ways, piece, spelling.beginnings)
+        ways = _extend_prefixes(ways, piece, spelling.beginnings)
         if not ways:
             break
         single = single and len(piece) == 1
         if not any(way in words for way in ways for words in (spelling.words, spelling.in_pieces, known.words)):
             continue
         if not any(map(_has_letter, stream[start : end + 1])):
-            continue  # a date, `10/11`, is no word in leet
+            continue  # a date such as `10/11` is not leet
         if word := _known_word(ways, stream[start : end + 1], spelling, known, single=single):
             best = (word, end + 1)
     return best
@@ -216,28 +208,28 @@ def _known_word(
     written = [token[0] for token in pieces]
     if single and len(written) > 2:
         return next((way for way in sorted(ways) if way in spelling.words), None)
-    if _whole(written, spelling):
+    if _are_whole_words(written, spelling):
         return None
     if marked := next((way for way in sorted(ways) if way in spelling.in_pieces), None):
         return marked
-    if len(written) > _MAX_PIECES_OF_LETTERS or not _broken(written):
+    if len(written) > _MAX_PIECES_OF_LETTERS or not _has_partial_word(written):
         return None
     return next((way for way in sorted(ways) if way in known.words and len(way) >= _SHORTEST_OF_TWO), None)
 
 
-def _whole(written: Sequence[str], spelling: Spelling) -> bool:
-    """Whether the pieces are words themselves: `child s`, which was an apostrophe, and what the lexicon lists."""
+def _are_whole_words(written: Sequence[str], spelling: Spelling) -> bool:
+    """Whether the pieces are words, as in `child s` (for `child's`), or are listed as `whole_pieces`."""
     return " ".join(written) in spelling.whole_pieces or any(len(p) > 1 and p in spelling.words for p in written)
 
 
-def _broken(written: Sequence[str]) -> bool:
-    """Whether a piece of the word is no word: `na ked`, not `pen is`."""
+def _has_partial_word(written: Sequence[str]) -> bool:
+    """Whether one of the pieces is not a word: true for `na ked`, false for `pen is`."""
     return any(len(piece) > 1 and english().get(piece, 0) < _FREQUENT for piece in written)
 
 
 @lru_cache(maxsize=32_768)
-def _in_two(word: str, spelling: Spelling) -> Stream:
-    """The two hard words that a word is run together from, or nothing."""
+def _split_compound(word: str, spelling: Spelling) -> Stream:
+    """Split a word that consists of two hard words; empty for other words."""
     if not _SHORTEST_OF_TWO_WORDS <= len(word) <= MAX_JOINED or word in spelling.words or not word.isascii():
         return ()
     cuts = ((word[:at], word[at:]) for at in range(3, len(word) - 2))
@@ -251,38 +243,35 @@ def joined_stream(stream: Stream, spelling: Spelling, known: HardWords) -> Strea
     for at, token in enumerate(stream):
         if at < skipped_to:
             continue
-        if _begins(token[0], spelling) and (whole := _from_pieces(stream, at, spelling, known)):
+        if _prefix_readings(token[0], spelling) and (whole := _join_pieces(stream, at, spelling, known)):
             tokens.append(readings(whole[0], spelling))
             skipped_to = whole[1]
         else:
-            tokens += (len(token[0]) >= _SHORTEST_OF_TWO_WORDS and _in_two(token[0], spelling)) or (token,)
+            tokens += (len(token[0]) >= _SHORTEST_OF_TWO_WORDS and _split_compound(token[0], spelling)) or (token,)
     return tuple(tokens)
-
-
-# ── misspellings ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 _LONG_WORD = 8
 
 
 def guessed_stream(stream: Stream, known: HardWords, *, doubtful: bool = False) -> Stream:
-    """The stream in which a token that is no word has the hard words it may stand for among its readings.
+    """Return the stream with guesses at hard words added to the readings of tokens that are not words.
 
-    Unless `doubtful`, a single guess in a text of otherwise plain words is dropped, if it is not of a long word: names
-    of places and people are near to short words.
+    Unless `doubtful`, a single guess of a short word in an otherwise plain text is dropped, because names of places and
+    people are similar to short words.
     """
     tokens = [_guessed(token, known) for token in stream]
     if all(map(is_, tokens, stream)):
         return stream
     for at, token in enumerate(stream):
         hidden = known.two_consonants(token[0])
-        if hidden and any(_is_guess(tokens, stream, near) for near in (at - 1, at + 1)):
+        if hidden and any(_was_guessed(tokens, stream, near) for near in (at - 1, at + 1)):
             tokens[at] = (*token, hidden)
     return tuple(tokens) if doubtful or sum(_weight(token, known) for token in tokens) > 1 else stream
 
 
 def _weight(token: Token, known: HardWords) -> int:
-    """0 for a plain word, 1 for a hard word, 2 for a long one."""
+    """Return 0 for a plain word, 1 for a hard word, and 2 for a long hard word."""
     found = [reading for reading in token if reading in known.words and reading not in CONTEXT]
     return 1 + any(len(reading) >= _LONG_WORD for reading in found) if found else 0
 
@@ -295,5 +284,5 @@ def _guessed(token: Token, known: HardWords) -> Token:
     return tuple(dict.fromkeys((*token, *guesses))) if guesses else token
 
 
-def _is_guess(tokens: Sequence[Token], stream: Stream, at: int) -> bool:
+def _was_guessed(tokens: Sequence[Token], stream: Stream, at: int) -> bool:
     return 0 <= at < len(stream) and len(tokens[at]) > len(stream[at]) and not is_everyday(stream[at][0])

@@ -1,4 +1,4 @@
-"""Letters: one form per word in its own script (`native`), and ASCII by appearance (`folded`).
+"""Normalize letters: to one form per word in its own script (`native`), and to similar ASCII letters (`folded`).
 
 May import: core.policy.spelling, for its data.
 """
@@ -14,15 +14,15 @@ from core.policy.spelling import CONFUSABLES
 _MARKS_THAT_SPELL = ((0x0900, 0x0DFF), (0x0E00, 0x0FFF), (0x1000, 0x109F), (0x3099, 0x309A))
 _MAX_MARKS = 4
 _MAX_REMEMBERED = 20_000
-"""Letters whose translation is kept: a text of every letter there is must not fill the memory."""
+"""Maximum number of cached letters, so that a text with all of Unicode does not fill the memory."""
 _SPELLINGS = str.maketrans({"ё": "е", "أ": "ا", "إ": "ا", "آ": "ا", "ى": "ي", "ة": "ه", "ـ": None, "’": "'", "ʼ": "'"})
 _BLANKS = {0x115F, 0x1160, 0x3164, 0xFFA0, 0x2800, 0xFFFC, 0xFFFD, 0x1D159, 0x2061, 0x2062, 0x2063, 0x2064}
-"""Letters and symbols without ink that are not of a format category."""
+"""Invisible letters and symbols whose Unicode category is not a format category."""
 _WHITESPACE = {0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x1C, 0x1D, 0x1E, 0x1F}
 
 
-class _Dropped(dict[int, int | None]):
-    """For `str.translate`: drops what is invisible or only decorates, keeps the marks that spell a word."""
+class _DropTable(dict[int, int | None]):
+    """Table for `str.translate` that drops invisible characters and decorative marks, but not marks of a script."""
 
     def __missing__(self, code: int) -> int | None:
         kept = self._kept(code)
@@ -40,8 +40,8 @@ class _Dropped(dict[int, int | None]):
         return None if control or kind in {"Cf", "Co", "Cn", "Cs"} or code in _BLANKS else code
 
 
-def _few_marks(text: str) -> str:
-    """At most `_MAX_MARKS` combining marks on a letter: putting a long run in order takes quadratic time."""
+def _limit_marks(text: str) -> str:
+    """Keep at most `_MAX_MARKS` combining marks on a letter, because sorting a long run takes quadratic time."""
     if not any(map(unicodedata.combining, set(text))):
         return text
     kept, run = [], 0
@@ -53,17 +53,17 @@ def _few_marks(text: str) -> str:
 
 
 def native(text: str) -> str:
-    """One form per word in its own script; the lexicon's words go through here as well."""
+    """Return `text` with one form per word in its own script. The lexicon's words are normalized in the same way."""
     if text.isascii():
         return text.translate(_DROPPED).lower()
-    visible = unicodedata.normalize("NFKC", _few_marks(text)).translate(_DROPPED)
+    visible = unicodedata.normalize("NFKC", _limit_marks(text)).translate(_DROPPED)
     composed = unicodedata.normalize("NFKC", visible.casefold())
     return composed.translate(_SPELLINGS)
 
 
 @cache
 def _lookalikes() -> dict[str, str]:
-    """Unicode's confusables, and letters that only a reader of Latin script confuses."""
+    """Return look-alike letters: Unicode's confusables, and others that resemble Latin letters."""
     lines = CONFUSABLES.read_text(encoding="utf-8").splitlines()
     found = {letter: plain for plain, letters in (line.split("\t") for line in lines) for letter in letters}
     for letters, plain in (
@@ -83,11 +83,11 @@ _NAMED_LETTER = re.compile(
 
 
 _IS_SYLLABLE = re.compile(r"[\u3040-\u30ff\uac00-\ud7a3]")
-"""Kana and Hangul: a part of a syllable is another one, or a mere consonant."""
+"""Kana and Hangul, which are not decomposed: a part of a syllable is another syllable or a consonant."""
 
 
-class _Folded(dict[int, str]):
-    """For `str.translate`: a letter by its appearance, else by its name in Unicode (`… LETTER D WITH STROKE`)."""
+class _FoldTable(dict[int, str]):
+    """Table for `str.translate` to ASCII, by appearance or else by the Unicode name (`… LETTER D WITH STROKE`)."""
 
     def __missing__(self, code: int) -> str:
         plain = self._folded(chr(code))
@@ -108,13 +108,13 @@ class _Folded(dict[int, str]):
         return named[1].lower() if named else base
 
 
-_DROPPED = _Dropped()
-_FOLDED = _Folded()
+_DROPPED = _DropTable()
+_FOLDED = _FoldTable()
 _MARKUP = re.compile(r"<[^<>]{0,64}+>")
 
 
 def folded(text: str) -> str:
-    """`native` text with accents, look-alike letters and markup gone."""
+    """Return `native` text with ASCII for accented and look-alike letters, and without markup."""
     text = _MARKUP.sub("", text) if "<" in text else text
     return text if text.isascii() else text.translate(_FOLDED)
 
@@ -124,6 +124,6 @@ _ONLY_TURNED = frozenset("ɐɔǝəɟƃɥᴉıɾʞɯɹʇʌʍʎ")
 _UPRIGHT = str.maketrans(_TURNED | {"ə": "e", "ı": "i", "ɓ": "g", "ד": "d"})
 
 
-def turned_over(text: str) -> str:
-    """A text that was written upside down, upright again; "" where none of its letters is turned."""
+def turn_upright(text: str) -> str:
+    """Return a text that is written upside down as upright text; "" if none of its letters is turned."""
     return text.translate(_UPRIGHT)[::-1] if not text.isascii() and not _ONLY_TURNED.isdisjoint(text) else ""

@@ -1,4 +1,4 @@
-"""Tokens, streams, and what the lexicon contributes to reading a text.
+"""Tokens, streams, and the part of the lexicon that normalization uses.
 
 May import: nothing of core.
 """
@@ -13,14 +13,14 @@ from itertools import product
 from typing import Generic, TypeAlias, TypeVar
 
 Token: TypeAlias = tuple[str, ...]
-"""The strings a token may stand for; the first is the token as written."""
+"""The strings that a token may mean; the first is the token as written."""
 Stream: TypeAlias = tuple[Token, ...]
 _Known = TypeVar("_Known")
 
 MINOR_NUMBER = "#"
 ADULT_AGE = 18
 MAX_JOINED = 24
-"""Letters of the longest word that is put together from pieces, or taken apart."""
+"""Maximum length of a word that is joined from pieces or split in two."""
 UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff"
 """Letters of scripts without word breaks, as the inside of a character class."""
 SPELT_WITH_MARKS = r"\u0900-\u0dff\u0e00-\u0eff"
@@ -37,11 +37,11 @@ _MAX_CACHED = 20_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spelling:
-    """The part of the lexicon that normalization needs.
+    """The part of the lexicon that normalization uses.
 
-    `words` are its single words, `in_pieces` those that may be written in pieces; `whole_pieces` are pieces, with a
-    space between, that are not put together; `beginnings` are all prefixes of words that pieces can make, so that few
-    combinations are tried. Instances are compared by identity: indexes are built once for each.
+    `words` are its single words, and `in_pieces` those that are recognized in pieces. `whole_pieces` are pairs of
+    words, with a space between, that are not joined. `beginnings` are all prefixes of words that can be joined, which
+    limit the search. Instances are compared by identity, because an index is built for each.
     """
 
     words: Collection[str]
@@ -54,7 +54,7 @@ class Spelling:
 
 
 class TokenCache(dict[Token, _Known], Generic[_Known]):
-    """What `compute` says of a token, kept for the tokens met most recently: `cache[token]`."""
+    """Cache of the results of `compute` by token: `cache[token]`. It is cleared when it is full."""
 
     def __init__(self, compute: Callable[[Token], _Known]) -> None:
         self._compute = compute
@@ -67,7 +67,7 @@ class TokenCache(dict[Token, _Known], Generic[_Known]):
 
 
 def number_value(digits: str) -> float | None:
-    """The value of a number token, or None where it is a date, a version or the like."""
+    """Return the value of a number token, or None for a date, a version and the like."""
     if digits.isdecimal():
         return int(digits[:9])
     whole, *parts = re.split("[.,]", digits)
@@ -77,7 +77,7 @@ def number_value(digits: str) -> float | None:
 
 
 def _shortened_runs(word: str) -> Iterator[str]:
-    """`teeeen` as `ten` and `teen`: each run of three and more as one letter or two."""
+    """Yield `ten` and `teen` for `teeeen`: each run of three or more letters as one letter and as two."""
     letters = [found[1] for found in _LONG_RUN.finditer(word)]
     if not letters:
         return
@@ -89,7 +89,7 @@ def _shortened_runs(word: str) -> Iterator[str]:
 
 @lru_cache(maxsize=32_768)
 def readings(word: str, spelling: Spelling) -> Token:
-    """A plain word or number with what it may stand for."""
+    """Return a plain word or number with its other readings."""
     if word[0].isdigit():
         value = number_value(word)
         return (word, MINOR_NUMBER) if value is not None and value < ADULT_AGE else (word,)
@@ -105,14 +105,14 @@ def readings(word: str, spelling: Spelling) -> Token:
 
 
 def _after_tens(tokens: list[Token], spelling: Spelling) -> bool:
-    """Whether the last tokens end in `twenty`, `hundred and`, `treinta y`: the next number word belongs to them."""
+    """Whether the tokens end with `twenty`, `hundred and` or `treinta y`, which the next number word continues."""
     if tokens and tokens[-1][0] in spelling.tens:
         return True
     return len(tokens) > 1 and tokens[-1][0] in {"and", "y", "e", "et", "i"} and tokens[-2][0] in spelling.tens
 
 
-def without_tails(tokens: Iterable[Token], spelling: Spelling) -> Stream:
-    """The tokens, where the `five` of `twenty five` has lost its reading as a number of its own."""
+def without_number_tails(tokens: Iterable[Token], spelling: Spelling) -> Stream:
+    """Return the tokens without the reading as a separate number of a word such as `five` in `twenty five`."""
     tokens = tuple(tokens)
     if spelling.tens.isdisjoint([token[0] for token in tokens]):
         return tokens
@@ -124,5 +124,5 @@ def without_tails(tokens: Iterable[Token], spelling: Spelling) -> Stream:
 
 
 def plain_stream(text: str, spelling: Spelling) -> Stream:
-    """`text`, of `native` letters, as tokens in its own script."""
-    return without_tails([readings(word, spelling) for word in PLAIN_TOKEN.findall(text)], spelling)
+    """Return `text`, in `native` letters, as a stream of tokens in its own script."""
+    return without_number_tails([readings(word, spelling) for word in PLAIN_TOKEN.findall(text)], spelling)

@@ -110,7 +110,7 @@ def test_a_whole_conversation_with_its_system_text_is_read() -> None:
     assert request.report().messages == 5
 
 
-def test_items_of_openai_s_responses_are_read() -> None:
+def test_items_of_openais_responses_are_read() -> None:
     request = read(RESPONSES)
     assert turns(request) == [("user", "Hello"), ("assistant", "It rains.")]
     assert left_out(request)["tool"] == 2

@@ -1,4 +1,4 @@
-"""Where forms of an age can begin, and what is kept for tokens met before."""
+"""The tokens at which patterns of an age can begin, and the cache of these results."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ def test_word_set_matches_words_and_stem_prefixes() -> None:
     words = WordSet()
     words.add("aged")
     words.add("turn*")
-    assert words.meets(("aged",))
-    assert words.meets(("x", "turning"))
-    assert not words.meets(("age",))
-    assert not words.meets(("t",))
+    assert words.matches(("aged",))
+    assert words.matches(("x", "turning"))
+    assert not words.matches(("age",))
+    assert not words.matches(("t",))
 
 
 def test_only_tokens_that_lead_to_a_number_without_a_gap_can_begin_a_form() -> None:
@@ -26,20 +26,20 @@ def test_only_tokens_that_lead_to_a_number_without_a_gap_can_begin_a_form() -> N
 def test_pattern_without_a_number_begins_with_its_first_two_words() -> None:
     forms = Beginnings()
     forms.add(("not", "adult"))
-    assert forms.worded(("not",), ("adult",), set())
-    assert forms.worded(("not",), ("almost",), {"almost"})
-    assert not forms.worded(("not",), ("almost",), set())
-    assert not forms.worded(("an",), ("adult",), {"adult"})
+    assert forms.can_begin_at(("not",), ("adult",), set())
+    assert forms.can_begin_at(("not",), ("almost",), {"almost"})
+    assert not forms.can_begin_at(("not",), ("almost",), set())
+    assert not forms.can_begin_at(("an",), ("adult",), {"adult"})
 
 
-def test_form_with_its_number_behind_a_gap_is_told_from_one_without_a_number() -> None:
+def test_pattern_with_its_number_after_a_gap_differs_from_one_without_a_number() -> None:
     forms = Beginnings()
     forms.add(("years", "until", "~", "#"))
     forms.add(("of", "age", "~", "soon"), counted=False)
-    assert forms.worded(("years",), ("until",), set(), before_gap=True)
-    assert not forms.worded(("years",), ("until",), set())
-    assert forms.worded(("of",), ("age",), set())
-    assert not forms.worded(("of",), ("age",), set(), before_gap=True)
+    assert forms.can_begin_at(("years",), ("until",), set(), before_gap=True)
+    assert not forms.can_begin_at(("years",), ("until",), set())
+    assert forms.can_begin_at(("of",), ("age",), set())
+    assert not forms.can_begin_at(("of",), ("age",), set(), before_gap=True)
 
 
 def test_a_form_of_a_number_alone_can_be_followed_by_any_token() -> None:

@@ -1,4 +1,4 @@
-"""Everyday cues that somebody is under 18: they count beside sexual content, and no other text is refused for them."""
+"""Everyday cues that somebody is under 18: they count with sexual content only."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_combination_needs_two_places_of_the_text() -> None:
     [("Lisa Simpson", True), ("Lisa Simpson aged 30", False), ("a 30-year-old Lisa Simpson", False),
      ("Lisa Simpson aged 9", True), ("Lisa Simpson beside the window, talking to a 30-year-old", True)],
 )  # fmt: skip
-def test_a_character_next_to_a_stated_adult_age_is_no_child(text: str, *, counts: bool) -> None:
+def test_character_next_to_a_stated_adult_age_is_not_a_child(text: str, *, counts: bool) -> None:
     words = lexicon()
     readings = words.find(plain_stream(text.lower(), words.spelling), TODAY)
     assert ("child_character" in readings.suspicious) is counts

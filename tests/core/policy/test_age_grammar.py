@@ -143,7 +143,7 @@ def test_a_date_of_birth_is_compared_with_today_by_its_day(born: date, form: str
 
 @given(born=st.dates(date(1990, 1, 1), date(2020, 12, 31)))
 def test_numeric_date_is_a_minors_if_one_order_of_day_and_month_gives_one(born: date) -> None:
-    assume(not {born.day, born.month} & {1, 7, 10, 11})  # figures that a disguised word may be written with
+    assume(not {born.day, born.month} & {1, 7, 10, 11})  # digits that may be letters of a disguised word
     orders = [born]
     if born.day <= 12 and born.month <= 28:
         orders.append(date(born.year, born.day, born.month))

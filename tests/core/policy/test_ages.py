@@ -225,7 +225,7 @@ def test_invalid_age_pattern_is_a_start_up_failure(stated: dict[str, list[str]],
         AgeReader().add("xx", {"stated": stated})
 
 
-def test_letter_o_is_no_zero_though_the_han_zero_folds_to_it() -> None:
+def test_letter_o_is_not_read_as_zero() -> None:
     assert refused("nude woman, 12 lat o świcie")
     assert not refused("nude woman, 30 lat o świcie")
     assert [one.low for one in read("〇 years old")] == [0]

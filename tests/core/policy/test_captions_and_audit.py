@@ -1,4 +1,4 @@
-"""A caption is for everybody; a refusal is counted and leaves hashes, never words."""
+"""Captions are safe for every reader; refusals are counted and logged with hashes, never with words."""
 
 from __future__ import annotations
 

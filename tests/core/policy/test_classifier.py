@@ -1,4 +1,4 @@
-"""A classifier's opinion beside the rules: stricter at most, and closed where it fails."""
+"""A classifier makes the rules' verdict stricter or leaves it; its failure refuses on moderated routes."""
 
 from __future__ import annotations
 

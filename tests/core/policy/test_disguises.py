@@ -8,8 +8,8 @@ from core.contracts import Route
 from core.policy import Action, judge
 from core.policy.loading import lexicon
 from core.policy.normalization import streams
-from core.policy.normalization.emoji import spelled_out
-from core.policy.normalization.letters import turned_over
+from core.policy.normalization.emoji import emoji_to_words
+from core.policy.normalization.letters import turn_upright
 
 
 def refused(text: str) -> bool:
@@ -96,12 +96,12 @@ def test_everyday_emoji_are_not_refused(text: str) -> None:
     ],
 )
 def test_emoji_are_replaced_by_words(text: str, words: str) -> None:
-    assert " ".join(spelled_out(text).split()) == words
+    assert " ".join(emoji_to_words(text).split()) == words
 
 
 @pytest.mark.parametrize(("text", "upright"), [("ǝpnu", "nude"), ("plᴉɥɔ", "child"), ("plain", ""), ("déjà", "")])
 def test_upside_down_text_is_restored(text: str, upright: str) -> None:
-    assert turned_over(text) == upright
+    assert turn_upright(text) == upright
 
 
 @pytest.mark.parametrize(
@@ -164,5 +164,5 @@ def test_a_name_or_rare_word_near_a_hard_one_counts_nowhere_without_sexual_conte
 
 
 @pytest.mark.parametrize("text", ["new tyres for the van", "C.A.N.T.E.E.N closed until two", "a sextet by Brahms"])
-def test_a_rare_word_is_no_disguise_beside_sexual_content(text: str) -> None:
+def test_rare_word_beside_sexual_content_is_not_a_disguise(text: str) -> None:
     assert judge([text, "nude"], Route.GENERAL).action is Action.CONSTRAIN

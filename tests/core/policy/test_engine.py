@@ -1,4 +1,4 @@
-"""The decision: all rules over all texts, the worst wins, and the same text is decided alike on every route."""
+"""The verdict: all rules apply to all texts, the most severe decides, and hard texts are refused on every route."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.texts import ADULTS, HARD, LOOKALIKES
 from core.contracts import Route
 from core.errors import Misconfigured, PolicyBlocked
 from core.policy import POLICY_VERSION, ROUTES, Action, Verdict, check, judge
-from core.policy.engine import MAX_TEXT_CHARS, met_in, treatment_of
+from core.policy.engine import MAX_TEXT_CHARS, find_matching_rules, treatment_of
 from core.policy.engine import _action as action_of
 from core.policy.loading import lexicon
 from core.policy.rules import Lexicon, Rule
@@ -137,9 +137,6 @@ def test_policy_version_is_a_hash_of_the_rules() -> None:
     assert len(digest) == 12
 
 
-# ── how concepts combine ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _met(how: str, text: str, within: int = 0) -> bool:
     from core.policy import engine
 
@@ -154,7 +151,7 @@ def _met(how: str, text: str, within: int = 0) -> bool:
             }
         ],
     })  # fmt: skip
-    return bool(engine.met_in([text], compiled.checked()))
+    return bool(engine.find_matching_rules([text], compiled.checked()))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +169,7 @@ def _met(how: str, text: str, within: int = 0) -> bool:
         ("paints a", False),
     ],
 )
-def test_linked_concepts_follow_each_other_over_linking_words(text: str, linked: bool) -> None:  # noqa: FBT001 - a table
+def test_linked_concepts_have_only_linking_words_between(text: str, linked: bool) -> None:  # noqa: FBT001 - a table
     assert _met("linked", text) is linked
 
 
@@ -191,12 +188,12 @@ def test_near_concepts_have_at_most_two_tokens_between_in_either_order(text: str
     assert _met("near", text, within=2) is near
 
 
-def test_together_needs_every_group_somewhere() -> None:
+def test_together_needs_a_concept_of_every_group_in_the_request() -> None:
     assert _met("together", "fence one two three four five six paints")
     assert not _met("together", "fence")
 
 
-def test_a_concept_is_met_where_those_of_its_sequence_follow_each_other() -> None:
+def test_concept_matches_where_the_concepts_of_its_sequence_follow_each_other() -> None:
     compiled = Lexicon()
     compiled.add({
         "linking": ["the"],
@@ -213,7 +210,10 @@ def test_a_concept_is_met_where_those_of_its_sequence_follow_each_other() -> Non
         ],
     })  # fmt: skip
     words = compiled.checked()
-    met = {text: bool(met_in([text], words)) for text in ("paints the fence", "the fence paints", "paints the door")}
+    met = {
+        text: bool(find_matching_rules([text], words))
+        for text in ("paints the fence", "the fence paints", "paints the door")
+    }
     assert met == {"paints the fence": True, "the fence paints": False, "paints the door": False}
 
 

@@ -1,4 +1,4 @@
-"""Features of a selfie: the age veto, and a signature that can't be edited around."""
+"""Features of a selfie: refusal of minors, and a signature that detects edited features."""
 
 from __future__ import annotations
 
@@ -69,9 +69,6 @@ def test_veto_is_counted_and_its_error_says_what_to_do() -> None:
     assert audit().counts() == {"minor_suspected": {"profile/create": 1}}
 
 
-# ── signature ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_signed_features_are_the_same_and_are_accepted() -> None:
     ours = sign_features(ADULT, KEY)
     assert ours.model_copy(update={"signature": None}) == ADULT
@@ -116,9 +113,6 @@ def test_signature_is_valid_after_serialization() -> None:
 
 def test_features_under_18_are_never_accepted_as_signed() -> None:
     assert not signed(sign_features(aged(AgeBand.UNDER_18, 0.9), KEY), KEY)
-
-
-# ── subject ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def treated(features: Features | None, subject: Subject | None, key: bytes | None, route: Route) -> str:

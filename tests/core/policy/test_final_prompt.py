@@ -1,4 +1,4 @@
-"""What code puts in front of a prompt: where it has to be, once, and never to be talked away."""
+"""Constraints in front of a prompt: when they are added, only once, and that no text prevents them."""
 
 from __future__ import annotations
 

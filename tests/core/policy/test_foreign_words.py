@@ -1,4 +1,4 @@
-"""Words of other languages don't make everyday English words ones of minors or of sex, as `соск*` made `cocktail`."""
+"""Words of other languages do not match everyday English words, as the stem `соск*` once matched `cocktail`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def words() -> Lexicon:
 
 
 def _meant(words: Lexicon) -> set[str]:
-    """The concepts that a refusal of sexual content with a minor is made of."""
+    """Return the concepts of the rules about sexual content with a minor."""
     rules = [rule for rule in words.rules if "youth" in rule.groups[0]]
     return {concept for rule in rules for group in rule.groups for concept in group} | {"csam"}
 
 
 def _foreign_words(concepts: set[str]) -> tuple[set[str], set[str]]:
-    """Single words, and beginnings of words, that the files of other languages list as written or folded."""
+    """Return the single words and stems of other languages' files, as written and folded."""
     whole, begun = set(), set()
     for file in rule_files():
         if file.parent.name != "languages" or file.stem == "en":

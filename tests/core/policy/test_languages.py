@@ -1,4 +1,4 @@
-"""The rules' coverage of a text's language: everyday prompts are covered, and other languages are noticed."""
+"""The rules' coverage of a text's language: everyday prompts are covered, and other languages are detected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers of normalisation: each restores what it is for, and none hides what was there."""
+"""The layers of normalization: each undoes its kind of disguise, and none removes a reading."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bench.obfuscations import WAYS
 from core.contracts import Route
 from core.policy import judge
-from core.policy.engine import rules_met
+from core.policy.engine import matching_rules
 from core.policy.loading import lexicon
 from core.policy.normalization import MINOR_NUMBER, Stream, decoded, folded, native, streams
 from core.policy.normalization.tokens import number_value
@@ -26,7 +26,7 @@ def readings(text: str) -> set[str]:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("word", ["child", "schoolgirl", "bestiality"])
 def test_hard_word_is_restored_from_each_disguise(way: str, word: str) -> None:
-    assert any(rule.tier == "hard" for rule in rules_met([f"nude {WAYS[way](word)}"]))
+    assert any(rule.tier == "hard" for rule in matching_rules([f"nude {WAYS[way](word)}"]))
 
 
 def test_each_of_38_disguises_changes_the_word() -> None:
@@ -180,11 +180,11 @@ def test_any_mixture_of_tricks_is_judged(text: str) -> None:
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_words_around_a_hard_text_do_not_hide_it(before: str, after: str) -> None:
-    found = {rule.id for rule in rules_met([f"{before.replace('<', '')}\n bestiality \n{after}"])}
+    found = {rule.id for rule in matching_rules([f"{before.replace('<', '')}\n bestiality \n{after}"])}
     assert "animal-terms" in found
 
 
-def test_tag_characters_are_the_letters_that_they_shadow_from_the_first_to_the_last() -> None:
+def test_every_tag_character_is_read_as_its_ascii_character() -> None:
     printable = "".join(map(chr, range(0x20, 0x7F)))
     shadows = "".join(chr(0xE0000 + ord(letter)) for letter in printable)
     assert decoded(shadows) == printable
@@ -192,8 +192,8 @@ def test_tag_characters_are_the_letters_that_they_shadow_from_the_first_to_the_l
 
 
 @pytest.mark.parametrize(("marks", "kept"), [(3, 3), (4, 4), (5, 4), (400, 4)])
-def test_of_the_marks_on_a_letter_four_are_kept(marks: int, kept: int) -> None:
-    # Marks that spell, so that none is dropped for being a disguise.
+def test_at_most_four_marks_on_a_letter_are_kept(marks: int, kept: int) -> None:
+    # Marks of a script, which are not dropped as decoration.
     assert native("क" + "्" * marks).count("्") == kept
 
 

@@ -1,4 +1,4 @@
-"""Patterns of phrases, and the trie that is built where it is walked."""
+"""Patterns of phrases, and the trie whose branches are built when a text reaches them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _ends(root: PhraseNode[str], words: tuple[str, ...]) -> list[str]:
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_segments_represent_all_phrases_of_a_pattern(pattern: str) -> None:
-    """Against the expansion of the whole pattern, without segments."""
+    """The reference is the expansion of the whole pattern, without segments."""
     [segments] = spellings(pattern, exact=True)
     found = {" ".join(phrase) for phrase in whole_phrases(segments)}
     assert found == {" ".join(next(whole_phrases(next(spellings(plain))))) for plain in phrases(pattern)}
@@ -95,8 +95,8 @@ def test_long_stem_matches_as_short_ones_do() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["(a|b", "a|b)", "a (b (c) d"])
-def test_an_open_choice_is_rejected(pattern: str) -> None:
-    with pytest.raises(Misconfigured, match="leaves a choice open"):
+def test_unbalanced_brackets_are_rejected(pattern: str) -> None:
+    with pytest.raises(Misconfigured, match="has unbalanced brackets"):
         list(spellings(pattern))
 
 

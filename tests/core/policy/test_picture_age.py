@@ -1,4 +1,4 @@
-"""The decision about a picture that the output check calls sexual, and the orchestrator's commitment to make it."""
+"""The age check of a picture that the output check rates as sexual, and the orchestrator's commitment to run it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures that say nothing of letters or ages: dates, times, prices, sizes, versions and places."""
+"""Digits that are neither leet nor ages: dates, times, prices, sizes, versions and places."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def _refused(*texts: str) -> bool:
 
 @pytest.mark.parametrize("separator", ["/", ".", "-", " "])
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_date_is_no_word_in_leet(form: str, separator: str) -> None:
+def test_date_is_not_read_as_leet(form: str, separator: str) -> None:
     dates = dict.fromkeys(day.strftime(form.format(separator)) for day in DAYS)
     assert [text for text in dates if _refused(f"a photo taken {text}")] == []
 
 
 @pytest.mark.parametrize("text", FIGURES)
-def test_figures_without_a_letter_are_no_word_in_leet(text: str) -> None:
+def test_digits_without_a_letter_are_not_read_as_leet(text: str) -> None:
     assert not _refused(text)
 
 
 @pytest.mark.parametrize("text", ["l0l1", "10l1", "1o1i", "sh07a", "5h0ta", "10 li", "l 0 l 1"])
-def test_figures_with_a_letter_are_read_as_leet(text: str) -> None:
+def test_digits_with_a_letter_are_read_as_leet(text: str) -> None:
     assert _refused(text)

@@ -8,7 +8,7 @@ from bench.texts import ADULTS, FAMILIES, HARD, LOOKALIKES
 from core.contracts import Route
 from core.errors import Misconfigured
 from core.policy import Action, judge
-from core.policy.engine import rules_met
+from core.policy.engine import matching_rules
 from core.policy.loading import lexicon
 from core.policy.rules import Lexicon, Rule
 
@@ -19,12 +19,12 @@ ALLOWED = [pytest.param(rule, text, id=f"{rule.id}: {text}") for rule in RULES f
 
 @pytest.mark.parametrize(("rule", "text"), REFUSED)
 def test_rule_matches_its_examples(rule: Rule, text: str) -> None:
-    assert rule.id in {met.id for met in rules_met([text])}
+    assert rule.id in {met.id for met in matching_rules([text])}
 
 
 @pytest.mark.parametrize(("rule", "text"), ALLOWED)
 def test_a_rule_does_not_match_its_counterexamples(rule: Rule, text: str) -> None:
-    assert rule.id not in {met.id for met in rules_met([text])}
+    assert rule.id not in {met.id for met in matching_rules([text])}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
@@ -69,9 +69,6 @@ def test_rule_ids_are_unique() -> None:
     assert len({rule.id for rule in RULES}) == len(RULES)
 
 
-# ── what a file may not hold ─────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _compiled(**content: object) -> Lexicon:
     compiled = Lexicon()
     compiled.add(content)
@@ -93,7 +90,7 @@ def test_rule_without_exactly_one_combination_is_reported(ways: dict[str, object
 
 @pytest.mark.parametrize("pattern", ["(a", "(a (b|c)", "a)"])
 def test_unterminated_alternative_is_refused(pattern: str) -> None:
-    with pytest.raises(Misconfigured, match="leaves a choice open"):
+    with pytest.raises(Misconfigured, match="has unbalanced brackets"):
         _compiled(concept={"a": {"words": [pattern]}})
 
 

@@ -1,4 +1,4 @@
-"""Hard words are found when they are misspelt or disguised, and everyday words are not taken for them."""
+"""Misspelt and disguised hard words are recognized, and everyday words are not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KNOWN = hard_words(lexicon().spelling)
 
 
 def reference_distance(one: str, other: str) -> int:
-    """Optimal string alignment, by the textbook's full table."""
+    """Return the optimal string alignment distance by the full table of dynamic programming."""
     table = [[i + j if 0 in {i, j} else 0 for j in range(len(other) + 1)] for i in range(len(one) + 1)]
     for i in range(1, len(one) + 1):
         for j in range(1, len(other) + 1):
