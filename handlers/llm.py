@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from core.backends import BatchCallbacks, Outcome, TextBackend, TextClassifier
-from core.backends.guard import Classifications, Texts, classify_texts
+from core.backends.guard import Classifications, Texts
 from core.contracts import (
     CAPTION_TASK,
     MODERATE_TASK,
@@ -57,10 +57,11 @@ from core.policy import (
     uncovered,
 )
 from core.settings import ROOT, Settings
-from core.text.batching import Program, run_programs
+from core.text.batching import Program
 from core.text.budgets import BUDGETS, Budget
 from core.text.captions import Caption, template_caption, write_caption
 from core.text.expansion import Expansion, expand
+from core.text.jobs import run_jobs
 from core.text.translation import MAX_TRANSLATED_CHARS, Foreign, Translation, translate
 from core.weights import Model
 from core.worker.device import Device, DeviceTime
@@ -270,75 +271,9 @@ def text_device(
     """
 
     def run(requests: Sequence[LlmInput], callbacks: BatchCallbacks) -> Sequence[Outcome[LlmOutput]]:
-        batch = _TextBatch(callbacks, budget, classifier)
-        batch.add_written(run_programs(batch.join(requests), backend, batch))
-        return [batch.outcomes[index] for index in range(len(batch.outcomes))]
+        return run_jobs(requests, callbacks, backend, partial(program, budget=budget), classifier)
 
     return Device(run, max_batch=max_batch, window_s=window_s)
-
-
-class _TextBatch:
-    """A batch of jobs; the `BatchCallbacks` of its programs. Texts to classify are answered when they join."""
-
-    def __init__(self, callbacks: BatchCallbacks, budget: Budget, classifier: TextClassifier | None) -> None:
-        self.callbacks, self.budget, self.classifier = callbacks, budget, classifier
-        self.count = 0
-        self.programs: list[int] = []
-        """The index of each program's job."""
-        self.outcomes: dict[int, Outcome[LlmOutput]] = {}
-
-    def join(self, requests: Sequence[LlmInput]) -> list[Program[Any]]:
-        places = range(self.count, self.count + len(requests))
-        self.count += len(requests)
-        texts = [(place, one) for place, one in zip(places, requests, strict=True) if isinstance(one, Texts)]
-        if texts and self.classifier is not None:
-            self._classify(texts, self.classifier)
-        written = [(place, one) for place, one in zip(places, requests, strict=True) if place not in self.outcomes]
-        self.programs += [place for place, _ in written]
-        return [program(one, self.budget) for _, one in written]
-
-    def _classify(self, texts: Sequence[tuple[int, Texts]], classifier: TextClassifier) -> None:
-        watch = _Members(self.callbacks, [place for place, _ in texts])
-        for (place, _), outcome in zip(
-            texts, classify_texts([one for _, one in texts], classifier, watch), strict=True
-        ):
-            self.outcomes[place] = outcome
-            self.callbacks.finished(place, outcome)
-
-    def add_written(self, outcomes: Sequence[Outcome[LlmOutput]]) -> None:
-        self.outcomes |= zip(self.programs, outcomes, strict=True)
-
-    def more(self) -> list[Program[Any]]:
-        return self.join(self.callbacks.more())
-
-    def step(self, index: int, step: int, of: int) -> None:
-        self.callbacks.step(self.programs[index], step, of)
-
-    def cancelled(self, index: int) -> bool:
-        return self.callbacks.cancelled(self.programs[index])
-
-    def finished(self, index: int, outcome: Outcome[Any]) -> None:
-        self.callbacks.finished(self.programs[index], outcome)
-
-
-@dataclass(frozen=True, slots=True)
-class _Members:
-    """The callbacks of some members of a batch, which others can't join."""
-
-    callbacks: BatchCallbacks
-    places: Sequence[int]
-
-    def step(self, index: int, step: int, of: int) -> None:
-        self.callbacks.step(self.places[index], step, of)
-
-    def cancelled(self, index: int) -> bool:
-        return self.callbacks.cancelled(self.places[index])
-
-    def finished(self, index: int, outcome: Outcome[Any]) -> None:
-        self.callbacks.finished(self.places[index], outcome)
-
-    def more(self) -> Sequence[Any]:
-        return ()
 
 
 def program(request: LlmInput, budget: Budget) -> Program[Any]:
