@@ -1,4 +1,4 @@
-"""Ages stated as a bare number between everyday words: `Mia is like 12 or 13`, `at 11 she moved`, `Mozart at six`.
+"""Ages stated as a bare number between everyday words: `Mia is like 12 or 13`, `at 11 she moved`, `shown at nine`.
 
 They have neither a unit nor a noun, so the words on both sides decide. They count only with sexual content.
 
@@ -45,6 +45,7 @@ _AFTER = _words("""
     she he they her his their him who whom whose and but or when while though although if so because since until
     till with wearing in on at today now already then yet again too the my our going tops max maximum something ish
     plus tomorrow soon next this last
+    apiece each
 """)
 """Words that may follow an age; before another noun, the number counts things."""
 _CONTINUED = frozenset(["and", "but", "when", "who", "going"])
@@ -55,8 +56,18 @@ _PERSONS = _words("""
     girl boy woman man lady person child kid model self herself himself him her queen king prince princess actress
     actor singer hero heroine general captain emperor pope star celebrity dancer character artist composer teacher
     nurse doctor wizard witch president senator boss mother father mum mom dad sister brother wife husband
-    girlfriend boyfriend grandmother grandfather grandma grandpa knight warrior detective
+    girlfriend boyfriend grandmother grandfather grandma grandpa knight warrior detective dancer swimmer skater rider
+    singer painter pianist violinist drummer redhead brunette blonde blond runner player gymnast ballerina skier
+    student pupil orphan twin cousin niece nephew friend stranger traveller traveler passenger beggar apprentice
+    servant maid page shepherd sailor soldier cyclist climber diver surfer jockey acrobat juggler chorister goalie
+    goalkeeper striker pitcher cheerleader vlogger streamer gamer coder poet writer cook baker waif urchin
 """)
+_GROUPS = _words("""
+    group party team crowd set pair row choice out table handful number total pack box dozen bunch one some each part
+    half most best cast family flock herd class queue band committee jury league score hand line circle stack pile
+    series sequence batch bouquet length width height depth distance page pages chapter level factor ratio
+""")
+"""`a group of six or seven` is a count."""
 _COUNTED = _words("""
     size number room page chapter gate route score level iso no vol temperature time price it that there this what
 """)
@@ -64,7 +75,27 @@ _COUNTED = _words("""
 _CLOCK_CONTEXT = _words("""
     dinner lunch breakfast party meet meeting come see you me us here there home tonight tomorrow today it morning
     evening night bed work door doors show call back up ready over starts start open opens closes out pm date drinks
-    alarm train bus flight class
+    alarm train bus flight class coffee tea brunch supper sunrise sunset yoga swim run shower gym concert shop market
+    service mass ferry tram beach again early late until by
+""")
+_EVENTS = _words("""
+    leaving arriving starting opening departing beginning closing featuring serving boarding consisting including
+    starring ending finishing during running calling
+""")
+"""What a bus or a concert does at an hour."""
+_TIMES = _words("""
+    morning mornings evening evenings afternoon afternoons night nights oclock clock am pm m sharp daily tonight
+""")
+_SHOWN = _words("""
+    shown pictured seen depicted portrayed drawn sketched painted imagined reimagined rendered remembered here
+    illustrated sculpted captured
+""")
+"""Words before `at nine` that say which age of a person a picture shows."""
+_AS_BEFORE = _words("""
+    as how like way what
+""")
+_LOOKED = _words("""
+    looked looks appeared appears was
 """)
 
 
@@ -108,6 +139,10 @@ def _is_age(place: _Place, number: Number) -> bool:
         return _at_an_age(place, number, ends=ends)
     if place.before(1) == "of" and place.before(2) in _JUST_BELOW:
         return True
+    if _of_an_age(place, number):
+        return True
+    if place.before(1) == "them" and place.before(3) in {"both", "all", "each"}:
+        return ends
     if not ends and after not in _AFTER and not after.endswith("ing"):
         return False
     if place.after in _CONTINUED and not place.before(1).isalnum():
@@ -118,12 +153,40 @@ def _is_age(place: _Place, number: Number) -> bool:
     return place.before(by) in _BEFORE and place.before(by + 1) not in _COUNTED
 
 
+def _of_an_age(place: _Place, number: Number) -> bool:
+    """`a dancer of twelve or thirteen`, `a swimmer of about eleven`; `a group of six or seven` is a count."""
+    by = 1
+    while by <= _MOST_HEDGES and place.before(by) in _HEDGES and place.before(by) != "of":
+        by += 1
+    if place.before(by) != "of" or place.before(by + 1) in _GROUPS:
+        return False
+    or_another = place.after in {"or", "to"} and bool(place.next(1)) and not place.next(1).isspace()
+    after = place.next(2) if or_another else place.after
+    if after and after[0].isalnum() and after not in _AFTER and not after.endswith("ing"):
+        return False
+    return or_another or by > 1 or (place.before(2) in _PERSONS and number.value >= _YOUNGEST)
+
+
+def _shown_at(place: _Place) -> bool:
+    """`shown at nine`, `as he looked at seven`."""
+    if place.before(2) in _SHOWN:
+        return True
+    return place.before(2) in _LOOKED and not _AS_BEFORE.isdisjoint({place.before(4), place.before(5)})
+
+
 def _at_an_age(place: _Place, number: Number, *, ends: bool) -> bool:
     """Whether a number after `at` is an age (`at 11 she …`, `Mozart at six`) and not a time (`meet me at six`)."""
     person = place.before(2)
-    goes_on = place.after in _AFTER or place.after.endswith("ing")
+    if not _TIMES.isdisjoint({place.after, place.next(1), place.next(2)}):
+        return False
+    goes_on = place.after in _AFTER or (place.after.endswith("ing") and place.after not in _EVENTS)
+    if _shown_at(place):
+        return ends or goes_on
     if person in _PERSONS or (len(person) > 3 and person.isalpha() and not is_everyday(person)):
         return ends or goes_on
+    acts = place.after.endswith("ing") and goes_on
+    if acts and person.isalpha() and person not in _CLOCK_CONTEXT and not place.before(3).isalnum():
+        return True
     if place.after == "," and person.isalpha() and person not in _CLOCK_CONTEXT:
         return place.next(1) in _PRONOUNS or place.next(1).endswith("ing")
     return place.after in _PRONOUNS and (number.value > _CLOCK_HOURS or not person or not person.isalnum())

@@ -84,7 +84,8 @@ KINDS: Mapping[str, Callable[[list[float], date], Range | None]] = {
     "nth_year": lambda n, _: _exactly(n[0] - 1),
     "decade_of_life": lambda n, _: (n[0], n[0] + 9),
     "before_adulthood": lambda n, _: _exactly(ADULT_AGE - n[0]),
-    "months_before_adulthood": lambda n, _: _exactly(ADULT_AGE - max(1, n[0] / 12)),
+    "months_before_adulthood": lambda n, _: _exactly(max(0, ADULT_AGE - max(1, n[0] / 12))),
+    "years_to_21": lambda n, _: _exactly(21 - n[0]),
     "years_before_age": lambda n, _: _exactly(n[1] - n[0]),
     "age_in_years": lambda n, _: _exactly(n[0] - n[1]),
     "years_since": lambda n, _: _exactly(n[0]),
@@ -141,6 +142,7 @@ KINDS: Mapping[str, Callable[[list[float], date], Range | None]] = {
 COMPUTED = {
     "before_adulthood",
     "months_before_adulthood",
+    "years_to_21",
     "years_before_age",
     "age_in_years",
     "product",

@@ -28,9 +28,14 @@ _MACHINES = r"\s(?:rifle|carbine|tank|engine|bolt|screw)"
 _NOT_HEX = r"(?<!\d[\da-f][ -])(?<![=%])"
 _PHOTO = r"(?<!at )(?<!aperture )(?<!aperture of )(?<!lens )(?<!mm )"
 _SEX_FIRST = re.compile(rf"{_PHOTO}(?<![\w./]){_NOT_HEX}[fm](\s?/\s?|)(\d{{1,2}})(?![\w/]|[.,]\d|{_MACHINES})")
-_LENGTHS = r"(?!\s(?:away|from|high|deep|long|tall|wide|of|x)\b)"
+_LENGTHS = (
+    r"(?!\s(?:away|high|deep|long|tall|wide|of|x)\b|"
+    r"\sfrom\s(?:an?|the|this|that|my|his|her|its|our|their|each|one|where|here|shore|ground|start|\d))"
+)
 _AGE_FIRST = re.compile(rf"(?<![\w./,:]){_NOT_HEX}(\d{{1,2}})(/|\s/\s)?([fm])\b(?![./]\d){_LENGTHS}")
 _AGE_SEX_PLACE = re.compile(r"(?<![\w.])(\d{1,2})\s?/\s?[fm]\b|(?<![\w.])[fm]\s?/\s?(\d{1,2})\s?/\s?[a-z]")
+_SEX_THEN_AGE = re.compile(r"(?:^|[(\[\n.;:!?,|]\s?)[fm]\s?[,;|]\s?(\d{1,2})\s?(?=[,;|)\]\n]|$)")
+_EACH = re.compile(r"^\s?(?:all|both)\s|\s(?:each|apiece|between them)\s?$")
 
 _BETWEEN = r"\s?[/|•·~]\s?"
 _SLASHED = re.compile(rf"(?<![\w./])[^\W\d_]{{2,30}}{_BETWEEN}(\d{{1,2}})(?:{_BETWEEN}[^\W\d_]|(?=\s*(?:$|[,.;\n])))")
@@ -92,7 +97,7 @@ def _alone(text: str, words: NumberWords, fillers: Collection[str]) -> Iterator[
     before = ""
     for segment in _SEGMENTS.split(re.sub(r"\d:\d+", " ", text)):
         if len(segment) <= _LONGEST_ALONE:
-            yield from _whole_number(segment, before, words, fillers)
+            yield from _whole_number(_EACH.sub(" ", segment), before, words, fillers)
         before = segment
 
 
@@ -115,6 +120,7 @@ def _beside_sex(text: str) -> Iterator[int]:
     for found in _AGE_FIRST.finditer(text):
         if found[2] or found[3] == "f" or int(found[1]) > 9:
             yield int(found[1])
+    yield from (int(found[1]) for found in _SEX_THEN_AGE.finditer(text))
     for found in _AGE_SEX_PLACE.finditer(text):
         yield int(found[1] or found[2])
 
