@@ -137,9 +137,7 @@ def _is_age(place: _Place, number: Number) -> bool:
     ends = not after or not after[0].isalnum()
     if place.before(1) == "at":
         return _at_an_age(place, number, ends=ends)
-    if place.before(1) == "of" and place.before(2) in _JUST_BELOW:
-        return True
-    if _of_an_age(place, number):
+    if _of_an_age(place):
         return True
     if place.before(1) == "them" and place.before(3) in {"both", "all", "each"}:
         return ends
@@ -153,22 +151,24 @@ def _is_age(place: _Place, number: Number) -> bool:
     return place.before(by) in _BEFORE and place.before(by + 1) not in _COUNTED
 
 
-def _of_an_age(place: _Place, number: Number) -> bool:
-    """`a dancer of twelve or thirteen`, `a swimmer of about eleven`; `a group of six or seven` is a count."""
+def _of_an_age(place: _Place) -> bool:
+    """Whether a number after `of` is an age (`shy of twelve`, `a dancer of ten or so`), no count (`a group of six`)."""
+    if place.before(1) == "of" and place.before(2) in _JUST_BELOW:
+        return True
     by = 1
     while by <= _MOST_HEDGES and place.before(by) in _HEDGES and place.before(by) != "of":
         by += 1
     if place.before(by) != "of" or place.before(by + 1) in _GROUPS:
         return False
-    or_another = place.after in {"or", "to"} and bool(place.next(1)) and not place.next(1).isspace()
+    or_another = place.after in {"or", "to"} and place.next(1).isalnum()
     after = place.next(2) if or_another else place.after
     if after and after[0].isalnum() and after not in _AFTER and not after.endswith("ing"):
         return False
-    return or_another or by > 1 or (place.before(2) in _PERSONS and number.value >= _YOUNGEST)
+    return or_another or by > 1 or place.before(2) in _PERSONS
 
 
 def _shown_at(place: _Place) -> bool:
-    """`shown at nine`, `as he looked at seven`."""
+    """Whether the age follows a word for a picture or a look: `shown at nine`, `as he looked at seven`."""
     if place.before(2) in _SHOWN:
         return True
     return place.before(2) in _LOOKED and not _AS_BEFORE.isdisjoint({place.before(4), place.before(5)})

@@ -30,6 +30,7 @@ from core.policy.normalization.joining import (
     join_spaced_letters,
     joined_stream,
     replace_drawn_letters,
+    split_ages,
 )
 from core.policy.normalization.letters import folded, native, turn_upright
 from core.policy.normalization.tokens import (
@@ -90,7 +91,8 @@ def _flat_versions(letters: str, spelling: Spelling) -> Iterator[str]:
     """Yield ASCII forms of `native` letters: plain; with drawn, masked and separate letters restored; shifted back."""
     flat = join_separated_letters(folded(letters))
     yield flat
-    yield join_spaced_letters(fill_masked_letters(replace_drawn_letters(flat), hard_words(spelling)))
+    shown = fill_masked_letters(replace_drawn_letters(flat), hard_words(spelling))
+    yield join_spaced_letters(split_ages(shown))
     if plain := restore_shifted(flat, _words(spelling)):
         yield plain
 

@@ -135,6 +135,34 @@ _SPELT_OUT = re.compile(r"(?<![^\W_])[^\W_]([\W_]{1,3}+)[^\W_](?![^\W_])(?:\1[^\
 _SPELT_WITH_SIGNS = re.compile(r"(?<![^\W_])[^\W_](_|[^\w\s])[^\W_](?![^\W_])(?:\1[^\W_](?![^\W_]))+")
 _AGE_APART = re.compile(r"(?<![\w.,])(1)[\W_]{1,3}([0-7])(?=[\W_]{0,3}y(?:o|rs?|ears?)?(?![^\W_]))")
 
+_YEAR_OLD_APART = re.compile(
+    r"y[\W_]{0,2}[e3][\W_]{0,2}[a4][\W_]{0,2}r[\W_]{0,3}(?:[s5][\W_]{0,3})?[o0][\W_]{0,2}[l1][\W_]{0,2}d"
+)
+_YEAR_OLD = re.compile(r"(?<![^\W_])years?[\W_]{1,3}old")
+_YR_OLD = re.compile(r"(?<=[^\W_])yrs?[\W_]?old")
+_YO_WITH_ZERO = re.compile(r"(?<![^\W\d_])y[./]{1,2}0(?![^\W_])")
+_YO_RUN_TOGETHER = re.compile(
+    r"(?<![^\W_])(\d{1,2})y/?o(?=(?:girl|boy|kid|child|teen|twin|male|female|student|daughter|son|lad|lass)s?(?![^\W_]))"
+)
+
+
+def split_ages(text: str) -> str:
+    """Restore the spaces of an age: `thirteenyearoldgirl` → `thirteen year old girl`, `1 2-yea r-old` → `1 2-year old`.
+
+    `y.0.` and `y/0` become `yo`.
+    """
+
+    def year_old(found: re.Match[str]) -> str:
+        start, end = found.span()
+        if _YEAR_OLD.match(text, start):
+            return found[0]
+        return " " * text[start - 1 : start].isalnum() + "year old" + " " * text[end : end + 1].isalnum()
+
+    if "y" not in text:
+        return text
+    apart = _YO_RUN_TOGETHER.sub(r"\1 yo ", _YO_WITH_ZERO.sub(" yo ", _YEAR_OLD_APART.sub(year_old, text)))
+    return _YR_OLD.sub(" yr old ", apart)
+
 
 def join_separated_letters(text: str) -> str:
     """Join letters separated by a symbol other than a space: `n.u.d.e  g.i.r.l` → `nude  girl`."""
