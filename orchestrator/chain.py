@@ -139,7 +139,7 @@ class Chain:
             **self._common_fields("expand"),
         )
         self._wake_picture_pool()
-        # The time that the picture needs is reserved: with a template prompt there is still a picture.
+        # Reserves the time of the picture, so that a late expansion can be replaced by a template.
         by = self.deadline.earlier(self._reserved_for_picture_s())
         try:
             progress = self._progress("expand", 40)

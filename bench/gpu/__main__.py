@@ -99,7 +99,7 @@ def main(  # noqa: PLR0913  (each argument is an option of the command line)
             console.print(f"{row.part}: {row.what}", style="dim", markup=False)
             rows.append(row)
             _write(out, facts, rows)
-    finally:  # after an error, the rows that were measured before it
+    finally:  # also after an error: print the rows measured so far
         console.print(report.table(rows, ", ".join(f"{name} {value}" for name, value in facts.items())))
 
 

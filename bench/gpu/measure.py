@@ -57,7 +57,7 @@ class Meter:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        self.reset()  # outside of `except`, where the failed call's tensors are released
+        self.reset()  # after `except`, because the exception refers to the failed call's tensors
         return Row(part, what, failed=failed)
 
     def times(self, run: Callable[[], Any]) -> dict[str, float]:

@@ -67,7 +67,7 @@ def _values_beyond(most: int, payload: dict[str, object]) -> bool:
 
 def _explained(error: ValidationError) -> InvalidRequest:
     details = error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_DETAILS]
-    # A list whose every item was refused is also reported as too short: only the item's own reason helps.
+    # For a list with only invalid items, pydantic also reports that it is too short; only the items' errors help.
     details = [
         detail
         for detail in details

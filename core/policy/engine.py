@@ -140,7 +140,7 @@ def judge(
 def check(
     texts: Iterable[str], route: Route, *, treated_as: Treatment | None = None, stage: str | None = None
 ) -> Verdict:
-    """Judge the texts; raise `PolicyBlocked` for a refusal, with the categories and no word of the texts."""
+    """Judge the texts; raise `PolicyBlocked` for a refusal, with the categories but no words of the texts."""
     texts = tuple(texts)
     return enforce(judge(texts, route, treated_as=treated_as), texts, route, stage=stage)
 

@@ -85,7 +85,7 @@ def errors_between(one: str, other: str, most: int) -> int:
 
 
 def _after_an_error(one: str, other: str) -> Iterator[tuple[str, str]]:
-    """Yield the rests of two words after each kind of error at their beginning."""
+    """Yield what remains of two words after each kind of error at their beginning."""
     yield one[1:], other[1:]
     yield one[1:], other
     yield one, other[1:]

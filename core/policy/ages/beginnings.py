@@ -87,7 +87,7 @@ class Beginnings:
 
 
 def before_numbers(numbers: Iterable[int], leads: Sequence[object], most: int) -> set[int]:
-    """Return the tokens before `numbers` (ascending) that only tokens with a true `leads` separate, at most `most`."""
+    """Return the tokens directly before each of `numbers` (ascending) while `leads` is true, at most `most`."""
     found: set[int] = set()
     for number in numbers:
         at = number - 1

@@ -77,7 +77,7 @@ def opaque(text: str, spelling: Spelling) -> bool:
 
 
 def _versions(text: str, spelling: Spelling) -> Iterator[str]:
-    """The text as written, decoded, with emoji as words, and turned over: as a whole, or letter by letter."""
+    """Yield the text as written, decoded, with emoji as words, and with turned letters upright, in both directions."""
     yield text
     plain = _deciphered(text, spelling).text
     yield plain

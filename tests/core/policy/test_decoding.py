@@ -1,4 +1,4 @@
-"""Encoded passages are read where they decode to words, and reported where they don't."""
+"""Encoded passages are decoded if they contain words, and reported otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everyday prompts in the listed languages are refused on no moderated route."""
+"""Everyday prompts in the listed languages are not refused on any moderated route."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_hard_prompt_is_refused_after_any_constraint(route: Route) -> None:
         assert caught.value.stage == "assemble"
 
 
-def test_a_constraint_for_the_chat_is_put_in_once_and_before_an_anchor() -> None:
+def test_chat_constraint_is_added_once_and_replaces_an_anchor() -> None:
     assert constrain(PLAIN) == f"{CONSTRAINT} {PLAIN}"
     assert constrain(constrain(PLAIN)) == constrain(PLAIN)
     assert constrain(f"{STRONG_CONSTRAINT} {PLAIN}") == f"{STRONG_CONSTRAINT} {PLAIN}"

@@ -174,7 +174,7 @@ def test_any_text_is_tokenized_and_judged(text: str) -> None:
 
 
 @given(st.text(alphabet="n4k3d ch1ld.*-_%&#;<>\\u\u200b", max_size=60))
-def test_any_mixture_of_tricks_is_judged(text: str) -> None:
+def test_any_mixture_of_disguises_is_judged(text: str) -> None:
     judge([text], Route.GENERAL)
 
 

@@ -141,7 +141,9 @@ class AsyncHttpTransport:
                     raise self._refusal(response)
                 yield response
         except httpx.TransportError as error:
-            raise ConnectionFailed(f"{self._base_url}: {type(error).__name__}.") from error
+            raise ConnectionFailed(
+                f"{self._base_url} can't be reached ({type(error).__name__}); check the address."
+            ) from error
 
     async def _request(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> httpx.Response:
         timeout = httpx.Timeout(_CONNECT_S, read=_ANSWER_S)
@@ -150,7 +152,9 @@ class AsyncHttpTransport:
                 method, f"{self._base_url}{path}", headers={**self._headers, **headers}, json=body, timeout=timeout
             )
         except httpx.TransportError as error:
-            raise ConnectionFailed(f"{self._base_url}: {type(error).__name__}.") from error
+            raise ConnectionFailed(
+                f"{self._base_url} can't be reached ({type(error).__name__}); check the address."
+            ) from error
         if response.status_code >= 400:
             raise self._refusal(response)
         return response

@@ -143,7 +143,9 @@ class RunpodTransport:
                 method, f"{self._base_url}{path}", headers=self._headers, json=body, timeout=_ANSWER_S
             )
         except httpx.TransportError as error:
-            raise ConnectionFailed(f"{self._base_url}: {type(error).__name__}.") from error
+            raise ConnectionFailed(
+                f"{self._base_url} can't be reached ({type(error).__name__}); check the address."
+            ) from error
         if response.status_code >= 400:
             raise _refusal(response, self._base_url)
         try:
