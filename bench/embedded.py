@@ -109,7 +109,7 @@ def _circle(vision: LoadedVision, image: LoadedImage, judge: Judge, count: int) 
 
 
 def _without_a_face(photos: Path | None, count: int) -> Iterator[tuple[str, Image.Image]]:
-    rng = random.Random(SPLIT)  # a draw of pictures
+    rng = random.Random(SPLIT)  # selects the pictures
     for _ in range(count):
         canvas = Canvas(256, supersampling=1)
         draw_background(canvas, rng.choice(BACKGROUNDS), rng)

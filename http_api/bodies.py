@@ -128,7 +128,7 @@ async def _read_form(request: Request, limit: int) -> dict[str, Any]:
         form = await parser.parse()
         return await _fields_of(form)
     except (MultiPartException, KeyError, UnicodeDecodeError):
-        raise InvalidRequest("The form can't be read: one `selfie` file, and at most 30 fields of text.") from None
+        raise InvalidRequest("The form can't be read: send one `selfie` file and at most 30 text fields.") from None
     finally:
         parser.close()
 

@@ -118,7 +118,7 @@ def platform(*, serve_page: bool) -> Iterator[Platform]:
         yield Platform(Client(f"{base}/{endpoint}/", key), None)
         return
     console.print("Starting the platform and its workers on this machine …")
-    shutil.rmtree(OUT / "logs", ignore_errors=True)  # the last run's
+    shutil.rmtree(OUT / "logs", ignore_errors=True)  # logs of the last run
     endpoints = load_endpoints().endpoints
     page = {"http": _page_endpoint(endpoints["orchestrator"])} if serve_page else {}
     with LocalpodThread({**endpoints, **page}, Options(warm=True, state_dir=OUT / "logs")) as pod:

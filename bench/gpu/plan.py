@@ -31,6 +31,6 @@ SHRUNK = Plan(
     visual_tokens=(16,),
     copy_gib=0.002,
     tile_px=32,
-    compiled=False,  # minutes on a CPU
+    compiled=False,  # takes minutes on a CPU
     shrink=True,
 )

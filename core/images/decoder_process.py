@@ -85,7 +85,7 @@ class DecoderProcess:
                 try:
                     pipe.close()
                 except OSError:
-                    continue  # what was not written to a dead child is lost with it
+                    continue  # input for a child that has exited is dropped
         try:
             return self._process.wait(timeout=1)
         except subprocess.TimeoutExpired:

@@ -150,7 +150,7 @@ def keeps_subject(prompt: str, messages: Sequence[ChatMessage]) -> bool:
 
 
 def template_prompt(messages: Sequence[ChatMessage], features: Features | None) -> str:
-    """A prompt without a model: the last request as a phrase, the person described in front. At most 120 words."""
+    """Make a prompt without a model: the described person, then the last request as a phrase. At most 120 words."""
     return _with_person(f"{scene_of(messages)}. Natural light, clear focus, rich detail, calm mood.", features)
 
 

@@ -280,7 +280,7 @@ class Device(Generic[Q, R]):
 
     def _outcomes(self, batch: _Batch[Q, R]) -> Sequence[Outcome[R]]:
         if self._lost is not None:
-            raise self._lost  # a lost device stays lost, and another call can block for minutes
+            raise self._lost  # a lost device does not recover, and another call can block for minutes
         try:
             outcomes = self._generate([job.request for job in batch.jobs], batch)
         except DeviceLost as error:

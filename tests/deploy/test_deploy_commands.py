@@ -32,7 +32,7 @@ def test_plan_shows_changes_cost_and_quota_and_changes_nothing(fake_api: FakeRun
     assert result.exit_code == 0, result.output
     assert "+ img-pod-orchestrator: create" in result.stdout
     assert "Workers: 5 here, 0 in the account's other endpoints, quota 5" in result.stdout
-    # selfie 0.00053 + llm 0.00031 + 2 × zimage 0.00031 + orchestrator 0.00004, by 3600
+    # selfie 0.00053 + llm 0.00031 + 2 × zimage 0.00031 + orchestrator 0.00004, times 3600
     assert "Worst case $5.40 an hour" in result.stdout
     assert fake_api.changing() == []
 

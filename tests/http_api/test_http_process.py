@@ -88,7 +88,7 @@ async def test_idle_process_exits_at_once_on_a_signal(
     start: Callable[[str], Process], state: str, status: int, number: signal.Signals
 ) -> None:
     process = start(state)
-    async with asyncio.timeout(120):  # the imports of a process on a busy machine
+    async with asyncio.timeout(120):  # a process may import for a minute on a busy machine
         while process.ping() != status:  # noqa: ASYNC110 - another process has no event
             await asyncio.sleep(0.05)
 

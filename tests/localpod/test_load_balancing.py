@@ -164,7 +164,7 @@ async def test_server_sent_events_arrive_one_by_one(start, tmp_path):
         for number in range(3):
             assert await anext(lines) == f"data: {number}"
             await anext(lines)
-            (tmp_path / f"next{number}").touch()  # only now may the worker send the next
+            (tmp_path / f"next{number}").touch()  # the worker waits for this file before the next event
 
 
 async def test_a_client_that_disconnects_before_the_answer_cancels_the_request_at_the_worker(start, tmp_path):

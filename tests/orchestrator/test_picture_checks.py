@@ -1,4 +1,4 @@
-"""Checks of several pictures of one request: one refusal refuses all, one failure withholds one."""
+"""Checks of several pictures of one request: a refused picture refuses the request, a failed check withholds its picture."""
 
 from __future__ import annotations
 

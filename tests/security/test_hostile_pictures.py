@@ -61,7 +61,7 @@ FILES: dict[str, bytes] = {
 @pytest.mark.parametrize("name", FILES)
 def test_every_sample_file_is_valid_before_it_is_changed(name: str) -> None:
     image = open_picture(FILES[name]).image
-    # EXIF orientation 6 rotates it, except in our own file, which has no EXIF.
+    # EXIF orientation 6 rotates the pictures; our own file has no EXIF.
     assert image.size == ((72, 48) if name == "ours" else (48, 72))
     assert image.info == {}
 

@@ -44,7 +44,7 @@ def test_green_counts_for_most_of_the_luminance() -> None:
 
 
 @pytest.mark.parametrize(("areas", "expected"), [([100.0], 1.0), ([100.0, 25.0], 0.75), ([100.0, 100.0], 0.0)])
-def test_a_second_face_costs_its_share_of_the_first(areas: list[float], expected: float) -> None:
+def test_second_face_lowers_the_score_by_its_relative_size(areas: list[float], expected: float) -> None:
     assert single_face(areas) == expected
 
 

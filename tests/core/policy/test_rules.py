@@ -46,7 +46,7 @@ def test_ordinary_scene_with_children_is_allowed_on_moderated_routes(text: str) 
 
 
 @pytest.mark.parametrize("text", ADULTS)
-def test_private_adult_texts_are_never_refused_and_constrained_on_moderated_routes(text: str) -> None:
+def test_private_adult_texts_are_constrained_on_moderated_routes_and_never_refused(text: str) -> None:
     assert judge([text], Route.CHAT_1TO1).action is Action.ALLOW
     assert judge([text], Route.GENERAL).action in {Action.CONSTRAIN, Action.ALLOW}
     assert judge([text], Route.CHAT_1TO1, treated_as="moderated").action is not Action.REFUSE

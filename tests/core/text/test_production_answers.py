@@ -87,7 +87,7 @@ def test_a_refusal_is_replaced_by_the_request(refusal: str) -> None:
         "Ein gemütliches Café mit einer Leuchtschrift in der Nacht, rotes Licht auf der nassen Straße.",
     ],
 )
-def test_an_answer_in_another_language_is_asked_again(answer: str) -> None:
+def test_answer_in_another_language_is_requested_again(answer: str) -> None:
     backend = Streaming(lambda asked: answer if asked.seed == 3 else IN_STRING)
     [outcome] = run_programs([expand(CAFE, ExpandTask.SCENES, None, 3)], backend, NoCallbacks())
     assert outcome == Expansion(SIGN)

@@ -124,7 +124,7 @@ async def test_single_caller_does_not_wait_for_the_window(model):
     assert [len(batch) for batch in model.batches] == [1] * 5
 
 
-async def test_two_callers_with_different_timing_come_to_share_batches(model):
+async def test_two_callers_with_different_timing_soon_share_batches(model):
     on = device(model, max_batch=8, window_s=0.5)
     model.gate.clear()
     first = asyncio.create_task(on.run("a"))
@@ -137,7 +137,7 @@ async def test_two_callers_with_different_timing_come_to_share_batches(model):
     assert [sorted(batch) for batch in model.batches] == [["a"], ["a", "b"]]
 
 
-async def test_recent_callers_are_waited_for_once_up_to_the_window(model):
+async def test_batch_waits_for_recent_callers_once_up_to_the_window(model):
     on = device(model, max_batch=8, window_s=1.0)
     await asyncio.gather(*(on.run(str(number)) for number in range(4)))
     started = time.monotonic()
