@@ -156,7 +156,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     if status == 405:
         return error_response(MethodNotAllowed("This path doesn't support the method; see `Allow`."), headers)
     if status < 500:
-        return error_response(InvalidRequest("The request can't be read."), headers)
+        return error_response(InvalidRequest("The request can't be read; check its headers and its body."), headers)
     return error_response(internal_error(error), headers)
 
 

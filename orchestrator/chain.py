@@ -210,7 +210,7 @@ class Chain:
     async def check_pictures(self, pictures: Pictures) -> Pictures:
         """Check the apparent ages in pictures that the output check rates as sexual; return the pictures that pass.
 
-        If one picture is refused, the request is refused, so that a larger `n` gives no more attempts. If a check fails, only its
+        One refusal ends the request, so that a larger `n` gives no more attempts. If a check fails, only its
         picture is withheld. No picture is generated again. Raises `PolicyBlocked`, and the first error if no picture is
         left.
         """

@@ -315,14 +315,14 @@ class WorkerStopping(ImgPodError):
 
 
 class DeviceError(ImgPodError):
-    """The device is in an unknown state: the job fails as retryable and the worker asks to be replaced."""
+    """The device is in an unknown state: the job fails as retryable and the worker requests a replacement."""
 
     http_status = 503
     retryable = True
 
 
 class OutOfDeviceMemory(DeviceError):
-    """The GPU's memory is exhausted and stays so after unused memory was released; the worker asks to be replaced.
+    """The GPU's memory is exhausted and stays so after unused memory was released; the worker requests a replacement.
 
     Send it again. If it persists, lower `max_batch`, or use a larger GPU.
     """
@@ -331,7 +331,7 @@ class OutOfDeviceMemory(DeviceError):
 
 
 class DeviceLost(DeviceError):
-    """The GPU failed; the worker asks to be replaced.
+    """The GPU failed; the worker requests a replacement.
 
     Send it again: another worker runs it.
     """

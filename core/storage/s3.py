@@ -282,7 +282,7 @@ def read_endpoint(endpoint: str, bucket: str | None, *, schemes: tuple[str, ...]
 
 
 def _split(endpoint: str) -> tuple[SplitResult, str]:
-    """A URL and its host, in lower case. Only URLs that every parser interprets alike are accepted."""
+    """Return a URL and its host in lower case. Only URLs that all parsers interpret in the same way are accepted."""
     if not _PLAIN_URL.fullmatch(endpoint):
         raise ValueError("is not a URL")
     try:

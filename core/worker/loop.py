@@ -137,7 +137,7 @@ class JobLoop:
         await self._drain(taking)
         for task in (taking, stopping, draining):
             task.cancel()
-        # A task that ended by itself has failed: its exception goes to the log and the exit status.
+        # A task that has ended here has failed: its exception determines the log and the exit status.
         for result in await asyncio.gather(taking, stopping, draining, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result

@@ -62,7 +62,7 @@ class Outbox:
                 await self._deliver(job_id, Reply.of_error(error))
 
     async def _post_until_accepted(self, job_id: str, body: bytes) -> None:
-        """Raise `NotDelivered` if the platform refused the reply for good."""
+        """Post the reply until it is accepted. Raises `NotDelivered` if the platform finally refuses it."""
         pause_s, attempt = _FIRST_WAIT_S, 1
         while True:
             try:

@@ -1243,7 +1243,7 @@ def _symmetric(right: Points) -> Points:
 
 
 def _along(outline: Points, step: float) -> Points:
-    """Points at even distances along a closed outline."""
+    """Return points at equal distances along a closed outline."""
     closed = np.concatenate([outline, outline[:1]])
     far = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
     at = np.arange(0, far[-1], step)

@@ -225,7 +225,7 @@ def lookalike(rng: random.Random) -> str:
 
 
 def labelled_text(rng: random.Random, everyday: Words) -> LabelledText:
-    """One text. `everyday` has frequent words by language, which are inserted between the parts."""
+    """Generate a labelled text. `everyday` has frequent words by language, to insert between the parts."""
     language = _language(rng)
     if rng.random() < 0.02:
         text = str(rng.choice(phrases()["frames"]["both"]))
@@ -243,7 +243,7 @@ def labelled_text(rng: random.Random, everyday: Words) -> LabelledText:
 
 
 def everyday_text(rng: random.Random, everyday: Words) -> LabelledText:
-    """A text of everyday words of one language, without sexual content or ages."""
+    """Generate a text of everyday words of one language, without sexual content or ages."""
     language = rng.choice(list(everyday))
     words = [rng.choice(everyday[language]) for _ in range(rng.randint(3, 25))]
     for _ in range(rng.choice([0, 0, 1, 2])):
@@ -266,7 +266,7 @@ def _nobody_young(language: str, rng: random.Random) -> str:
 
 
 def _sexual_parts(person: str, language: str, rng: random.Random) -> list[str]:
-    """The parts in one sentence frame, or apart with everyday words between them."""
+    """Return a sexual text and the person in one sentence, or as two parts in either order."""
     text = rng.choice(lexicons()["en" if rng.random() < 0.08 else language]["sexual"])
     kind = rng.random()
     if language == "en" and kind < 0.5:
@@ -280,7 +280,7 @@ def _plain_parts(person: str, language: str, rng: random.Random) -> list[str]:
 
 
 def _as_scene(parts: list[str], rng: random.Random) -> str:
-    """The parts among sentences about adults, as a language model writes a prompt."""
+    """Insert the parts between sentences about adults, so that the text resembles a prompt of a language model."""
     sentences = list(parts)
     for _ in range(rng.randint(1, 6)):
         text = filled(rng.choice(english()["scene"][rng.choice(list(english()["scene"]))]), _ADULT_YEARS, "en", rng)
@@ -294,7 +294,7 @@ def _with_filler(parts: list[str], language: str, everyday: Words, rng: random.R
     for part in [*parts, ""]:
         count = rng.choice([0, 0, 1, 2, 4, 8, 16]) if pool else 0
         words = [rng.choice(pool) for _ in range(count)]
-        if len(words) > 1 and rng.random() < 0.3:  # a number beside everyday words is no age
+        if len(words) > 1 and rng.random() < 0.3:  # a number between everyday words is not an age
             words.insert(rng.randrange(len(words)), written(rng.choice([*range(1, 20), *range(1, 100)]), language, rng))
         pieces += [_between(language).join(words), part]
     return rng.choice([" ", " ", ", ", ". ", "\n"]).join(one for one in pieces if one)

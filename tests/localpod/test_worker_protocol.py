@@ -101,7 +101,7 @@ async def test_job_for_a_closed_connection_is_delivered_to_the_next_worker(pod, 
     headers = f"Host: 127.0.0.1\r\nAuthorization: {WORKER_KEY}"
     writer.write(f"GET /v2/pair/job-take/{gone.id}?gpu=CPU HTTP/1.1\r\n{headers}\r\n\r\n".encode())
     await until(lambda: pod.served["pair"].endpoint._pending_takes)
-    # The job is delivered and the connection is closed as nearly at the same time as one process allows.
+    # The job is delivered and the connection is closed at nearly the same time.
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     writer.transport.abort()
     job_id = await submit(http, "pair")

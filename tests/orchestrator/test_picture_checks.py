@@ -1,4 +1,4 @@
-"""Checks of several pictures of one request: a refused picture refuses the request, a failed check withholds its picture."""
+"""Checks of several pictures of one request: a refusal ends the request, a failure withholds one picture."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_reply_is_posted_again_after_the_platform_fails(client, pod, kind):
 def test_reply_is_delivered_once_the_platform_is_back(client, pod):
     pod.inject(Fault(kind=FaultKind.SERVER_ERROR, endpoint="timed", operation="job-done", times=None))
     job = client.start("timed")
-    time.sleep(6)  # the stock SDK gives up after five
+    time.sleep(6)  # the stock SDK stops trying after five
     assert client.state("timed", job)["status"] == "IN_PROGRESS"
     pod.clear_faults()
     assert client.follow("timed", job)["status"] == "COMPLETED"

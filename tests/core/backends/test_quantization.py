@@ -51,7 +51,7 @@ def test_weight_only_layer_is_near_to_bf16(form: Format, *, bias: bool) -> None:
 def test_dynamic_layer_is_near_to_bf16(form: Format, rows: int) -> None:
     plain = linear(bias=True)
     x = normal(2, rows, INSIDE, seed=2).to(torch.bfloat16)
-    x[0, 0] *= 100  # one token far larger than the others has a scale of its own
+    x[0, 0] *= 100  # a token with much larger values has its own scale
     model = nn.Sequential(plain)
     with torch.inference_mode():
         wanted = plain(x)
