@@ -26,7 +26,7 @@ THRESHOLDS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 
 
 def texts_of(path: Path) -> list[str]:
-    """The texts of one file; of XSTest those labelled safe."""
+    """Read the texts of one file; from XSTest only those labelled `safe`."""
     with path.open(encoding="utf-8", newline="") as file:
         if path.suffix == ".csv":
             return [row["prompt"] for row in csv.DictReader(file) if row["label"] == "safe"]

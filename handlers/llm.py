@@ -171,7 +171,9 @@ class _LlmJob:
         labels = await self._classify(texts)
         if self.only_classified and not all(label and label.label == "safe" for label in labels):
             # The rules can't find ages in this language, so only a text that is classified as safe is accepted.
-            raise LanguageNotSupported("A text is in a language without rules, and not classified safe.", stage=stage)
+            raise LanguageNotSupported(
+                "A text in a language without rules was not classified as safe; write it in English.", stage=stage
+            )
         joined = apply_classifier(verdict, labels, route, treated_as=treated_as)
         return enforce(joined, texts, route, stage=stage)
 

@@ -94,7 +94,7 @@ def face_crop(image: Image, face: Box | None) -> Image:
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceThresholds:
-    """Least probabilities of an answer; below `confidence` it is `unknown`.
+    """Minimum probabilities of an answer; below `confidence` it is `unknown`.
 
     `under_18` has a lower threshold, because a missed minor is the worse error.
     """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Budget:
     """Attempts and tokens that a text may use.
 
-    Of an expansion's `attempts`, the first `free_attempts` have no prefix; the others begin with the last request as a
+    The first `free_attempts` of an expansion's `attempts` have no prefix; the others begin with the last request as a
     phrase, so that the subject is kept. Messages beyond the first `shortened_by_model`, or longer than
     `shortened_tokens`, are shortened by code. `chat_tokens` bounds the part of a chat that an expansion uses, newest
     messages first. `line_attempts` are the attempts for a caption or a shortened message.

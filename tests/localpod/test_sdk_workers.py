@@ -141,7 +141,7 @@ def test_refresh_worker_replaces_the_worker(http):
     assert ask(http, "echo", say="next")["workerId"] != first["workerId"]
 
 
-def test_a_wide_worker_takes_batches(http):
+def test_worker_with_eight_slots_takes_batches(http):
     jobs = [http.post("/wide/run", json={"input": {"n": n, "sleep": 0.5}}).json()["id"] for n in range(8)]
     ended = [follow(http, "wide", job_id) for job_id in jobs]
     assert [one["output"]["n"] for one in ended] == list(range(8))
