@@ -267,7 +267,7 @@ class Api:
 
 
 def _retry_delay(error: Exception) -> bool | float:
-    """Whether to retry; a number is the delay that the API asked for, s."""
+    """Return whether to retry; a number is the delay in seconds that the API requested."""
     if isinstance(error, RateLimited) and error.retry_after_s is not None:
         return min(error.retry_after_s, _MAX_WAIT_S)
     return isinstance(error, RateLimited | ServerFailed | Unreachable)

@@ -37,7 +37,7 @@ def json_response(value: Any, status: int = 200, headers: dict[str, str] | None 
 def ended_response(job: HttpJob, *, as_image: bool) -> Response:
     """The answer to a request whose job has ended."""
     if job.result is None:
-        return error_response(job.error or DeadlineExceeded("The request did not end in time."))
+        return error_response(job.error or DeadlineExceeded("The request did not end in time; allow more time."))
     if as_image:
         return image_response(job.result)
     # The data of the last event is the result as JSON.

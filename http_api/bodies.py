@@ -68,12 +68,12 @@ def _timeout_message(timeout_s: float) -> str:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Raises `TooLarge`."""
+    """Read a body of at most `limit` bytes. Raises `TooLarge`."""
     return b"".join([chunk async for chunk in _bounded(request, limit)])
 
 
 def read_json(body: bytes) -> dict[str, Any]:
-    """Raises `InvalidRequest`."""
+    """Parse a body as a JSON object. Raises `InvalidRequest`."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):

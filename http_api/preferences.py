@@ -41,7 +41,7 @@ class Preferences:
 
     @classmethod
     def of(cls, headers: Mapping[str, str]) -> Preferences:
-        """Raises `NotAcceptable`."""
+        """Read the preferences of a request. Raises `NotAcceptable`."""
         media_type = _best(headers.get("accept", "")[:_LONGEST_HEADER])
         wanted = [part.strip().lower() for part in headers.get("prefer", "")[:_LONGEST_HEADER].split(",")]
         waits = [found for part in wanted if (found := _WAIT.fullmatch(part))]

@@ -71,7 +71,9 @@ async def _forward(request: Request, client: httpx.AsyncClient) -> Response:
     try:
         answer = await client.send(outgoing, stream=True)
     except httpx.TransportError as error:
-        raise EndpointUnavailable(f"The deployment could not be reached ({type(error).__name__}).") from error
+        raise EndpointUnavailable(
+            f"The deployment could not be reached ({type(error).__name__}); try again later."
+        ) from error
     returned = {name: value for name, value in answer.headers.items() if name in _RETURNED}
 
     async def body() -> AsyncIterator[bytes]:

@@ -221,7 +221,9 @@ class Chain:
         if not needs_age_check(picture.policy.picture, score_from=policy.age_check_score):
             return picture
         if picture.image_base64 is None or picture.image_url is not None:
-            raise UnsafeOutput("The zimage worker uploaded a picture before its age check.", stage="check")
+            raise UnsafeOutput(
+                "The zimage worker uploaded a picture before its age check; update the zimage workers.", stage="check"
+            )
         request = CheckRequest(
             task=CHECK_TASK,
             picture=picture.image_base64,

@@ -59,7 +59,7 @@ class JobCleanup:
         try:
             state = await submitting
         except ImgPodError:
-            return  # not accepted, or with an id that never arrived: the job's own limits end it
+            return  # the submit failed or its id never arrived; the job's own limits end it
         if state.get("status") not in FINAL:
             await self._cancel_job(endpoint, job_id_of(state))
 

@@ -60,7 +60,9 @@ class InMemoryIdempotency:
             return kept[2]
         if (running := self._running.get(key)) is not None:
             require_same_request(running, body)
-            raise AlreadyRunning("The request with this `idempotency_key` is still running.", retry_after_ms=1_000)
+            raise AlreadyRunning(
+                "The request with this `idempotency_key` is still running; send it again later.", retry_after_ms=1_000
+            )
         self._running[key] = body
         try:
             result = await run()
@@ -93,7 +95,7 @@ def digest(request: PictureRequest, s3_config: Mapping[str, object] | None = Non
 
 
 def require_same_request(known: str, body: str) -> None:
-    """Raises `IdempotencyMismatch`."""
+    """Check that a key is used for the same request. Raises `IdempotencyMismatch`."""
     if known != body:
         raise IdempotencyMismatch("This `idempotency_key` was used for another request; use a new one.")
 

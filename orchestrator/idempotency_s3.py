@@ -82,7 +82,7 @@ class S3Idempotency:
         run: Callable[[], Awaitable[Result]],
         s3_config: Mapping[str, object] | None = None,
     ) -> Result:
-        """As `IdempotencyStore.run_once`. Raises `EndpointUnavailable` without running anything if the bucket fails."""
+        """Run a request once, as `IdempotencyStore.run_once` does. Raises `EndpointUnavailable` without running anything if the bucket fails."""
         name, body = _object_name(key), digest(request, s3_config)
         for _ in range(_MAX_RACES):
             found, tag = await self._bucket.get(name)
@@ -121,7 +121,9 @@ class S3Idempotency:
 
 def _result_of(entry: _Entry) -> Result:
     if entry.result is None:
-        raise AlreadyRunning("The request with this `idempotency_key` is still running.", retry_after_ms=1_000)
+        raise AlreadyRunning(
+            "The request with this `idempotency_key` is still running; send it again later.", retry_after_ms=1_000
+        )
     try:
         return Result.model_validate(entry.result, extra="ignore")
     except ValidationError:

@@ -112,7 +112,7 @@ _REFUSALS: dict[int, tuple[type[ImgPodError], str]] = {
     404: (JobNotFound, "The endpoint or the job doesn't exist; check the endpoint's id."),
     413: (TooLarge, "The platform refuses a request this large; send the selfie as a URL."),
     429: (PlatformThrottled, "The platform's rate limit was reached."),
-    503: (EndpointUnreachable, "The platform is not available."),  # by its definition the request was not handled
+    503: (EndpointUnreachable, "The platform is not available."),  # a 503 means that the request was not handled
 }
 
 

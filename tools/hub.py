@@ -43,7 +43,7 @@ def files() -> dict[str, str]:
 def hub(spec: EndpointSpec) -> dict[str, Any]:
     gpu = spec.gpu
     if gpu is None:
-        raise ValueError("the listed image runs on a GPU")
+        raise ValueError("the listed image needs an endpoint with a GPU")
     return {
         "title": "img-pod: Z-Image Turbo",
         "description": "Pictures from prompts with Z-Image Turbo. A content policy checks prompts and pictures.",

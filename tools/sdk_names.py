@@ -81,7 +81,7 @@ def _use(module: str, path: tuple[str, ...], line: int, call: ast.Call | None) -
 
 
 def problem(use: Use) -> str | None:
-    """What the installed SDK lacks for a use; None if nothing is missing."""
+    """Describe what the installed SDK lacks for a use; None if nothing is missing."""
     try:
         target = _resolve(use)
     except (ImportError, AttributeError) as error:

@@ -188,7 +188,7 @@ def prominence(face: Box, size: tuple[int, int]) -> float:
 
 
 def merged(boxes: Iterable[Box]) -> list[Box]:
-    """Merge `boxes` of several scales: of each face the most certain box is kept."""
+    """Merge `boxes` of several scales: keep the most certain box of each face."""
     kept: list[Box] = []
     for box in sorted(boxes, key=lambda box: box.confidence, reverse=True):
         if not any(_same_face(box, other) for other in kept):

@@ -103,7 +103,7 @@ class DecoderProcess:
 
 def _error_of_exit_code(code: int) -> Exception:
     if code == -signal.SIGPROF:
-        return BadPicture("The picture takes too long to decode. Send it smaller, as a JPEG or PNG.")
+        return BadPicture("The picture takes too long to decode. Send a smaller one, as a JPEG or PNG.")
     if code == -signal.SIGKILL:
         return DeadlineExceeded("The picture was not decoded in time, because the machine is too busy. Try again.")
     if code < 0:

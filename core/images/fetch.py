@@ -62,7 +62,7 @@ class HttpsFetch:
         self._ports = ports
 
     async def __call__(self, url: str, limits: IntakeLimits) -> bytes:
-        """Raises `BadUrl` and `TooLarge`."""
+        """Fetch the bytes of a URL. Raises `BadUrl` and `TooLarge`."""
         try:
             async with asyncio.timeout(limits.url_timeout_s):
                 return await self._follow(read_url(url), limits)

@@ -103,7 +103,7 @@ def _translation(caption: str, language: Language, attempt: int, seed: int, budg
 
 
 def _within(text: str, tokens: int) -> str:
-    """The beginning of a text, of at most about so many tokens."""
+    """Return the beginning of a text, of at most about `tokens` tokens."""
     while estimate_tokens(text) > tokens:
         text = text[: len(text) // 2]
     return text

@@ -53,7 +53,7 @@ def expand(
     budget: Budget = BUDGETS["full"],
     refused: Callable[[str], bool] = lambda _: False,
 ) -> Program[Expansion]:
-    """A chat → a prompt of one paragraph and at most 120 words.
+    """Expand a chat into a prompt of one paragraph and at most 120 words.
 
     `refused`: whether the policy refuses a prompt. The model then writes another one. If all its prompts are refused,
     the last one is returned, and the caller's own check refuses the request.
@@ -130,7 +130,7 @@ _REQUEST_CHARS = 400
 
 
 def usable_prompt(prompt: str) -> bool:
-    """Enough English words, mostly letters, no refusal, and not the same few words over and over."""
+    """Whether a text can be used as a prompt: enough English words, mostly letters, no refusal, no endless repetition."""
     words = prompt.lower().split()
     if not is_english(prompt):
         return False

@@ -77,7 +77,7 @@ def _begin_of_string(answer: str) -> int:
 
 
 def _end_of_string(answer: str, begin: int) -> int | None:
-    """Where the string that begins at `begin` ends; None if it doesn't.
+    """Return the end of the string that begins at `begin`; None if it has no end.
 
     A quote closes the string only if JSON continues after it, because models don't escape quotes inside a string.
     """
@@ -124,7 +124,7 @@ def plain_text(text: str) -> str:
     text = re.sub(r"[\x00-\x1f\x7f-\x9f*_`~<>{}\[\]|\\]+", " ", text)
     text = " ".join(text.split())
     bare = text.strip("\"'“” ")
-    if bare.count('"') % 2 == 1:  # a quotation at one end, whose other mark is inside
+    if bare.count('"') % 2 == 1:  # a quotation at one end of the text, with its other mark inside
         return f'{bare}"' if text.endswith('"') else f'"{bare}' if text.startswith('"') else bare
     return bare
 
@@ -160,16 +160,16 @@ def is_english(text: str) -> bool:
 
 
 def count_function_words(text: str) -> tuple[int, int]:
-    """How many words are function words of English, and of other languages."""
+    """Return the numbers of function words of English and of other languages in a text."""
     words = re.findall(r"\w+", text.lower())
     return sum(word in FUNCTION_WORDS for word in words), sum(word in _FOREIGN_WORDS for word in words)
 
 
 def estimate_tokens(text: str) -> int:
-    """About how many tokens a byte-level tokenizer makes of a text, rather too many than too few.
+    """Estimate the number of tokens of a text for a byte-level tokenizer, rather too high than too low.
 
-    A word's letters make a token each four, letters of other alphabets about one each, and characters that no
-    vocabulary has whole, such as emoji or Ethiopic, one for each byte.
+    Four ASCII letters count as one token, and a letter of another alphabet as one. A character that no vocabulary has as
+    a whole, such as an emoji or an Ethiopic letter, counts as one token per byte.
     """
     return sum(len(word) // 4 + 1 if word.isascii() else sum(map(_tokens_of, word)) for word in text.split())
 

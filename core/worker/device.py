@@ -147,7 +147,7 @@ class _Batch(Generic[Q, R]):
             job.answer(DeviceResult(outcome, device_ms, share_ms, job.batch_size))
 
     def _share_out(self) -> float:
-        """Divide the time since the last change among the unfinished jobs; returns now."""
+        """Divide the time since the last change among the unfinished jobs; return the present time."""
         now = time.monotonic()
         self._shared_s += (now - self._shared_until) / max(self.unfinished, 1)
         self._shared_until = now

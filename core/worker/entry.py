@@ -162,7 +162,7 @@ def _run_one_job(worker: Worker[M], given: str | None, settings: Settings) -> in
 
 
 def _job_from_arguments(worker: Worker[M], given: str | None) -> dict[str, Any]:
-    """Raises `Misconfigured`."""
+    """Return the job of `--test_input` or of the worker's file. Raises `Misconfigured`."""
     try:
         raw = json.loads(worker.test_input.read_text(encoding="utf-8") if given is None else given)
     except (OSError, ValueError):

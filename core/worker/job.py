@@ -108,7 +108,7 @@ async def answer(
     with structlog.contextvars.bound_contextvars(job_id=job_id, worker=worker.name):
         try:
             request = read_request(raw.get("input"), worker.tasks)
-            # Not unbound afterwards: each job is a task with its own context, and failures are logged below.
+            # Not unbound here, because failures are logged below with these keys; each job has its own context.
             structlog.contextvars.bind_contextvars(**_log_context(request))
             result = await respond(request, Job(job_id, progress, _s3_config(raw)))
             return Reply.of_result(result, max_bytes=max_bytes)

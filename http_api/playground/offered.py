@@ -32,7 +32,7 @@ class OfferedResults:
         return JSONResponse([entry for entry in map(self._entry, self._results()) if entry is not None])
 
     async def picture(self, request: Request) -> Response:
-        """Raises `NotFound`."""
+        """Return a picture's file. Raises `NotFound`."""
         names = {path.name: path for path in map(self._picture_of, self._results()) if path is not None}
         path = names.get(request.path_params["name"])
         if path is None:

@@ -91,7 +91,7 @@ class ClientApi:
 
 
 def check_method(request: web.BaseRequest, operation: str) -> None:
-    """Raises `ApiError` 405."""
+    """Check the method of an operation. Raises `ApiError` 405."""
     allowed = _METHODS.get(operation, ("POST",))
     if request.method not in allowed:
         raise ApiError(405, f"{operation} takes {' or '.join(allowed)}")

@@ -118,7 +118,7 @@ async def test_half_open_circuit_lets_one_call_through_at_a_time(connect: Connec
     calls = await asyncio.gather(*(endpoints.call(short_call(), soon()) for _ in range(5)), return_exceptions=True)
     assert sum(isinstance(call, EndpointUnavailable) for call in calls) == 4
     assert len(platform.requests) == 2
-    await endpoints.call(short_call(), soon())  # the probe closed it
+    await endpoints.call(short_call(), soon())  # the probe has closed the circuit
 
 
 async def test_failed_job_does_not_open_the_circuit_of_its_endpoint(
@@ -329,7 +329,7 @@ async def test_job_that_cannot_end_before_the_deadline_is_not_submitted(
     with pytest.raises(DeadlineExceeded):
         await endpoints.call(short_call(size=7), soon(1))
     assert len(platform.requests) == 1
-    await endpoints.call(short_call(size=3), soon(1))  # a smaller picture may well fit
+    await endpoints.call(short_call(size=3), soon(1))  # a smaller picture may fit
 
 
 async def test_wrong_clock_of_the_platform_has_no_effect(connect: Connect, platform: ScriptedPlatform) -> None:

@@ -49,7 +49,9 @@ class LoadedText:
         prompt = self._tokens(turns, add_generation_prompt=True, prefix=request.prefix)
         room = self.longest - request.max_tokens
         if len(prompt) > room:
-            return TooLarge(f"The text is {len(prompt)} tokens long; the language model takes at most {room}.")
+            return TooLarge(
+                f"The text is {len(prompt)} tokens long; the language model takes at most {room}. Shorten it."
+            )
         head = self._tokens(turns[:-1], add_generation_prompt=False) if len(turns) > 1 else []
         shared = _in_common(head, prompt[:-1])
         head = prompt[:shared] if shared >= _SHORTEST_HEAD else []

@@ -56,7 +56,7 @@ def penalize(scores: torch.Tensor, written: Sequence[Sequence[int]], penalty: fl
     longest = max(map(len, written), default=0)
     if penalty == 1.0 or longest == 0:
         return scores
-    # A row is padded with one of its own tokens, or, if it has none, with one whose score is restored.
+    # Rows are padded to one length: with one of their own tokens, or with token 0, whose score is restored below.
     padded = [[*tokens, *[tokens[0] if tokens else 0] * (longest - len(tokens))] for tokens in written]
     ids = torch.tensor(padded, device=scores.device)
     has_written = torch.tensor([[bool(tokens)] for tokens in written], device=scores.device)

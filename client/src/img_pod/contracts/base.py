@@ -39,7 +39,7 @@ def _not_blank(text: str) -> str:
 
 
 def _primary_subtag(tag: object) -> object:
-    """`pt` of `pt-BR` or `PT_br`."""
+    """Return the primary subtag of a language tag: `pt` for `pt-BR` or `PT_br`."""
     return re.split(r"[-_]", tag[:35], maxsplit=1)[0].lower() if isinstance(tag, str) else tag
 
 
