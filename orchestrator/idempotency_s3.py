@@ -82,7 +82,10 @@ class S3Idempotency:
         run: Callable[[], Awaitable[Result]],
         s3_config: Mapping[str, object] | None = None,
     ) -> Result:
-        """Run a request once, as `IdempotencyStore.run_once` does. Raises `EndpointUnavailable` without running anything if the bucket fails."""
+        """Run a request once, as `IdempotencyStore.run_once` does.
+
+        Raises `EndpointUnavailable` without running anything if the bucket fails.
+        """
         name, body = _object_name(key), digest(request, s3_config)
         for _ in range(_MAX_RACES):
             found, tag = await self._bucket.get(name)

@@ -40,7 +40,7 @@ class BatchCallbacks(Protocol):
     def cancelled(self, index: int) -> bool: ...
 
     def finished(self, index: int, outcome: Outcome[Any]) -> None:
-        """Optional call as soon as a request has its outcome; the backend also returns that outcome."""
+        """Report an outcome as soon as it is known. Optional, because the backend also returns the outcome."""
         ...
 
     def more(self) -> Sequence[Any]:

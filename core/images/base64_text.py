@@ -67,7 +67,7 @@ def _unescaped(text: str) -> str:
         # Replacing each code takes a tenth of the time that urllib's general decoder takes for millions of characters.
         for code, char in _PERCENT_CODES:
             plain = plain.replace(code, char)
-    # Spaces at the end may be `+` of a form; line breaks there never are.
+    # Spaces at the end are kept, because a form may have made them of `+`; line breaks are not.
     plain = plain.lstrip().rstrip("\r\n\t")
     quoted = plain.rstrip()
     if quoted[:2] in {"b'", 'b"'} and quoted[-1:] == quoted[1] and len(quoted) > 2:

@@ -28,7 +28,7 @@ def read_url(text: str) -> httpx.URL:
         raise BadUrl(f"The URL is longer than {_MAX_URL_CHARS:,} characters.")
     try:
         url = httpx.URL(text)
-        # `host` decodes a name in Punycode, which a broken one (`xn--a`) fails only here.
+        # `host` decodes Punycode, so an invalid name such as `xn--a` raises here and not before.
         host, port = url.host, url.port
     except (httpx.InvalidURL, UnicodeError, ValueError):
         raise _invalid_url() from None

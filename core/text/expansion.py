@@ -130,7 +130,7 @@ _REQUEST_CHARS = 400
 
 
 def usable_prompt(prompt: str) -> bool:
-    """Whether a text can be used as a prompt: enough English words, mostly letters, no refusal, no endless repetition."""
+    """Whether a text is usable as a prompt: enough English words, mostly letters, no refusal, no repetition."""
     words = prompt.lower().split()
     if not is_english(prompt):
         return False

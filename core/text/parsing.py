@@ -168,8 +168,8 @@ def count_function_words(text: str) -> tuple[int, int]:
 def estimate_tokens(text: str) -> int:
     """Estimate the number of tokens of a text for a byte-level tokenizer, rather too high than too low.
 
-    Four ASCII letters count as one token, and a letter of another alphabet as one. A character that no vocabulary has as
-    a whole, such as an emoji or an Ethiopic letter, counts as one token per byte.
+    Four ASCII letters count as one token, and a letter of another alphabet as one. A character that no vocabulary has
+    as a whole, such as an emoji or an Ethiopic letter, counts as one token per byte.
     """
     return sum(len(word) // 4 + 1 if word.isascii() else sum(map(_tokens_of, word)) for word in text.split())
 

@@ -48,7 +48,7 @@ JobHandler = Callable[[M, Job], Awaitable[Message]]
 
 
 async def _do_nothing() -> None:
-    """The default `shutdown`, which does nothing."""
+    """Do nothing: the default `shutdown`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class Canvas:
         alpha: float = 1.0,
         clip: Image.Image | None = None,
     ) -> None:
-        """A line with round ends; `width` in the drawing's units."""
+        """Draw a line with round ends; `width` is in the drawing's units."""
         placed, thick = self._xy(path), max(width * self.frame.scale, 1.0)
         if alpha >= 1.0 and clip is None:
             self._stroke_on(self._draw, placed, thick, color)
@@ -123,7 +123,7 @@ class Canvas:
     def glow(
         self, x: float, y: float, rx: float, ry: float, color: Color, alpha: float, clip: Image.Image | None = None
     ) -> None:
-        """A soft spot that is transparent at `rx`, `ry`."""
+        """Draw a soft spot that is transparent at `rx`, `ry`."""
         center = self.frame.place(points((x, y)))[0]
         w, h = max(int(rx * self.frame.scale), 1), max(int(ry * self.frame.scale), 1)
         spot = _FALLOFF.resize((2 * w, 2 * h), Image.Resampling.BILINEAR).point(lambda v: v * alpha)

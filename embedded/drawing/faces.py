@@ -322,7 +322,7 @@ class _Portrait:
         self.canvas.fill(ellipse(self.turned, self.chin - 0.28, 0.74, 0.52), self.shadow, alpha=0.75, clip=under)
 
     def _opening(self, deep: float, wide: float, top: float, *, pointed: bool) -> None:
-        """The skin in a neckline, with its edge."""
+        """Draw the skin in a neckline, with its edge."""
         middle = points((0.0, top + deep))
         curve = (
             np.concatenate([points((-wide, top - 0.12)), middle, points((wide, top - 0.12))])
@@ -469,7 +469,7 @@ class _Portrait:
                     )
 
     def _lines_of_age(self) -> None:
-        """The marks of each age band, visible at a small size and in several places, because hats and beards hide some.
+        """Draw the marks of the age band: visible at a small size, and in several places because hats and beards hide some.
 
         These are folds, bags and lines of the forehead; temples, brows and whiskers also turn gray.
         """
@@ -634,7 +634,7 @@ class _Portrait:
         self.canvas.stroke(seam + shift, 0.034, darker(lip, 0.55))
 
     def _smile(self, far: float, lip: Color, full: float) -> None:
-        """Closed lips, the corners well up."""
+        """Draw closed lips with raised corners."""
         y, wide, shift = 0.56, 0.33, np.array([far, 0.0])
         arc = smooth(
             points(
@@ -805,7 +805,7 @@ class _Portrait:
         return {HairLength.SHORT: 0.1, HairLength.MEDIUM: self.chin + 0.12}.get(self.f.hair_length, 2.0)
 
     def _edge(self, outline: Points, color: Color) -> None:
-        """An outline in the hair's own texture: smooth, waved, or set with locks."""
+        """Draw an outline in the hair's texture: smooth, waved, or with locks."""
         style = self.f.hair_style
         if style is HairStyle.WAVY:
             outline = _waved(outline, 0.055, 0.36)
@@ -888,7 +888,7 @@ class _Portrait:
         self.canvas.stroke(arc, r * 0.22, darker(self.hair, 0.38))
 
     def _cap(self, thick: float) -> Points:
-        """Hair close to the skull, as under a bun, a ponytail or braids."""
+        """Draw hair close to the skull, as under a bun, a ponytail or braids."""
         side = self.cheeks + thick * 0.5
         half = points(
             (0.0, -1.1 - thick),
@@ -955,7 +955,7 @@ class _Portrait:
             self._gray_temples()
 
     def _fringe(self) -> None:
-        """The hair above the face, inside the skull's outline, down to the hairline."""
+        """Draw the hair above the face, inside the skull's outline, down to the hairline."""
         loose = self.f.hair_style in _LOOSE
         cut = random.Random(self.look.texture + 2).randrange(3)
         over = self._hairline(cut if loose else 3)
@@ -1057,7 +1057,7 @@ class _Portrait:
             self.canvas.stroke(strand, 0.03, deep, clip=region)
 
     def _front_locks(self) -> None:
-        """Hair that falls in front of the ears, so that length can be seen."""
+        """Draw hair in front of the ears, so that length can be seen."""
         low = min(self._reach(), 2.2)
         for side in (-1, 1):
             x = self.cheeks
@@ -1224,7 +1224,7 @@ class _Portrait:
                 self.canvas.fill(ellipse(x - 0.03, y + 0.13, 0.03, 0.04), (255, 246, 200))
 
     def _light(self) -> None:
-        """A faint tint of the background's light over the whole picture."""
+        """Draw a faint tint of the background's light over the whole picture."""
         tint: Color = {"night": (40, 50, 140), "beach": (255, 220, 150), "forest": (190, 230, 150)}.get(
             self.look.background, (255, 240, 220)
         )

@@ -30,7 +30,7 @@ def _box(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:  # type: ign
 
 
 def plain(canvas: Canvas, rng: random.Random, color: Color) -> None:
-    """One colour with a soft light behind the head, sometimes a disc or a stripe of its neighbour."""
+    """Draw one colour with a soft light behind the head, sometimes a disc or a stripe of its neighbour."""
     canvas.gradient(lighter(color, 0.12), darker(color, 0.08))
     pattern = rng.randrange(4)
     if pattern == 0:

@@ -145,7 +145,7 @@ def train(
 
 
 def save(model: NgramModel, folder: Path, threshold: float) -> None:
-    """Parameters in fp16, with the layout and the names of `core.backends.ngrams.Parameters`."""
+    """Save the parameters in fp16, with the layout and the names of `core.backends.ngrams.Parameters`."""
     tensors = {
         "table": model.table.weight,
         "convolution": model.convolution.weight.permute(2, 1, 0),

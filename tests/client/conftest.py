@@ -128,7 +128,7 @@ class ScriptedServer:
             do_GET = do_POST = do_DELETE = handle_any  # noqa: N815 (names that http.server calls)
 
             def log_message(self, *_: Any) -> None:
-                """Nothing is logged."""
+                """Log nothing."""
 
         return Handler
 

@@ -54,7 +54,7 @@ async def run(backend: Pictures) -> GenerateResult:
     respond = handler(backend, Safe(), device, publisher, threshold=0.5, age_check=rule)
 
     async def drop(_: object) -> None:
-        """Progress is not observed here."""
+        """Discard the report of progress."""
 
     request = GenerateRequest(task=GenerateTask.GENERAL, prompt="a lighthouse", seed=1)
     try:
