@@ -469,7 +469,7 @@ class _Portrait:
                     )
 
     def _lines_of_age(self) -> None:
-        """Draw the marks of the age band: visible at a small size, in several places, because hats and beards hide some.
+        """Draw the marks of an age band: visible at a small size, in several places, because hats and beards hide some.
 
         These are folds, bags and lines of the forehead; temples, brows and whiskers also turn gray.
         """
