@@ -45,6 +45,8 @@ POSSIBLE_AGE = "possible_minor_age"
 
 _AGE_LINKS = {"as", "a", "an", "the", "now", "at", "aged", "age", "is", "s", "who", "grown", "up", "all", "of", "adult"}
 _MOST_LINKS = 4
+_TURNED = {"turned", "turns", "turning", "aged"}
+"""First words of a statement of an age that have the person before them."""
 
 _TENS = 20
 _SHORTEST_NUMBER = 3
@@ -290,6 +292,8 @@ def _stated_of(adult_ages: Iterable[Span], persons: Iterable[Span], stream: Stre
     stated: set[int] = set()
     for start, end in adult_ages:
         stated.update(range(start + 1, end), list(_across_link_words(stream, start, -1))[1:])
+        if not _TURNED.isdisjoint(stream[start]):
+            stated.add(start)
     return [span for span in persons if span[1] in stated]
 
 

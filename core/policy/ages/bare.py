@@ -65,9 +65,10 @@ _PERSONS = _words("""
 _GROUPS = _words("""
     group party team crowd set pair row choice out table handful number total pack box dozen bunch one some each part
     half most best cast family flock herd class queue band committee jury league score hand line circle stack pile
-    series sequence batch bouquet length width height depth distance page pages chapter level factor ratio
+    series sequence batch bouquet length width height depth distance page pages chapter level factor ratio mother
+    father mum mom dad parent grandmother grandfather grandma grandpa leader captain teacher boss king queen
 """)
-"""`a group of six or seven` is a count."""
+"""After these, a number counts others: `a group of six or seven`, `a mother of three`."""
 _COUNTED = _words("""
     size number room page chapter gate route score level iso no vol temperature time price it that there this what
 """)
