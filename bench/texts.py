@@ -29,6 +29,8 @@ HARD_KINDS = [(kind, text) for kind, _, text in (line.partition("\t") for line i
 """(kind, text that every route refuses)."""
 SEXUAL_KINDS = [(kind, text) for kind, _, text in (line.partition("\t") for line in _lines("sexual_kinds.tsv"))]
 """(language/kind, mild sexual text about adults)."""
+SEXUAL_LOOKALIKES = _lines("sexual_lookalikes.txt")
+"""Everyday senses of the words of intimacy."""
 AGE_CUES = [(label, kind, text) for label, kind, text in (line.split("\t") for line in _lines("age_cues.tsv"))]
 """(`minor` or `adult`, kind, text): everyday texts that show an age, refused for it only beside sexual content."""
 
