@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """A changed field. For the environment only the names of variables: a value may be a secret."""
+    """A changed field. A change of the environment has only the names of variables, because a value may be a secret."""
 
     field: str
     old: Any

@@ -360,6 +360,6 @@ def _is_queued(position: int, job: Job) -> bool:
 
 
 def _drop_stale(queue: JobQueue) -> None:
-    """Remove cancelled jobs from the head; removing them earlier would be a scan."""
+    """Remove cancelled jobs from the head of the queue; removing one at its cancel would scan the queue."""
     while queue and not _is_queued(*queue[0]):
         queue.popleft()

@@ -1,4 +1,4 @@
-"""The recall that `bench.safety` prints for lists of one's own."""
+"""The recall that `bench.safety` prints for the user's own lists."""
 
 from __future__ import annotations
 

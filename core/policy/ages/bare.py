@@ -68,7 +68,7 @@ _GROUPS = _words("""
     series sequence batch bouquet length width height depth distance page pages chapter level factor ratio mother
     father mum mom dad parent grandmother grandfather grandma grandpa leader captain teacher boss king queen
 """)
-"""After these, a number counts others: `a group of six or seven`, `a mother of three`."""
+"""Nouns before a count: `a group of six or seven`, `a mother of three`."""
 _COUNTED = _words("""
     size number room page chapter gate route score level iso no vol temperature time price it that there this what
 """)
@@ -83,7 +83,7 @@ _EVENTS = _words("""
     leaving arriving starting opening departing beginning closing featuring serving boarding consisting including
     starring ending finishing during running calling
 """)
-"""What a bus or a concert does at an hour."""
+"""Verbs of things that have a time of day, such as a bus or a concert."""
 _TIMES = _words("""
     morning mornings evening evenings afternoon afternoons night nights oclock clock am pm m sharp daily tonight
 """)
@@ -91,7 +91,7 @@ _SHOWN = _words("""
     shown pictured seen depicted portrayed drawn sketched painted imagined reimagined rendered remembered here
     illustrated sculpted captured
 """)
-"""Words before `at nine` that say which age of a person a picture shows."""
+"""Words before an age in a picture: `shown at nine`."""
 _AS_BEFORE = _words("""
     as how like way what
 """)
@@ -153,7 +153,7 @@ def _is_age(place: _Place, number: Number) -> bool:
 
 
 def _of_an_age(place: _Place) -> bool:
-    """Whether a number after `of` is an age (`shy of twelve`, `a dancer of ten or so`), no count (`a group of six`)."""
+    """Whether a number after `of` is an age (`shy of twelve`, `a dancer of ten or so`), not a count (`a group of six`)."""
     if place.before(1) == "of" and place.before(2) in _JUST_BELOW:
         return True
     by = 1

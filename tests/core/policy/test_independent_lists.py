@@ -1,6 +1,6 @@
-"""Lists by independent testers who knew none of the rules: statements of youth, and explicit phrases about adults.
+"""Lists of independent testers who did not know the rules: statements of youth, and explicit phrases about adults.
 
-No text of theirs is both. The rules were improved on these lists, so they only show that there is no regression;
+No text is both. The rules were improved on these lists, so they only show that there is no regression;
 docs/safety.md has the figures of lists that were measured before any change.
 """
 
