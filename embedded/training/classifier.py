@@ -109,7 +109,7 @@ def _decides(word: str, language: str) -> bool:
 
 @lru_cache
 def _deciding(language: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Words that decide a label, with their plural in s, and the beginnings of those of six letters or more."""
+    """Return words that decide a label and their plurals, and the beginnings of those with six letters or more."""
     said = chain.from_iterable(lexicons()[language][kind] for kind in ("sexual", "minor"))
     if language == "en":
         said = chain(said, chain.from_iterable(chain(kind) for kind in english()["minor"].values()))

@@ -87,7 +87,7 @@ class Call:
         return slot
 
     async def body(self, limit: int) -> bytes:
-        """Read the body. Raises `ApiError` 400 above `limit` bytes, after reading it, so that the answer is received."""
+        """Read the body. Raises `ApiError` 400 above `limit` bytes, after reading all, so that the answer is received."""
         if self._body is not None:
             return self._body
         chunks, size = [], 0
