@@ -121,7 +121,7 @@ def choose(named: str | None, network: str | None) -> Builder:
 
 
 def _is_available(program: str) -> bool:
-    probe = [program, "images", "--quiet"]  # unlike `version`, it needs docker's daemon
+    probe = [program, "images", "--quiet"]  # unlike `version`, this command needs docker's daemon
     return subprocess.run(probe, check=False, capture_output=True).returncode == 0  # noqa: S603 (as above)
 
 

@@ -62,7 +62,7 @@ def find_matching_rules(texts: Iterable[str], words: Lexicon, today: date | None
     text_rules = [rule for rule in words.rules if rule.how != "together"]
     everyday: set[str] = set()
     suspicious: set[str] = set()
-    met: list[Rule] = []
+    matched: list[Rule] = []
     texts = tuple(dict.fromkeys(texts))
     for text in texts:
         for stream in streams(text, words.spelling):
@@ -73,14 +73,14 @@ def find_matching_rules(texts: Iterable[str], words: Lexicon, today: date | None
                 continue
             new_matches = [rule for rule in text_rules if _matches_in_text(rule, found.everyday, stream, words.linking)]
             if new_matches:
-                met += new_matches
+                matched += new_matches
                 text_rules = [rule for rule in text_rules if rule not in new_matches]
     if not everyday.isdisjoint(words.sexual):
         suspicious = suspicious.union(*(words.doubtful_concepts(text, today) for text in texts))
-    meant = _concepts_in_context(everyday, suspicious, words.sexual)
+    concepts = _concepts_in_context(everyday, suspicious, words.sexual)
     together = (rule for rule in words.rules if rule.how == "together")
-    met += [rule for rule in together if all(not meant.isdisjoint(group) for group in rule.groups)]
-    return list({rule.id: rule for rule in met}.values())
+    matched += [rule for rule in together if all(not concepts.isdisjoint(group) for group in rule.groups)]
+    return list({rule.id: rule for rule in matched}.values())
 
 
 def _concepts_in_context(everyday: set[str], suspicious: set[str], sexual: Collection[str]) -> set[str]:
@@ -88,8 +88,8 @@ def _concepts_in_context(everyday: set[str], suspicious: set[str], sexual: Colle
 
     Sexual content is determined from the everyday reading, so that `naked eye` and `chicken breast` have no effect.
     """
-    said = everyday.intersection(sexual)
-    return said | suspicious.difference(sexual) if said else everyday
+    sexual_concepts = everyday.intersection(sexual)
+    return sexual_concepts | suspicious.difference(sexual) if sexual_concepts else everyday
 
 
 def matching_rules(texts: Iterable[str], today: date | None = None) -> list[Rule]:
@@ -128,12 +128,12 @@ def judge(
     if any(len(text) > MAX_TEXT_CHARS for text in texts):
         return Verdict(Action.REFUSE, (TOO_LONG,), POLICY_VERSION)
     treated = treatment_of(route, treated_as)
-    met = matching_rules(texts, today)
-    asked = [(rule.category, _action(rule, route, treated)) for rule in met]
-    worst = max((action for _, action in asked), key=_SEVERITY.index, default=Action.ALLOW)
-    categories = {category for category, action in asked if action is worst}
+    matched = matching_rules(texts, today)
+    actions = [(rule.category, _action(rule, route, treated)) for rule in matched]
+    worst = max((action for _, action in actions), key=_SEVERITY.index, default=Action.ALLOW)
+    categories = {category for category, action in actions if action is worst}
     if worst is Action.ALLOW:
-        categories = {rule.category for rule in met if rule.tier in {"soft", "anchor"}}
+        categories = {rule.category for rule in matched if rule.tier in {"soft", "anchor"}}
     return Verdict(worst, tuple(sorted(categories)), POLICY_VERSION)
 
 
@@ -182,22 +182,22 @@ def check_chat(
     messages: Sequence[ChatMessage], route: Route, *, treated_as: Treatment | None = None, stage: str | None = None
 ) -> ChatVerdict:
     """Judge a chat as `judge_chat` does; raise `PolicyBlocked` for a refusal."""
-    said = judge_chat(messages, route, treated_as=treated_as)
-    enforce(said.verdict, [message.content for message in messages], route, stage=stage)
-    return said
+    chat_verdict = judge_chat(messages, route, treated_as=treated_as)
+    enforce(chat_verdict.verdict, [message.content for message in messages], route, stage=stage)
+    return chat_verdict
 
 
 def _only_mentions(messages: Sequence[ChatMessage], today: date | None) -> bool:
     """Whether the chat has no sexual content, and the requested picture would show no minor."""
     words = lexicon()
     today = today or datetime.now(UTC).date()
-    asked = max((at for at, message in enumerate(messages) if message.role == "user"), default=len(messages) - 1)
+    last_request = max((at for at, message in enumerate(messages) if message.role == "user"), default=len(messages) - 1)
     minors = {concept for rule in words.rules if rule.tier == "minor" for group in rule.groups for concept in group}
     for at, message in enumerate(messages):
-        shows = minors if at >= asked or message.role == "system" else {AGE}
+        shown_minors = minors if at >= last_request or message.role == "system" else {AGE}
         for stream in streams(message.content, words.spelling):
             found = words.find(stream, today)
-            if not words.sexual.isdisjoint(found.everyday) or not shows.isdisjoint(found.shown):
+            if not words.sexual.isdisjoint(found.everyday) or not shown_minors.isdisjoint(found.shown):
                 return False
     return True
 

@@ -205,12 +205,12 @@ def coverage(text: str) -> Coverage:
     plain = decoded(text)
     if opaque(plain, lexicon().spelling):
         return Coverage(covered=False, reason="encoding")
-    looked_at = 0
+    examined = 0
     for words in _clauses(native(plain)):
         if all(word.isascii() and _is_known(word) for word in words):
             continue
-        looked_at += 1
-        if looked_at > _MAX_CLAUSES:
+        examined += 1
+        if examined > _MAX_CLAUSES:
             return Coverage(covered=False, reason="unknown_words")
         found = _clause_coverage(words)
         if not found.covered:

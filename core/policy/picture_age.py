@@ -60,8 +60,8 @@ def age_check_commitment(trace_id: str, prompt: str, key: bytes | None) -> str:
     """
     if key is None:
         return _UNSIGNED
-    said = b"\0".join((b"age-check", trace_id.encode(), prompt.encode("utf-8", "surrogatepass")))
-    return "v1:" + hmac.new(key, said, hashlib.sha256).hexdigest()
+    content = b"\0".join((b"age-check", trace_id.encode(), prompt.encode("utf-8", "surrogatepass")))
+    return "v1:" + hmac.new(key, content, hashlib.sha256).hexdigest()
 
 
 def committed_to_age_check(context: StageContext | None, prompt: str, key: bytes | None) -> bool:

@@ -144,15 +144,15 @@ class Lexicon:
     tens: set[str] = field(default_factory=set)
     ages: AgeReader = field(default_factory=AgeReader)
     _root: _Node = field(default_factory=PhraseNode)
-    _begun: TokenCache[list[_Node]] = field(init=False, repr=False, compare=False)
+    _first_nodes: TokenCache[list[_Node]] = field(init=False, repr=False, compare=False)
     """The nodes that each first token leads to."""
 
     def __post_init__(self) -> None:
-        self._begun = TokenCache(self._root.step)
+        self._first_nodes = TokenCache(self._root.step)
 
     def add(self, content: Mapping[str, Any], language: str = "en") -> None:
         """Add the content of one file. Raises `Misconfigured`."""
-        self._begun.clear()
+        self._first_nodes.clear()
         self.linking |= {native(word) for word in content.get("linking", ())}
         self.rules += map(_rule, content.get("rule", ()))
         for concept, entry in content.get("concept", {}).items():
@@ -220,9 +220,9 @@ class Lexicon:
     def find(self, stream: Stream, today: date) -> Readings:
         """Find each concept in the stream."""
         found: dict[Effect, Found] = {effect: {} for effect in Effect}
-        begun, length = self._begun, len(stream)
+        first_nodes, length = self._first_nodes, len(stream)
         for start, token in enumerate(stream):
-            nodes, end = begun[token], start + 1
+            nodes, end = first_nodes[token], start + 1
             while nodes:
                 for node in nodes:
                     for concept, effect in node.ends:

@@ -30,7 +30,7 @@ def linked_spans(found: Found, groups: Sequence[Sequence[str]], stream: Stream, 
     """Return the spans in which a concept of each group follows in this order, from the first group to the last."""
     if not all(any(concept in found for concept in group) for group in groups if GAP not in group):
         return []
-    begun = {end: start for start, end in sorted(spans_of(found, groups[0]))}
+    open_spans = {end: start for start, end in sorted(spans_of(found, groups[0]))}
     gap = False
     for group in groups[1:]:
         if GAP in group:
@@ -38,12 +38,12 @@ def linked_spans(found: Found, groups: Sequence[Sequence[str]], stream: Stream, 
             continue
         reached = {
             at: start
-            for end, start in begun.items()
+            for end, start in open_spans.items()
             for at in (range(end, end + GAP_MAX + 1) if gap else _after_linking_words(stream, end, linking))
         }
-        begun = {end: reached[start] for start, end in spans_of(found, group) if start in reached}
+        open_spans = {end: reached[start] for start, end in spans_of(found, group) if start in reached}
         gap = False
-    return [(start, end) for end, start in begun.items()]
+    return [(start, end) for end, start in open_spans.items()]
 
 
 def _after_linking_words(stream: Stream, at: int, linking: set[str]) -> Iterator[int]:

@@ -87,7 +87,10 @@ class Call:
         return slot
 
     async def body(self, limit: int) -> bytes:
-        """Read the body. Raises `ApiError` 400 above `limit` bytes, after reading all, so that the answer is received."""
+        """Read the body.
+
+        Raises `ApiError` 400 above `limit` bytes, after reading the whole body, so that the client gets the answer.
+        """
         if self._body is not None:
             return self._body
         chunks, size = [], 0

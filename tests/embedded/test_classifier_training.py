@@ -56,7 +56,7 @@ def test_no_english_phrase_without_an_age_is_in_two_sections() -> None:
 
 
 @pytest.mark.parametrize("years", [(3,), (17,), (18,), (44,)])
-def test_filled_phrase_has_no_slot_left_and_states_the_requested_age_group(years: tuple[int, ...]) -> None:
+def test_filled_phrase_has_no_slot_left_and_contains_the_requested_age(years: tuple[int, ...]) -> None:
     rng = random.Random(2)
     for phrase in [one for kind in english()["adult"].values() for one in kind] + ["{she} is {n}, {doing}"]:
         said = filled(phrase, years, "en", rng)

@@ -153,7 +153,7 @@ def _is_age(place: _Place, number: Number) -> bool:
 
 
 def _of_an_age(place: _Place) -> bool:
-    """Whether a number after `of` is an age (`shy of twelve`, `a dancer of ten or so`) or a count (`a group of six`)."""
+    """Whether a number after `of` is an age (`shy of twelve`, `a dancer of ten or so`), not `a group of six`."""
     if place.before(1) == "of" and place.before(2) in _JUST_BELOW:
         return True
     by = 1

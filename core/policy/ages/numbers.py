@@ -47,15 +47,15 @@ class NumberWords:
     entries: dict[str, list[_Entry]] = field(default_factory=dict)
     joiners: dict[str, set[str]] = field(default_factory=dict)
     units_first: set[str] = field(default_factory=set)
-    _begun: TokenCache[bool] = field(init=False, repr=False, compare=False)
+    _can_begin: TokenCache[bool] = field(init=False, repr=False, compare=False)
     _entries_of: TokenCache[tuple[_Entry, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self._begun = TokenCache(self.begins)
+        self._can_begin = TokenCache(self.begins)
         self._entries_of = TokenCache(self._entries)
 
     def add(self, language: str, words: Mapping[Phrase, int], *, ordinal: bool = False) -> None:
-        self._begun.clear()
+        self._can_begin.clear()
         self._entries_of.clear()
         for phrase, value in words.items():
             if len(phrase) == 1 and phrase[0] in ascii_lowercase:
@@ -98,8 +98,8 @@ class NumberWords:
         return found
 
     def _positions(self, stream: Stream) -> list[int]:
-        begun = self._begun
-        return [at for at, token in enumerate(stream) if begun[token]]
+        can_begin = self._can_begin
+        return [at for at, token in enumerate(stream) if can_begin[token]]
 
     def _words_at(self, stream: Stream, at: int) -> Iterator[Number]:
         """Yield the longest number of each language at a token, for any of its readings."""

@@ -102,14 +102,16 @@ def _alone(text: str, words: NumberWords, fillers: Collection[str]) -> Iterator[
 
 
 def _whole_number(segment: str, before: str, words: NumberWords, fillers: Collection[str]) -> Iterator[float]:
-    said = [word for word in _WORDS.findall(segment.removesuffix("ish")) if word not in fillers]
-    numbers = words.find(tuple((word,) for word in said)).get(0, ()) if said and "/" not in segment else ()
+    number_words = [word for word in _WORDS.findall(segment.removesuffix("ish")) if word not in fillers]
+    numbers = (
+        words.find(tuple((word,) for word in number_words)).get(0, ()) if number_words and "/" not in segment else ()
+    )
     numbered = _WORDS.findall(before)[-1:]
     if numbered in (["no"], ["vol"], ["nr"], ["iso"]) or (numbered == ["f"] and segment.strip().isdecimal()):
         return
     for number in numbers:
-        readable = number.language in {"", "en"} or len(said[0]) >= _SHORTEST_FOREIGN_WORD
-        if number.end == len(said) and readable and not number.ordinal:
+        readable = number.language in {"", "en"} or len(number_words[0]) >= _SHORTEST_FOREIGN_WORD
+        if number.end == len(number_words) and readable and not number.ordinal:
             yield number.value
 
 

@@ -83,16 +83,16 @@ class AgeReader:
     _reach: int = 0
     """Maximum number of tokens from the beginning of a pattern to its first number."""
     _roles: TokenCache[int] = field(init=False, repr=False, compare=False)
-    _begun: TokenCache[list[_Node]] = field(init=False, repr=False, compare=False)
+    _first_nodes: TokenCache[list[_Node]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._roles = TokenCache(self._role)
-        self._begun = TokenCache(self._root.step)
+        self._first_nodes = TokenCache(self._root.step)
 
     def add(self, language: str, content: Mapping[str, Any]) -> None:
         """Add a language's `[ages]` table. Raises `Misconfigured` for an unknown kind or a pattern without a number."""
         self._roles.clear()
-        self._begun.clear()
+        self._first_nodes.clear()
         self._add_numbers(language, content)
         sets = content.get("sets", {})
         for certain, key in ((True, "stated"), (False, "possible")):
@@ -217,7 +217,7 @@ class AgeReader:
         """Return the states after the next word or number, a filler before a number, or the words of a gap."""
         node, end, so_far, skipped = state
         token = stream[end]
-        nodes = self._begun[token] if node is self._root else node.step(token)
+        nodes = self._first_nodes[token] if node is self._root else node.step(token)
         after: list[_State] = [(reached, end + 1, so_far, 0) for reached in nodes] if nodes else []
         edges = node.edges
         if not edges:

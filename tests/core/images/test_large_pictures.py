@@ -1,4 +1,4 @@
-"""Pictures of phones: decoded at a fraction of their size, in bounded memory, also where the end is missing."""
+"""Pictures of phones: decoded at a fraction of their size, in bounded memory, also without the end of the file."""
 
 from __future__ import annotations
 
