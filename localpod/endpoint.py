@@ -225,7 +225,7 @@ class Endpoint:
         self._requeue(job)
 
     def oldest_wait_s(self) -> float | None:
-        """Waiting time of the job at the queue's head, s. Low-priority jobs don't count; None without any other."""
+        """Waiting time in seconds of the first queued job that is not of low priority; None if there is none."""
         _drop_stale(self._normal)
         return self.clock() - self._normal[0][1].queued_at if self._normal else None
 

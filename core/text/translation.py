@@ -43,7 +43,7 @@ def translate(texts: Sequence[str]) -> Program[Translation]:
 
 def _completion(piece: str) -> Completion:
     turns = (Turn("system", _SYSTEM), Turn("user", as_material("text", piece)))
-    # A translation never needs more tokens than one per character, so it is not cut off.
+    # A translation never needs more than one token per character, so it is not cut off.
     return Completion(turns, max_tokens=len(piece) + 64, temperature=0.0)
 
 

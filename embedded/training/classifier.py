@@ -47,7 +47,7 @@ class NgramModel(nn.Module):
         self.table = nn.EmbeddingBag(BUCKETS, DIMENSION, mode="sum")
         self.convolution = nn.Conv1d(DIMENSION, HIDDEN, WIDTH, padding=WIDTH // 2)
         self.heads = nn.Linear(HIDDEN, 2)
-        nn.init.constant_(self.heads.bias, -3)  # most positions of a text say nothing
+        nn.init.constant_(self.heads.bias, -3)  # most positions of a text are irrelevant
         nn.init.normal_(self.table.weight, std=0.05)  # small, so that features never seen in training decide little
 
     def forward(self, features: torch.Tensor, offsets: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
