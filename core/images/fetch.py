@@ -101,7 +101,7 @@ def _redirect_target(url: httpx.URL, response: httpcore.Response) -> httpx.URL:
     try:
         return read_url(str(url.join(where.decode("ascii"))))
     except (httpx.InvalidURL, UnicodeError, ValueError):
-        raise BadUrl("The URL redirects to an invalid URL.") from None
+        raise BadUrl("The URL redirects to an invalid URL. Give the picture's own address.") from None
 
 
 async def _body(response: httpcore.Response, limits: IntakeLimits) -> bytes:
