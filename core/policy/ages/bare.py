@@ -60,13 +60,16 @@ _PERSONS = _words("""
     singer painter pianist violinist drummer redhead brunette blonde blond runner player gymnast ballerina skier
     student pupil orphan twin cousin niece nephew friend stranger traveller traveler passenger beggar apprentice
     servant maid page shepherd sailor soldier cyclist climber diver surfer jockey acrobat juggler chorister goalie
-    goalkeeper striker pitcher cheerleader vlogger streamer gamer coder poet writer cook baker waif urchin
+    goalkeeper striker pitcher cheerleader vlogger streamer gamer coder poet writer cook baker waif urchin heir
+    heiress bishop priest monk nun judge lawyer professor novelist
 """)
 _GROUPS = _words("""
     group party team crowd set pair row choice out table handful number total pack box dozen bunch one some each part
     half most best cast family flock herd class queue band committee jury league score hand line circle stack pile
     series sequence batch bouquet length width height depth distance page pages chapter level factor ratio mother
     father mum mom dad parent grandmother grandfather grandma grandpa leader captain teacher boss king queen
+    list career price cost bill temperature speed value fee tip budget sum average rating grade mark magnitude
+    troupe company ensemble choir orchestra gang audience community village tribe army squad fleet staff council club
 """)
 """Nouns before a count: `a group of six or seven`, `a mother of three`."""
 _COUNTED = _words("""
@@ -86,12 +89,16 @@ _EVENTS = _words("""
 """Verbs of things that have a time of day, such as a bus or a concert."""
 _TIMES = _words("""
     morning mornings evening evenings afternoon afternoons night nights oclock clock am pm m sharp daily tonight
+    sunset sunrise dusk dawn noon midnight
 """)
 _SHOWN = _words("""
     shown pictured seen depicted portrayed drawn sketched painted imagined reimagined rendered remembered here
-    illustrated sculpted captured
+    illustrated sculpted captured but
 """)
 """Words before an age in a picture: `shown at nine`."""
+_PROFESSIONS = ("ist", "ian", "eer")
+"""Endings of nouns for persons: `a guitarist of thirteen`."""
+_SHORTEST_PROFESSION = 6
 _AS_BEFORE = _words("""
     as how like way what
 """)
@@ -165,14 +172,17 @@ def _of_an_age(place: _Place) -> bool:
     after = place.next(2) if or_another else place.after
     if after and after[0].isalnum() and after not in _AFTER and not after.endswith("ing"):
         return False
-    return or_another or by > 1 or place.before(2) in _PERSONS
+    noun = place.before(2)
+    person = noun in _PERSONS or (len(noun) >= _SHORTEST_PROFESSION and noun.endswith(_PROFESSIONS))
+    return or_another or by > 1 or person
 
 
 def _shown_at(place: _Place) -> bool:
     """Whether the age follows a word for a picture or a look: `shown at nine`, `as he looked at seven`."""
     if place.before(2) in _SHOWN:
         return True
-    return place.before(2) in _LOOKED and not _AS_BEFORE.isdisjoint({place.before(4), place.before(5)})
+    by = 3 if place.before(2) == "like" else 2
+    return place.before(by) in _LOOKED and not _AS_BEFORE.isdisjoint({place.before(by + 2), place.before(by + 3)})
 
 
 def _at_an_age(place: _Place, number: Number, *, ends: bool) -> bool:

@@ -140,6 +140,11 @@ _YEAR_OLD_APART = re.compile(
 )
 _YEAR_OLD = re.compile(r"(?<![^\W_])years?[\W_]{1,3}old")
 _YR_OLD = re.compile(r"(?<=[^\W_])yrs?[\W_]?old")
+_YEARS_OF_AGE = re.compile(r"(?<=[^\W_])years?ofage(?![^\W_])")
+_AGED_RUN_TOGETHER = re.compile(
+    r"(?<![^\W_])(girl|boy|child|kid|teen|twins|student|)(aged?)(?=(?:\d{1,2}|two|three|four|five|six|seven|eight|nine|"
+    r"ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen)(?![^\W_]))"
+)
 _YO_WITH_ZERO = re.compile(r"(?<![^\W\d_])y[./]{1,2}0(?![^\W_])")
 _YO_RUN_TOGETHER = re.compile(
     r"(?<![^\W_])(\d{1,2})y/?o(?=(?:girl|boy|kid|child|teen|twin|male|female|student|daughter|son|lad|lass)s?(?![^\W_]))"
@@ -158,10 +163,11 @@ def split_ages(text: str) -> str:
             return found[0]
         return " " * text[start - 1 : start].isalnum() + "year old" + " " * text[end : end + 1].isalnum()
 
+    text = _AGED_RUN_TOGETHER.sub(r"\1 \2 ", text) if "age" in text else text
     if "y" not in text:
         return text
     apart = _YO_RUN_TOGETHER.sub(r"\1 yo ", _YO_WITH_ZERO.sub(" yo ", _YEAR_OLD_APART.sub(year_old, text)))
-    return _YR_OLD.sub(" yr old ", apart)
+    return _YEARS_OF_AGE.sub(" years of age", _YR_OLD.sub(" yr old ", apart))
 
 
 def join_separated_letters(text: str) -> str:
