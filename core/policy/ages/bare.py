@@ -59,7 +59,7 @@ _PERSONS = _words("""
     girlfriend boyfriend grandmother grandfather grandma grandpa knight warrior detective dancer swimmer skater rider
     singer painter pianist violinist drummer redhead brunette blonde blond runner player gymnast ballerina skier
     student pupil orphan twin cousin niece nephew friend stranger traveller traveler passenger beggar apprentice
-    servant maid page shepherd sailor soldier cyclist climber diver surfer jockey acrobat juggler chorister goalie
+    servant maid shepherd sailor soldier cyclist climber diver surfer jockey acrobat juggler chorister goalie
     goalkeeper striker pitcher cheerleader vlogger streamer gamer coder poet writer cook baker waif urchin heir
     heiress bishop priest monk nun judge lawyer professor novelist
 """)
@@ -145,10 +145,8 @@ def _is_age(place: _Place, number: Number) -> bool:
     ends = not after or not after[0].isalnum()
     if place.before(1) == "at":
         return _at_an_age(place, number, ends=ends)
-    if _of_an_age(place):
+    if _of_an_age(place) or _of_each(place, ends=ends):
         return True
-    if place.before(1) == "them" and place.before(3) in {"both", "all", "each"}:
-        return ends
     if not ends and after not in _AFTER and not after.endswith("ing"):
         return False
     if place.after in _CONTINUED and not place.before(1).isalnum():
@@ -175,6 +173,13 @@ def _of_an_age(place: _Place) -> bool:
     noun = place.before(2)
     person = noun in _PERSONS or (len(noun) >= _SHORTEST_PROFESSION and noun.endswith(_PROFESSIONS))
     return or_another or by > 1 or person
+
+
+def _of_each(place: _Place, *, ends: bool) -> bool:
+    """Whether several persons share the age: `both of them eleven`, `the sisters are eleven each`."""
+    if place.before(1) == "them" and place.before(3) in {"both", "all", "each"}:
+        return ends
+    return place.before(1) in {"are", "were"} and place.after in {"each", "apiece"}
 
 
 def _shown_at(place: _Place) -> bool:

@@ -34,7 +34,9 @@ _LENGTHS = (
 )
 _AGE_FIRST = re.compile(rf"(?<![\w./,:]){_NOT_HEX}(\d{{1,2}})(/|\s/\s)?([fm])\b(?![./]\d){_LENGTHS}")
 _AGE_SEX_PLACE = re.compile(r"(?<![\w.])(\d{1,2})\s?/\s?[fm]\b|(?<![\w.])[fm]\s?/\s?(\d{1,2})\s?/\s?[a-z]")
-_SEX_THEN_AGE = re.compile(r"(?:^|[(\[\n.;:!?,|]\s?)[fm]\s?[,;|]\s?(\d{1,2})\s?(?=[,;|)\]\n]|$)(?!,\s?1/)")
+_SEX_THEN_AGE = re.compile(
+    r"(?:^|[(\[\n.;:!?,|]\s?)[fm](?:\s?[,;|]\s?|\s[-–—]\s)(\d{1,2})\s?(?=[,;|)\]\n–—-]|$)(?!,\s?1/)"
+)
 _EACH = re.compile(r"^\s?(?:all|both|each)\s|\s(?:each|apiece|between them)\s?$")
 
 _BETWEEN = r"\s?[/|•·~]\s?"
