@@ -61,7 +61,8 @@ _PERSONS = _words("""
     student pupil orphan twin cousin niece nephew friend stranger traveller traveler passenger beggar apprentice
     servant maid shepherd sailor soldier cyclist climber diver surfer jockey acrobat juggler chorister goalie
     goalkeeper striker pitcher cheerleader vlogger streamer gamer coder poet writer cook baker waif urchin heir
-    heiress bishop priest monk nun judge lawyer professor novelist
+    heiress uncle aunt auntie grandson granddaughter landlord neighbour neighbor bishop priest monk nun judge
+    lawyer professor novelist
 """)
 _GROUPS = _words("""
     group party team crowd set pair row choice out table handful number total pack box dozen bunch one some each part
