@@ -192,5 +192,5 @@ def test_heartbeat_reaches_the_platform_and_ends_with_its_worker(stock_pod, http
 def _alive(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it ends while it is read
         return False
