@@ -12,7 +12,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import typer
@@ -29,6 +29,8 @@ from handlers.llm import LlmInput, LlmOutput, text_device
 
 VOCABULARY = 152_064
 """Vocabulary of Qwen2.5."""
+LONG = replace(BUDGETS["embedded"], expansion_tokens=200)
+"""An expansion must still run when the caption that arrived during it ends."""
 PICTURE = "A night market by a canal, two adults with paper lanterns, warm light on the water, seen from a bridge."
 
 
@@ -81,7 +83,7 @@ def _caption() -> CaptionRequest:
 
 
 def _expansion() -> ExpandRequest:
-    chat = (ChatMessage(role="user", content="Show us dancing on a rooftop at night in the rain"),)
+    chat = (ChatMessage(role="user", content="a train crossing a bridge over a river in autumn"),)
     return ExpandRequest(task=ExpandTask.SCENES, messages=chat, seed=0)
 
 
@@ -126,7 +128,7 @@ async def throughput(device: Device[LlmInput, LlmOutput]) -> list[Figure]:
 
 
 async def _all(backend: LoadedText) -> list[Figure]:
-    device = text_device(backend, BUDGETS["embedded"], max_batch=8, window_s=0.01)
+    device = text_device(backend, LONG, max_batch=8, window_s=0.01)
     await device.run(_caption())
     figures = await waiting(device) + await throughput(device)
     device.close()
