@@ -78,7 +78,7 @@ function sizes(id, schema) {
 
 function seedField(id, schema) {
   const input = el("input", {
-    id, name: "seed", type: "number", min: schema.minimum, max: schema.maximum, step: 1, placeholder: "drawn anew",
+    id, name: "seed", type: "number", min: schema.minimum, max: schema.maximum, step: 1, placeholder: "random",
     dataset: { kind: "number" },
   });
   const lock = el("input", { id: `${id}-lock`, type: "checkbox", name: "seed-lock" });
