@@ -127,7 +127,7 @@ def test_cancelled_member_does_not_affect_its_batch(client):
 
 
 def test_jobs_that_wait_together_run_as_one_batch(client):
-    first = client.start("batch", seconds=0.8)
+    first = client.start("batch", seconds=2.0)
     running(client, "batch", first)
     jobs = [client.start("batch", seconds=0.2) for _ in range(3)]
     sizes = [client.follow("batch", job)["output"]["batch_size"] for job in jobs]
