@@ -13,6 +13,7 @@ May import: core.contracts, core.errors, core.policy.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -38,9 +39,15 @@ MINOR_ON_ADULT_ROUTE = "minor_on_adult_route"
 def prepare(audit_file: Path | None, key: bytes | None) -> None:
     """Compile the rules and configure the audit, once before a process's first job. Raises `Misconfigured`.
 
-    `key` is the key of the audit's hashes.
+    `key` is the key of the audit's hashes. The rules are hundreds of thousands of objects that live as long as the
+    process, so the garbage collector neither runs while they are compiled nor visits them later.
     """
-    lexicon()
+    gc.disable()
+    try:
+        lexicon()
+    finally:
+        gc.enable()
+    gc.freeze()
     configure_audit(audit_file, key)
 
 

@@ -29,11 +29,12 @@ _LONGEST_STEM = 16
 _SIGNS = re.compile("([()|])")
 _UNSPACED = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
 _WORD = re.compile(r"[#&~]|\d+|(?:[^\W\d_]|[\u0900-\u0dff\u0e00-\u0eff])+\*?")
-_PARTS = re.compile(r"\s+|[()]|[^\s()]+")
 
 
-def phrases(pattern: str) -> Iterator[str]:
+def phrases(pattern: str) -> list[str]:
     """Return all phrases of a pattern with choices. Raises `Misconfigured` for unbalanced brackets."""
+    if "(" not in pattern and ")" not in pattern:
+        return [pattern]
     outer: list[tuple[list[str], list[str]]] = []
     options: list[str] = []
     prefixes = [""]
@@ -54,7 +55,7 @@ def phrases(pattern: str) -> Iterator[str]:
             prefixes = [before + part for before in prefixes]
     if outer:
         raise _open_choice(pattern)
-    return (" ".join(phrase.split()) for phrase in prefixes)
+    return prefixes
 
 
 def _open_choice(pattern: str) -> Misconfigured:
@@ -93,23 +94,27 @@ def single_words(segments: Segments) -> Iterator[str]:
 
 def _segments(pattern: str) -> list[str]:
     """Split the pattern at the spaces outside of choices."""
-    if "(" not in pattern and ")" not in pattern:
-        return pattern.split()
-    found, depth = [""], 0
-    for part in _PARTS.findall(pattern):
-        depth += (part == "(") - (part == ")")
-        if part.isspace() and not depth:
-            found.append("")
+    found: list[str] = []
+    depth = 0
+    for part in pattern.split():
+        if depth:
+            found[-1] += f" {part}"
         else:
-            found[-1] += part
-    return [segment for segment in found if segment]
+            found.append(part)
+        depth += part.count("(") - part.count(")")
+    return found
 
 
 @lru_cache(maxsize=16_384)
 def _options(segment: str) -> tuple[Phrase, ...]:
     if segment.isalpha() and segment.isascii():
         return ((segment,),)
-    return tuple(dict.fromkeys(tuple(_WORD.findall(phrase)) for phrase in phrases(segment)))
+    return tuple(dict.fromkeys(map(_words, phrases(segment))))
+
+
+def _words(phrase: str) -> Phrase:
+    words = phrase.split()
+    return tuple(words if all(map(str.isalpha, words)) else _WORD.findall(phrase))
 
 
 _BUILDING = Lock()

@@ -17,7 +17,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from importlib.resources import files
-from itertools import combinations
 from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING
@@ -208,9 +207,11 @@ def _errors_allowed(word: str) -> int:
 
 def _masked(word: str) -> Iterator[str]:
     most = min(MAX_MASKED, len(word) * 2 // 5)
-    for count in range(1, most + 1):
-        for places in combinations(range(len(word)), count):
-            yield "".join("?" if at in places else letter for at, letter in enumerate(word))
+    for first in range(len(word) if most else 0):
+        one = f"{word[:first]}?{word[first + 1 :]}"
+        yield one
+        for second in range(first + 1, len(word) if most > 1 else 0):
+            yield f"{one[:second]}?{one[second + 1 :]}"
 
 
 @lru_cache(maxsize=4)

@@ -26,6 +26,8 @@ from core.policy.phrases import Phrase, PhraseNode, Segments, spelled_phrases, s
 OLDEST = 150
 _MAX_FILLERS = 3
 _MAX_GAP = 4
+_OPENING = 2
+"""Number of words of a pattern's beginning that are distinguished."""
 _FIRST, _LEADS, _FOLLOWS, _OPENS, _ALONE, _BIRTH, _NUMBER, _OPENS_GAP = (1 << bit for bit in range(8))
 
 
@@ -272,23 +274,30 @@ def _with_edges(phrase: Phrase) -> Phrase:
 def _openings(segments: Segments) -> set[Phrase]:
     """Return the beginnings of a pattern for `Beginnings`: the words before its number, else its first two words.
 
-    Only the first two words are distinguished, so that a pattern with many choices has few beginnings.
+    Only the first `_OPENING` words are distinguished, so that a pattern with many choices has few beginnings.
     """
     found: set[Phrase] = set()
     before: set[str] = set()
     opened: set[Phrase] = {()}
     for options in segments:
         longer: set[Phrase] = set()
+        short = [begun for begun in opened if len(begun) < _OPENING]
         for option in options:
-            mark = next((at for at, word in enumerate(option) if word in _MARKS), len(option))
+            if _MARKS.isdisjoint(option):
+                before.update(option)
+                longer.update((*begun, *option)[:_OPENING] for begun in short)
+                continue
+            mark = next(at for at, word in enumerate(option) if word in _MARKS)
             before.update(option[:mark])
             for begun in opened:
-                if mark == len(option) or (not begun and mark == 0) or begun[:1] in _NUMBER_FIRST:
-                    longer.add((*begun, *option)[:2])
+                if (not begun and mark == 0) or begun[:1] in _NUMBER_FIRST:
+                    longer.add((*begun, *option)[:_OPENING])
                 elif option[mark] == GAP:
-                    found.add((*(*begun, *option)[: min(2, len(begun) + mark)], GAP))
+                    found.add((*(*begun, *option)[: min(_OPENING, len(begun) + mark)], GAP))
                 else:
                     found.add(((*begun, *option)[0], option[mark]))
+        if any(map(_MARKS.isdisjoint, options)):
+            longer.update(begun for begun in opened if len(begun) == _OPENING)
         opened = longer
     numbered = next((phrase for phrase in found if phrase[-1] in NUMBERS), None)
     return found | opened | ({(*numbered[:1], *sorted(before), "#")} if numbered else set())
