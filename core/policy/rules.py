@@ -5,14 +5,16 @@ with that beginning, and `#` a number below 18. A language's file adds phrases t
 match that overlaps a phrase of its concept's `never` list does not count; one that overlaps an `except` phrase does not
 count in the everyday reading (see `core.policy.engine`). A concept also matches where the concepts of one of its
 `sequences` follow each other, so that verbs and garments need not be listed in pairs (`~`: up to four words of any
-kind). A concept with `near` matches where two other concepts are near each other in either order.
+kind). A concept with `near` matches where two other concepts are near each other in either order. A concept with
+`aged` matches where one of these phrases has an adult's age after it; then the concepts of `cancels` do not match
+there (`core.policy.adults`).
 
-May import: core.errors, core.policy.ages, core.policy.normalization, core.policy.sequences.
+May import: core.errors, core.policy.adults, core.policy.ages, core.policy.normalization, core.policy.sequences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -20,14 +22,13 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from core.errors import Misconfigured
+from core.policy.adults import Grown, stated_adults
 from core.policy.ages import AgeReader, punctuated_ages
 from core.policy.normalization import ADULT_AGE, Spelling, Stream, Token, TokenCache, as_text, doubtful_streams, native
 from core.policy.phrases import PhraseNode, single_words, spelled_phrases, spellings, whole_phrases
 from core.policy.sequences import GAP, Found, Span, linked_spans
 
 How: TypeAlias = Literal["together", "linked", "near"]
-UnlessAged: TypeAlias = Literal["beside", "stated"]
-"""Position of an adult's age: `beside` the words on either side, or `stated` after them with a word between."""
 
 
 class Effect(StrEnum):
@@ -37,6 +38,7 @@ class Effect(StrEnum):
     EXCEPT = "except"
     NEVER = "never"
     MENTION = "mention"
+    AGED = "aged"
 
 
 AGE = "minor_age"
@@ -45,9 +47,6 @@ POSSIBLE_AGE = "possible_minor_age"
 
 _AGE_LINKS = {"as", "a", "an", "the", "now", "at", "aged", "age", "is", "s", "who", "grown", "up", "all", "of", "adult"}
 _MOST_LINKS = 4
-_TURNED = {"turned", "turns", "turning", "aged"}
-"""First words of a statement of an age that have the person before them."""
-
 _TENS = 20
 _SHORTEST_NUMBER = 3
 _SHORTEST_PIECED = 5
@@ -133,8 +132,10 @@ class Lexicon:
     sequences: list[tuple[str, tuple[tuple[str, ...], ...]]] = field(default_factory=list)
     """A concept, and the concepts that have to follow each other for it to match."""
     combined: dict[str, Combination] = field(default_factory=dict)
-    unless_aged: dict[str, UnlessAged] = field(default_factory=dict)
+    unless_aged: set[str] = field(default_factory=set)
     """Concepts that do not match if an adult's age is stated for the person: `Harry Potter as a 36-year-old`."""
+    grown: dict[str, Grown] = field(default_factory=dict)
+    """Concepts that match an `aged` phrase with an adult's age after it, and cancel others there."""
     words: dict[str, set[str]] = field(default_factory=dict)
     """The single words of each concept."""
     in_pieces: set[str] = field(default_factory=set)
@@ -172,10 +173,10 @@ class Lexicon:
 
     def _add_concept(self, concept: str, entry: Mapping[str, Any]) -> None:
         self.concepts.add(concept)
-        if entry.get("sexual"):
-            self.sexual.add(concept)
-        if "unless_aged" in entry:
-            self.unless_aged[concept] = entry["unless_aged"]
+        self.sexual |= {concept} if entry.get("sexual") else set()
+        self.unless_aged |= {concept} if entry.get("unless_aged") else set()
+        if "aged" in entry:
+            self.grown[concept] = Grown(entry["adult_from"], tuple(entry["cancels"]))
         for sequence in entry.get("sequences", ()):
             self.sequences.append((concept, tuple((part,) for part in sequence)))
         if "near" in entry:
@@ -252,16 +253,29 @@ class Lexicon:
         """Add the stated ages below 18; return the computed ones separately, because exceptions don't apply to them."""
         computed: Found = {}
         ages = self.ages.read(stream, today)
-        for concept in self.unless_aged.keys() & found[Effect.MATCH].keys():
+        for concept in self.unless_aged & found[Effect.MATCH].keys():
             adult_ages = [(stated.start, stated.end) for stated in ages if stated.certain and not stated.minor]
-            aged = _AGED[self.unless_aged[concept]](adult_ages, found[Effect.MATCH][concept], stream)
+            aged = _next_to(adult_ages, found[Effect.MATCH][concept], stream)
             found[Effect.NEVER].setdefault(concept, []).extend(aged)
+        self._cancel_youth_of_adults(found, stream)
         for stated in ages:
             if stated.minor:
                 concept = AGE if stated.certain else POSSIBLE_AGE
                 spans = computed if stated.computed else found[Effect.MATCH]
                 spans.setdefault(concept, []).append((stated.start, stated.end))
         return computed
+
+    def _cancel_youth_of_adults(self, found: dict[Effect, Found], stream: Stream) -> None:
+        """Let the nouns of persons with a stated adult age match no concept that their age cancels."""
+        if not found[Effect.AGED]:
+            return
+        numbers = self.ages.words.find(stream)
+        for concept, persons in found[Effect.AGED].items():
+            grown = self.grown[concept]
+            if adults := stated_adults(persons, grown.least, stream, numbers):
+                found[Effect.MATCH].setdefault(concept, []).extend(adults)
+                for cancelled in grown.cancels:
+                    found[Effect.NEVER].setdefault(cancelled, []).extend(adults)
 
     def doubtful_concepts(self, text: str, today: date) -> set[str]:
         """Return concepts that count only with sexual content: misspelt words, and ages shown only by punctuation."""
@@ -287,16 +301,6 @@ def _next_to(adult_ages: Iterable[Span], characters: Iterable[Span], stream: Str
     return [span for span in characters if span[1] in ends or span[0] in starts]
 
 
-def _stated_of(adult_ages: Iterable[Span], persons: Iterable[Span], stream: Stream) -> list[Span]:
-    """Return the persons followed by a word and an adult's age: `her son is 30`, not `her son, 30 guests`."""
-    stated: set[int] = set()
-    for start, end in adult_ages:
-        stated.update(range(start + 1, end), list(_across_link_words(stream, start, -1))[1:])
-        if not _TURNED.isdisjoint(stream[start]):
-            stated.add(start)
-    return [span for span in persons if span[1] in stated]
-
-
 def _across_link_words(stream: Stream, at: int, step: int) -> Iterator[int]:
     """Yield `at` and the positions that only link words separate from it."""
     for _ in range(_MOST_LINKS + 1):
@@ -305,12 +309,6 @@ def _across_link_words(stream: Stream, at: int, step: int) -> Iterator[int]:
         if not 0 <= passed < len(stream) or _AGE_LINKS.isdisjoint(stream[passed]):
             return
         at += step
-
-
-_AGED: Mapping[UnlessAged, Callable[[Iterable[Span], Iterable[Span], Stream], list[Span]]] = {
-    "beside": _next_to,
-    "stated": _stated_of,
-}
 
 
 def _steps(nodes: Iterable[_Node], token: Token) -> list[_Node]:
@@ -323,6 +321,7 @@ _PHRASE_LISTS = (
     ("except", False, Effect.EXCEPT),
     ("never", False, Effect.NEVER),
     ("mention", False, Effect.MENTION),
+    ("aged", False, Effect.AGED),
 )
 _EXCEPTIONS_OF = {POSSIBLE_AGE: AGE}
 """Exceptions of a certain age also apply to a possible one."""

@@ -10,8 +10,8 @@ May import: core.errors, core.policy.normalization, core.policy.spelling.
 
 from __future__ import annotations
 
-from core.policy.ages.numbers import NumberWords
+from core.policy.ages.numbers import Number, NumberWords
 from core.policy.ages.punctuated import punctuated_ages
 from core.policy.ages.reader import AgeReader, Statement
 
-__all__ = ["AgeReader", "NumberWords", "Statement", "punctuated_ages"]
+__all__ = ["AgeReader", "Number", "NumberWords", "Statement", "punctuated_ages"]

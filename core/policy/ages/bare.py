@@ -76,6 +76,16 @@ _GROUPS = _words("""
 _COUNTED = _words("""
     size number room page chapter gate route score level iso no vol temperature time price it that there this what
 """)
+_COPULAS = _words("is was")
+_DETERMINERS = _words("the this that my our his her their your a an")
+_THINGS = _words("""
+    car van truck lorry tractor motorbike motorcycle bike bicycle boat ship train tram bridge road tower castle church
+    building house cottage barn hotel fence wall gate roof pond well garden hedge oak tree bonsai cactus vine laptop
+    computer phone camera printer fridge oven boiler kettle sofa couch mattress wardrobe carpet desk clock watch coat
+    jacket guitar piano violin tattoo scar mortgage lease company firm business shop restaurant bakery website whisky
+    whiskey cheddar sourdough tortoise parrot macaw cockatoo goldfish racehorse
+""")
+"""Subjects whose age may be meant; no word that is also used of a person, such as `kitten`, `pet` or `doll`."""
 
 _CLOCK_CONTEXT = _words("""
     dinner lunch breakfast party meet meeting come see you me us here there home tonight tomorrow today it morning
@@ -155,7 +165,16 @@ def _is_age(place: _Place, number: Number) -> bool:
     by = 1
     while by <= _MOST_HEDGES and place.before(by) in _HEDGES and place.before(by) not in _BEFORE:
         by += 1
-    return place.before(by) in _BEFORE and place.before(by + 1) not in _COUNTED
+    if place.before(by) not in _BEFORE or place.before(by + 1) in _COUNTED:
+        return False
+    return not (place.before(by) in _COPULAS and _of_a_thing(place, by + 1))
+
+
+def _of_a_thing(place: _Place, by: int) -> bool:
+    """Whether a thing is the subject of a clause: `my car is 15`, unlike `the girl in my car is 15`."""
+    by_determiner = by + 2 if place.before(by + 1) in {"old", "new"} else by + 1
+    begins = not place.before(by_determiner + 1)[:1].isalnum()
+    return place.before(by) in _THINGS and place.before(by_determiner) in _DETERMINERS and begins
 
 
 def _of_an_age(place: _Place) -> bool:

@@ -1,0 +1,168 @@
+"""Adult ages stated for a person whom a noun calls young: `her daughter of 32`, `my little sister just turned 28`.
+
+The age must follow the noun with only linking words between, and the words after it must not make it a count
+(`schoolgirl, 30 photos`), a measure (`18 cm`), or the age of somebody else (`the daughter of 32-year-old Anna`).
+Streams have no punctuation, so an unknown word after the number is read as a noun that it counts.
+
+May import: core.policy.ages, core.policy.normalization, core.policy.sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from core.policy.ages import Number
+from core.policy.normalization import ADULT_AGE, Stream, Token
+from core.policy.sequences import Span
+
+OLDEST_PERSON = 110
+_MOST_LINKS = 7
+_MOST_GAP = 3
+_LOOKAHEAD = 3
+_SHORTEST_PARTICIPLE = 5
+
+
+class Grown(NamedTuple):
+    """How a stated age shows an adult: from which age on, and the concepts that its person then does not match."""
+
+    least: int
+    cancels: tuple[str, ...]
+
+
+def _words(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_LINKS = _words("""
+    of aged age is s was are re now just turned turns has who both all each already only today as a an adult grown up
+    also recently he she they nearly almost about
+""")
+"""Words between a person and an age."""
+_HEDGES = _words("nearly almost about")
+_LEAST_HEDGED = 20
+"""From which number on a hedged age is an adult's."""
+_ARTICLES = _words("a an the")
+_SPOUSES = _words("husband wife fiance fiancee widow widower ex")
+_PLACED = _words("of at from in")
+"""Prepositions of a phrase between a person and the verb: `the new kid at the office is 25`."""
+_VERBS = _words("is are was now aged turned today both")
+_PROFESSIONS = ("er", "or", "ist", "ian", "eer", "eon", "ess", "ass", "man")
+_NO_PROFESSION = _words("""
+    member number daughter sister brother mother father teenager toddler youngster carer player schooler
+    preschooler highschooler teenybopper corner letter character order never other another either
+""")
+
+_FOLLOWS = _words("""
+    and or but who whom whose which with in on at from by for as is was are were has have had s now then she he they i
+    we her his their my our the a to into while when where after before during because so if that this today yesterday
+    tonight already also not all both each together lives works runs owns plays teaches studies wears says looks stands
+    sits smiles laughs visits helps holds cooks paints drives flies came comes went goes got lived worked met left ran
+    wore built bought sold won lost just still again too
+    retires retired gives speaks talks reads writes sings waits rests leads takes makes can will would could likes loves
+    wants owned
+""")
+"""Words that may follow an age, and that no number counts."""
+_CONTENT = _words("to into in on at from with by for her his their my our the a an and off out up back over as")
+"""Words after a participle of a verb: `moved to Canada`, unlike `detailed photos`."""
+_COUNTED = _words("""
+    photo photos photograph photographs pic pics picture pictures image images shot shots video videos clip clips pose
+    poses scene scenes minute minutes hour hours day days week weeks month months second seconds nude nudes time times
+    frame frames drawing drawings sketch sketches selfie selfies cm kg page pages part parts
+""")
+_JOINING = _words("and or")
+_LENGTHS = _words("a an few several another some couple")
+_LATER = _words("in on at by next this when as before after so if soon tomorrow come")
+"""Words that may begin a later time: `18 in March`."""
+
+
+def stated_adults(
+    persons: Iterable[Span], least: int, stream: Stream, numbers: Mapping[int, list[Number]]
+) -> list[Span]:
+    """Return the persons for whom an age of `least` years or more is stated directly after them."""
+    return [span for span in persons if any(_states_age(place, least) for place in _places(span, stream, numbers))]
+
+
+class _Place(NamedTuple):
+    """A number after a person, and the words between them."""
+
+    stream: Stream
+    links: tuple[Token, ...]
+    number: Number
+    numbers: Mapping[int, list[Number]]
+
+    def word(self, at: int) -> str:
+        return self.stream[at][0] if at < len(self.stream) else ""
+
+    def linked_by(self, words: frozenset[str]) -> bool:
+        return any(not words.isdisjoint(token) for token in self.links)
+
+
+def _places(span: Span, stream: Stream, numbers: Mapping[int, list[Number]]) -> Iterator[_Place]:
+    """Yield the numbers that only linking words separate from a person."""
+    for start in _link_starts(span[1], stream):
+        for at in range(start, min(start + _MOST_LINKS + 1, len(stream))):
+            if at in numbers:
+                yield from (_Place(stream, stream[start:at], number, numbers) for number in numbers[at])
+                break
+            if _LINKS.isdisjoint(stream[at]) and not _is_profession(stream, at):
+                break
+
+
+def _link_starts(end: int, stream: Stream) -> Iterator[int]:
+    """Yield the ends of a person, of the person's spouse, and of a phrase of place before a verb."""
+    yield end
+    words = [token[0] for token in stream[end : end + _MOST_GAP + 1]]
+    if len(words) > 1 and words[0] == "s" and words[1] in _SPOUSES:
+        yield end + 2
+    placed = bool(words) and words[0] in _PLACED
+    for at, word in enumerate(words):
+        if at > 1 and word in _VERBS and (placed or words[0] == "turned"):
+            yield end + at
+
+
+def _is_profession(stream: Stream, at: int) -> bool:
+    """Whether `surgeon` in `now a surgeon of 50` is at the token."""
+    word = stream[at][0]
+    framed = 0 < at < len(stream) - 1 and stream[at - 1][0] in _ARTICLES and stream[at + 1][0] == "of"
+    return framed and word.endswith(_PROFESSIONS) and word not in _NO_PROFESSION
+
+
+def _states_age(place: _Place, least: int) -> bool:
+    number = place.number
+    if place.linked_by(_HEDGES):
+        least = max(least, _LEAST_HEDGED)
+    if number.ordinal or number.language not in {"", "en"} or not least <= number.value <= OLDEST_PERSON:
+        return False
+    end = _after_unit(place)
+    return end is not None and _ends(place, end, least)
+
+
+def _after_unit(place: _Place) -> int | None:
+    """Return the token after the number and its unit, or None if the unit shows another person's age or a time."""
+    end = place.number.end
+    unit, old = place.word(end), place.word(end + 1) == "old"
+    before = place.links[-1][0] if place.links else ""
+    if unit in {"years", "yrs"}:
+        return end + 1 + old if old or before in {"of", "aged"} else None
+    if unit in {"year", "yr"}:
+        child_of = any(token[0] == "of" for token in place.links)
+        return end + 1 + old if old and place.links and not child_of else None
+    return None if before in _ARTICLES else end
+
+
+def _ends(place: _Place, end: int, least: int) -> bool:
+    """Whether the words from `end` on leave the number an age, and not a count, a measure or a later time."""
+    word, after = place.word(end), place.word(end + 1)
+    if not word:
+        return True
+    following = {place.word(at) for at in range(end, end + _LOOKAHEAD)}
+    if not _COUNTED.isdisjoint(following):
+        return False
+    if end + 1 in place.numbers and word != "s":
+        return word in _JOINING and all(_states_age(place._replace(number=n), least) for n in place.numbers[end + 1])
+    if (word == "in" and after in _LENGTHS) or (place.number.value <= ADULT_AGE and word in _LATER):
+        return False
+    follows = word in _FOLLOWS or (place.word(end - 1) == "old" and word.isalpha())
+    participle = word.endswith("ing") and len(word) >= _SHORTEST_PARTICIPLE
+    return follows or participle or (word.endswith("ed") and after in _CONTENT)
