@@ -215,41 +215,81 @@ def _turns(prompt: str) -> list[dict[str, str]]:
 
 @dataclass
 class Plane:
-    """A minimal platform without jobs that records the time of a worker's first request for a job."""
+    """A minimal platform with one job: records a worker's first request for a job, and its result."""
 
+    job: dict[str, Any]
     requested: asyncio.Event = field(default_factory=asyncio.Event)
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
-        if "/job-take" in request.path:
+        if "/job-done" in request.path:
+            if "error" in await request.json():
+                raise RuntimeError(f"the worker answered with an error: {await request.text()}")
+            self.answered.set()
+        elif "/job-take" in request.path and not self.requested.is_set():
             self.requested.set()
-        if not request.path.startswith("/ping"):
+            job = {"id": "first", "input": self.job}
+            return web.json_response([job] if "batch" in request.path else job)
+        elif not request.path.startswith("/ping"):
             await asyncio.sleep(60)
         return web.Response(status=204)
 
 
-async def start() -> list[Row]:
-    """Time from the process's start to its first request for a job, with weights loaded and files in the page cache."""
-    models = {name: str(locate("embedded", name).path) for name in (Model.TEXT, Model.IMAGE, Model.VISION, Model.FACE)}
-    pairs = {
-        "llm": {"BENCH_MODEL": models[Model.TEXT]},
-        "zimage": {"BENCH_MODEL": models[Model.IMAGE]},
-        "selfie": {"BENCH_MODEL": models[Model.VISION], "BENCH_FACES": models[Model.FACE]},
+@dataclass(frozen=True)
+class Start:
+    """A worker and its alternative, the job of each that writes or draws the same, and the alternative's weights."""
+
+    ours: dict[str, Any]
+    naive: dict[str, Any] | None
+    """None: the alternative only starts."""
+    env: dict[str, Model]
+
+
+def _starts() -> dict[str, Start]:
+    turns, tokens = _turns(PICTURES[0]), BUDGETS["embedded"].caption_tokens
+    image = {"prompt": PICTURES[2], "width": 128, "height": 128}
+    return {
+        "llm": Start(
+            {"task": "chat/1to1/caption", "prompt": PICTURES[0]},
+            {"turns": turns, "max_tokens": tokens},
+            {"BENCH_MODEL": Model.TEXT},
+        ),
+        "zimage": Start(
+            {"task": "generate", "seed": 7, "output_format": "png", **image},
+            {"steps": 8, **image},
+            {"BENCH_MODEL": Model.IMAGE},
+        ),
+        "selfie": Start({}, None, {"BENCH_MODEL": Model.VISION, "BENCH_FACES": Model.FACE}),
     }
+
+
+async def start() -> list[Row]:
+    """Time from the process's start to its first request for a job, and to that job's result.
+
+    The weights are loaded before the request; the files are in the page cache.
+    """
     rows = []
-    for name, env in pairs.items():
-        commands = {"ours": (sys.executable, "-m", f"handlers.{name}"), "naive": alternative(f"naive_{name}")}
-        seconds: dict[str, list[float]] = {side: [] for side in commands}
+    for name, one in _starts().items():
+        env = {variable: str(locate("embedded", model).path) for variable, model in one.env.items()}
+        sides = {
+            "ours": ((sys.executable, "-m", f"handlers.{name}"), one.ours),
+            "naive": (alternative(f"naive_{name}"), one.naive or {}),
+        }
+        seconds: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
         for _ in range(ROUNDS):
-            for side, command in commands.items():
-                seconds[side].append(await _first_request_s(command, env))
-        rows.append(
-            Row(f"start of {name}", statistics.median(seconds["ours"]), statistics.median(seconds["naive"]), "s")
-        )
+            for side, (command, job) in sides.items():
+                seconds[side].append(await _first_job_s(command, env, job, finish=one.naive is not None))
+        for at, what in enumerate(("first job taken", "first result") if one.naive else ("first job taken",)):
+            medians = {side: statistics.median(times[at] for times in of_side) for side, of_side in seconds.items()}
+            rows.append(Row(f"start of {name} to {what}", medians["ours"], medians["naive"], "s"))
     return rows
 
 
-async def _first_request_s(command: tuple[str, ...], env: dict[str, str]) -> float:
-    plane = Plane()
+async def _first_job_s(
+    command: tuple[str, ...], env: dict[str, str], job: dict[str, Any], *, finish: bool
+) -> tuple[float, float]:
+    """Seconds to the first request for a job and, if `finish`, to its result."""
+    plane = Plane(job)
     server = web.Server(plane)
     listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
     at = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
@@ -264,7 +304,10 @@ async def _first_request_s(command: tuple[str, ...], env: dict[str, str]) -> flo
     try:
         async with asyncio.timeout(180):
             await plane.requested.wait()
-        return time.perf_counter() - started
+            taken = time.perf_counter() - started
+            if finish:
+                await plane.answered.wait()
+        return taken, time.perf_counter() - started
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         await process.wait()

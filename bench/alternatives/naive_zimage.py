@@ -13,7 +13,14 @@ pipeline = ZImagePipeline.from_pretrained(os.environ["BENCH_MODEL"], torch_dtype
 
 
 def handler(job: dict[str, Any]) -> dict[str, Any]:
-    image = pipeline(job["input"]["prompt"], num_inference_steps=9, guidance_scale=0.0).images[0]
+    asked = job["input"]
+    image = pipeline(
+        asked["prompt"],
+        width=asked["width"],
+        height=asked["height"],
+        num_inference_steps=asked["steps"],
+        guidance_scale=0.0,
+    ).images[0]
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return {"image_base64": base64.b64encode(buffer.getvalue()).decode()}
