@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 from core.policy.loading import lexicon
-from core.policy.spelling import CONFUSABLES, NEAR_WORDS, hard_words
+from core.policy.spelling import CONFUSABLES, NEAR_WORDS
 
 MIN_FREQUENCY = {"en": 2.4} | dict.fromkeys(("de", "es", "fr", "it", "nl", "pl", "pt"), 3.2)
 """Zipf frequency above which a word or name counts as an everyday one; 3.0 is once in a million words."""
@@ -83,7 +83,7 @@ def confusables() -> dict[str, str]:
 def near_words() -> Iterator[str]:
     import wordfreq  # type: ignore[import-not-found]  # only for this command
 
-    known = hard_words(lexicon().spelling)
+    known = lexicon().spelling.hard_words
     for language, least in MIN_FREQUENCY.items():
         for word in wordfreq.iter_wordlist(language):
             if wordfreq.zipf_frequency(word, language) < least:

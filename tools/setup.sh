@@ -72,4 +72,5 @@ set_up() {
   # The libraries' own progress bars and advice are of no use here.
   TRANSFORMERS_VERBOSITY=error DIFFUSERS_VERBOSITY=error HF_HUB_DISABLE_PROGRESS_BARS=1 \
     .venv/bin/python -m core.weights fetch --profile embedded
+  .venv/bin/python -m core.policy
 }

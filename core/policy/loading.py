@@ -1,6 +1,6 @@
-"""Load and compile the rules of the policy, once per process.
+"""Load the rules of the policy, once per process. `python -m core.policy` compiles them beforehand.
 
-May import: core.errors, core.policy.rules, core.policy.spelling, core.policy.version.
+May import: core.errors, core.policy.compiled, core.policy.rules, core.policy.spelling, core.policy.version.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from pathlib import Path
 from threading import Lock
 
 from core.errors import Misconfigured
+from core.policy.compiled import kept
 from core.policy.rules import Lexicon
-from core.policy.spelling import english, hard_words
+from core.policy.spelling import english
 from core.policy.version import rule_files
 
 HARD_CATEGORIES = {"sexual_minors", "non_consent", "animals", "real_person"}
@@ -24,18 +25,22 @@ _LOADING = Lock()
 
 
 def lexicon() -> Lexicon:
-    """Return the rules, compiled once per process; other threads wait for it. Raises `Misconfigured`."""
+    """Return the rules, loaded once per process; other threads wait for them. Raises `Misconfigured`."""
     with _LOADING:
         return _loaded()
 
 
 @cache
 def _loaded() -> Lexicon:
-    """Load the rules, the index of hard words, and the English words."""
-    loaded = load_lexicon(rule_files())
-    hard_words(loaded.spelling)
     english()
-    return loaded
+    return kept(compiled_rules)
+
+
+def compiled_rules() -> Lexicon:
+    """Compile the rules and the indexes of hard words. Raises `Misconfigured`."""
+    compiled = load_lexicon(rule_files())
+    _ = compiled.spelling.doubtful_words
+    return compiled
 
 
 def load_lexicon(files: Iterable[Path]) -> Lexicon:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, product
 from threading import Lock
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from core.errors import Misconfigured
 from core.policy.normalization import Token, folded, native
@@ -120,8 +119,7 @@ def _words(phrase: str) -> Phrase:
 _BUILDING = Lock()
 
 
-@dataclass(frozen=True, slots=True)
-class _Rest(Generic[_Value]):
+class _Rest(NamedTuple, Generic[_Value]):
     """A pattern from one of its segments on. `absent`: all of it is optional."""
 
     options: tuple[Phrase, ...]

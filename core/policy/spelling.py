@@ -5,7 +5,7 @@ The hard words are a few hundred words for minors, nudity and sex, of the concep
 letters. An everyday English word, or one of `near-words.txt`, is never a misspelling. A look-up takes a few
 comparisons.
 
-May import: core.policy.normalization.tokens.
+May import: core.policy.compiled.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from string import ascii_lowercase
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from core.policy.normalization.tokens import Spelling
+from core.policy.compiled import kept
 
 DATA = Path(__file__).resolve().parent / "data"
 CONFUSABLES = DATA / "confusables.tsv"
@@ -56,6 +54,10 @@ _VOWELS = re.compile("[aeiou]")
 @cache
 def english() -> dict[str, int]:
     """Return English words with their counts in a corpus of subtitles, from `pyspellchecker`."""
+    return kept(english_words)
+
+
+def english_words() -> dict[str, int]:
     content = files("spellchecker").joinpath("resources", "en.json.gz").read_bytes()
     counts: dict[str, int] = json.loads(gzip.decompress(content))
     return counts
@@ -212,18 +214,3 @@ def _masked(word: str) -> Iterator[str]:
         yield one
         for second in range(first + 1, len(word) if most > 1 else 0):
             yield f"{one[:second]}?{one[second + 1 :]}"
-
-
-@lru_cache(maxsize=4)
-def hard_words(spelling: Spelling) -> HardWords:
-    """Return the index of a lexicon's hard words and their plurals, built once."""
-    words = {*spelling.compounds, *spelling.in_pieces, *CONTEXT} - set(spelling.numbers)
-    words |= set(NUMBERS).intersection(spelling.numbers)
-    plurals = {f"{word}s" for word in words if len(word) > MIN_LETTERS and not word.endswith("s")}
-    return HardWords(words | plurals)
-
-
-@lru_cache(maxsize=4)
-def doubtful_words(spelling: Spelling) -> HardWords:
-    """Return the index of words that are recognized with sexual content: the hard words and `DOUBTFUL`."""
-    return HardWords(hard_words(spelling).words | set(DOUBTFUL))

@@ -43,7 +43,6 @@ from core.policy.normalization.tokens import (
     plain_stream,
     without_number_tails,
 )
-from core.policy.spelling import doubtful_words, hard_words
 
 __all__ = [
     "ADULT_AGE",
@@ -91,7 +90,7 @@ def _flat_versions(letters: str, spelling: Spelling) -> Iterator[str]:
     """Yield ASCII forms of `native` letters: plain; with drawn, masked and separate letters restored; shifted back."""
     flat = join_separated_letters(folded(letters))
     yield flat
-    shown = fill_masked_letters(replace_drawn_letters(flat), hard_words(spelling))
+    shown = fill_masked_letters(replace_drawn_letters(flat), spelling.hard_words)
     yield join_spaced_letters(split_ages(shown))
     if plain := restore_shifted(flat, _words(spelling)):
         yield plain
@@ -112,7 +111,7 @@ def _resolve_quotients(text: str) -> str:
 
 def streams(text: str, spelling: Spelling) -> tuple[Stream, ...]:
     """Return all distinct streams of `text`: as written and decoded, each native, folded, joined and guessed."""
-    known = hard_words(spelling)
+    known = spelling.hard_words
     found: dict[Stream, None] = {}
     for version in dict.fromkeys(_versions(_resolve_quotients(text), spelling)):
         letters = native(version)
@@ -129,7 +128,7 @@ def doubtful_streams(text: str, spelling: Spelling) -> tuple[Stream, ...]:
 
     They count only with sexual content: `infent` and `siksteen` are misspellings there, and may be names elsewhere.
     """
-    known = doubtful_words(spelling)
+    known = spelling.doubtful_words
     found: dict[Stream, None] = {}
     for version in dict.fromkeys(_versions(_resolve_quotients(text), spelling)):
         letters = native(version)

@@ -1,6 +1,6 @@
 """Tokens, streams, and the part of the lexicon that normalization uses.
 
-May import: nothing of core.
+May import: core.policy.spelling.
 """
 
 from __future__ import annotations
@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 from typing import Generic, TypeAlias, TypeVar
+
+from core.policy.spelling import CONTEXT, DOUBTFUL, MIN_LETTERS, NUMBERS, HardWords
 
 Token: TypeAlias = tuple[str, ...]
 """The strings that a token may mean; the first is the token as written."""
@@ -35,13 +37,13 @@ _MAX_RUNS = 3
 _MAX_CACHED = 20_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Spelling:
     """The part of the lexicon that normalization uses.
 
     `words` are its single words, and `in_pieces` those that are recognized in pieces. `whole_pieces` are pairs of
     words, with a space between, that are not joined. `beginnings` are all prefixes of words that can be joined, which
-    limit the search. Instances are compared by identity, because an index is built for each.
+    limit the search.
     """
 
     words: Collection[str]
@@ -51,6 +53,19 @@ class Spelling:
     beginnings: frozenset[str]
     numbers: Mapping[str, int]
     tens: frozenset[str]
+
+    @cached_property
+    def hard_words(self) -> HardWords:
+        """The index of hard words and their plurals."""
+        words = {*self.compounds, *self.in_pieces, *CONTEXT} - set(self.numbers)
+        words |= set(NUMBERS).intersection(self.numbers)
+        plurals = {f"{word}s" for word in words if len(word) > MIN_LETTERS and not word.endswith("s")}
+        return HardWords(words | plurals)
+
+    @cached_property
+    def doubtful_words(self) -> HardWords:
+        """The index of words that are recognized with sexual content: the hard words and `DOUBTFUL`."""
+        return HardWords(self.hard_words.words | set(DOUBTFUL))
 
 
 class TokenCache(dict[Token, _Known], Generic[_Known]):
@@ -64,6 +79,10 @@ class TokenCache(dict[Token, _Known], Generic[_Known]):
             self.clear()
         known = self[token] = self._compute(token)
         return known
+
+    def __reduce__(self) -> tuple[type[TokenCache[_Known]], tuple[Callable[[Token], _Known]]]:
+        """Pickle the cache without its content."""
+        return type(self), (self._compute,)
 
 
 def number_value(digits: str) -> float | None:

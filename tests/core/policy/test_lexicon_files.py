@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -11,6 +11,7 @@ import pytest
 
 from core.errors import Misconfigured
 from core.policy import loading
+from core.policy.compiled import kept
 from core.policy.loading import HARD_CATEGORIES, lexicon, load_lexicon
 from core.policy.rules import Lexicon
 from core.policy.version import LEXICONS, rule_files
@@ -44,21 +45,21 @@ def test_the_shipped_files_have_rules_for_every_hard_category() -> None:
     assert LEXICONS.is_dir()
 
 
-def test_threads_that_ask_at_once_compile_the_rules_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled: list[Lexicon] = []
+def test_threads_that_ask_at_once_load_the_rules_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[Lexicon] = []
     together = Barrier(4)
 
-    def counted(files: Iterable[Path]) -> Lexicon:
-        compiled.append(load_lexicon(files))
-        return compiled[-1]
+    def counted(compute: Callable[[], Lexicon]) -> Lexicon:
+        loaded.append(kept(compute))
+        return loaded[-1]
 
     def ask() -> Lexicon:
         together.wait()
         return lexicon()
 
-    monkeypatch.setattr(loading, "load_lexicon", counted)
+    monkeypatch.setattr(loading, "kept", counted)
     loading._loaded.cache_clear()
     with ThreadPoolExecutor(4) as pool:
         found = [asked.result() for asked in [pool.submit(ask) for _ in range(4)]]
-    assert compiled == [found[0]]
+    assert loaded == [found[0]]
     assert all(one is found[0] for one in found)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from core.contracts import Route
 from core.policy import Action, judge
 from core.policy.loading import lexicon
-from core.policy.spelling import enciphered, errors_between, hard_words, is_everyday, sound
+from core.policy.spelling import enciphered, errors_between, is_everyday, sound
 
-KNOWN = hard_words(lexicon().spelling)
+KNOWN = lexicon().spelling.hard_words
 
 
 def reference_distance(one: str, other: str) -> int:
