@@ -21,6 +21,8 @@ _MOST_LINKS = 7
 _MOST_GAP = 3
 _LOOKAHEAD = 3
 _SHORTEST_PARTICIPLE = 5
+_MEMORY_WINDOW = 4
+"""Number of words after a memory from which the age of its person may be stated; more words could tell more of it."""
 
 
 class Grown(NamedTuple):
@@ -28,6 +30,8 @@ class Grown(NamedTuple):
 
     least: int
     cancels: tuple[str, ...]
+    memory: bool = False
+    """Whether the phrases are memories, after which the age is stated of the same pronoun."""
 
 
 def _words(words: str) -> frozenset[str]:
@@ -36,7 +40,7 @@ def _words(words: str) -> frozenset[str]:
 
 _LINKS = _words("""
     of aged age is s was are re now just turned turns has who both all each already only today as a an adult grown up
-    also recently he she they nearly almost about
+    also recently he she they m am nearly almost about
 """)
 """Words between a person and an age."""
 _HEDGES = _words("nearly almost about")
@@ -47,11 +51,21 @@ _SPOUSES = _words("husband wife fiance fiancee widow widower ex")
 _PLACED = _words("of at from in")
 """Prepositions of a phrase between a person and the verb: `the new kid at the office is 25`."""
 _VERBS = _words("is are was now aged turned today both")
-_PROFESSIONS = ("er", "or", "ist", "ian", "eer", "eon", "ess", "ass", "man")
+_PROFESSIONS = ("er", "or", "ist", "ian", "eer", "eon", "ess", "man")
+_MORE_PROFESSIONS = _words(
+    "nurse judge cook chef clerk vet monk nun priest coach lawyer pilot architect bass alto mechanic"
+)
 _NO_PROFESSION = _words("""
     member number daughter sister brother mother father teenager toddler youngster carer player schooler
     preschooler highschooler teenybopper corner letter character order never other another either
 """)
+
+_ENGLISH = {"", "en"}
+"""Languages of the numbers that are read; `on` is also the Turkish ten."""
+_PRONOUNS = _words("i he she we they")
+_AM = _words("m am s is re are")
+_NOW = _words("now today")
+_AT = _words("at aged")
 
 _FOLLOWS = _words("""
     and or but who whom whose which with in on at from by for as is was are were has have had s now then she he they i
@@ -67,11 +81,12 @@ _CONTENT = _words("to into in on at from with by for her his their my our the a 
 """Words after a participle of a verb: `moved to Canada`, unlike `detailed photos`."""
 _COUNTED = _words("""
     photo photos photograph photographs pic pics picture pictures image images shot shots video videos clip clips pose
-    poses scene scenes minute minutes hour hours day days week weeks month months second seconds nude nudes time times
-    frame frames drawing drawings sketch sketches selfie selfies cm kg page pages part parts
+    poses scenes minute minutes hour hours day days week weeks month months seconds nude nudes times frame frames
+    drawing drawings sketch sketches selfie selfies cm kg pages
 """)
 _JOINING = _words("and or")
-_LENGTHS = _words("a an few several another some couple")
+_LENGTHS = _words("few several another some couple")
+_TIMES = _words("year decade month week day moment minute few couple while")
 _LATER = _words("in on at by next this when as before after so if soon tomorrow come")
 """Words that may begin a later time: `18 in March`."""
 
@@ -81,6 +96,26 @@ def stated_adults(
 ) -> list[Span]:
     """Return the persons for whom an age of `least` years or more is stated directly after them."""
     return [span for span in persons if any(_states_age(place, least) for place in _places(span, stream, numbers))]
+
+
+def remembered_childhoods(
+    memories: Iterable[Span], least: int, stream: Stream, numbers: Mapping[int, list[Number]]
+) -> list[Span]:
+    """Return the memories of persons whose adult age is stated later: `as a kid I hated olives, now, at 40, I …`."""
+    return [span for span in memories if any(_states_age(place, least) for place in _later_ages(span, stream, numbers))]
+
+
+def _later_ages(memory: Span, stream: Stream, numbers: Mapping[int, list[Number]]) -> Iterator[_Place]:
+    """Yield the numbers that are stated of the same pronoun after a memory."""
+    start, end = memory
+    who = next((token[0] for token in reversed(stream[start:end]) if token[0] in _PRONOUNS), "")
+    for at in range(end, min(end + _MEMORY_WINDOW, len(stream) - 1)):
+        word, after = stream[at][0], stream[at + 1][0]
+        if word == who and after in _AM:
+            yield from _places((at, at + 1), stream, numbers)
+        elif word in _NOW and after in _AT:
+            places = (_Place(stream, stream[at : at + 2], number, numbers) for number in numbers.get(at + 2, ()))
+            yield from (place for place in places if place.word(place.number.end) == who)
 
 
 class _Place(NamedTuple):
@@ -125,14 +160,15 @@ def _is_profession(stream: Stream, at: int) -> bool:
     """Whether `surgeon` in `now a surgeon of 50` is at the token."""
     word = stream[at][0]
     framed = 0 < at < len(stream) - 1 and stream[at - 1][0] in _ARTICLES and stream[at + 1][0] == "of"
-    return framed and word.endswith(_PROFESSIONS) and word not in _NO_PROFESSION
+    known = word in _MORE_PROFESSIONS or word.endswith(_PROFESSIONS)
+    return framed and known and word not in _NO_PROFESSION
 
 
 def _states_age(place: _Place, least: int) -> bool:
     number = place.number
     if place.linked_by(_HEDGES):
         least = max(least, _LEAST_HEDGED)
-    if number.ordinal or number.language not in {"", "en"} or not least <= number.value <= OLDEST_PERSON:
+    if number.ordinal or number.language not in _ENGLISH or not least <= number.value <= OLDEST_PERSON:
         return False
     end = _after_unit(place)
     return end is not None and _ends(place, end, least)
@@ -159,9 +195,10 @@ def _ends(place: _Place, end: int, least: int) -> bool:
     following = {place.word(at) for at in range(end, end + _LOOKAHEAD)}
     if not _COUNTED.isdisjoint(following):
         return False
-    if end + 1 in place.numbers and word != "s":
-        return word in _JOINING and all(_states_age(place._replace(number=n), least) for n in place.numbers[end + 1])
-    if (word == "in" and after in _LENGTHS) or (place.number.value <= ADULT_AGE and word in _LATER):
+    if second := [n for n in place.numbers.get(end + 1, ()) if n.language in _ENGLISH and not n.ordinal]:
+        return word in _JOINING and all(_states_age(place._replace(number=number), least) for number in second)
+    later = after in _LENGTHS or (after in _ARTICLES and place.word(end + 2) in _TIMES)
+    if (word == "in" and later) or (place.number.value <= ADULT_AGE and word in _LATER):
         return False
     follows = word in _FOLLOWS or (place.word(end - 1) == "old" and word.isalpha())
     participle = word.endswith("ing") and len(word) >= _SHORTEST_PARTICIPLE

@@ -22,7 +22,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from core.errors import Misconfigured
-from core.policy.adults import Grown, stated_adults
+from core.policy.adults import Grown, remembered_childhoods, stated_adults
 from core.policy.ages import AgeReader, punctuated_ages
 from core.policy.normalization import ADULT_AGE, Spelling, Stream, Token, TokenCache, as_text, doubtful_streams, native
 from core.policy.phrases import PhraseNode, single_words, spelled_phrases, spellings, whole_phrases
@@ -176,7 +176,7 @@ class Lexicon:
         self.sexual |= {concept} if entry.get("sexual") else set()
         self.unless_aged |= {concept} if entry.get("unless_aged") else set()
         if "aged" in entry:
-            self.grown[concept] = Grown(entry["adult_from"], tuple(entry["cancels"]))
+            self.grown[concept] = Grown(entry["adult_from"], tuple(entry["cancels"]), entry.get("memory", False))
         for sequence in entry.get("sequences", ()):
             self.sequences.append((concept, tuple((part,) for part in sequence)))
         if "near" in entry:
@@ -272,9 +272,11 @@ class Lexicon:
         numbers = self.ages.words.find(stream)
         for concept, persons in found[Effect.AGED].items():
             grown = self.grown[concept]
-            if adults := stated_adults(persons, grown.least, stream, numbers):
+            find = remembered_childhoods if grown.memory else stated_adults
+            if adults := find(persons, grown.least, stream, numbers):
                 found[Effect.MATCH].setdefault(concept, []).extend(adults)
-                for cancelled in grown.cancels:
+                kept = grown.memory and not self.sexual.isdisjoint(found[Effect.MATCH])
+                for cancelled in () if kept else grown.cancels:
                     found[Effect.NEVER].setdefault(cancelled, []).extend(adults)
 
     def doubtful_concepts(self, text: str, today: date) -> set[str]:
