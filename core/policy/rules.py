@@ -203,6 +203,7 @@ class Lexicon:
         numbers = frozenset(self.numbers)
         in_pieces = self.in_pieces | {word for word in numbers if len(word) > _SHORTEST_PIECED}
         parts = {concept for _, groups in self.sequences for group in groups for concept in group}
+        parts.update(*((combination.first, combination.second) for combination in self.combined.values()))
         words = numbers.union(*(single for concept, single in self.words.items() if concept not in parts))
         beginnings = frozenset(word[:end] for word in words | in_pieces for end in range(1, len(word) + 1))
         tens = frozenset(self.tens)
@@ -212,6 +213,7 @@ class Lexicon:
         """Return the lexicon. Raises `Misconfigured` if a rule or a sequence names a concept that no file defines."""
         named = [(f"rule {rule.id!r}", rule.groups) for rule in self.rules]
         named += [(f"concept {concept!r}", parts) for concept, parts in self.sequences]
+        named += [(f"concept {name!r}", ((near.first, near.second),)) for name, near in self.combined.items()]
         for owner, groups in named:
             for concept in (concept for group in groups for concept in group):
                 if concept not in self.concepts and concept != GAP:
