@@ -27,6 +27,8 @@ _Value = TypeVar("_Value")
 _LONGEST_STEM = 16
 _SIGNS = re.compile("([()|])")
 _UNSPACED = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
+_LATIN = re.compile("[a-z]")
+_CHOICE_END = re.compile(r"\)(?=[(#&~])")
 _WORD = re.compile(r"[#&~]|\d+|(?:[^\W\d_]|[\u0900-\u0dff\u0e00-\u0eff])+\*?")
 
 
@@ -34,6 +36,8 @@ def phrases(pattern: str) -> list[str]:
     """Return all phrases of a pattern with choices. Raises `Misconfigured` for unbalanced brackets."""
     if "(" not in pattern and ")" not in pattern:
         return [pattern]
+    if pattern[0] == "(" and pattern[-1] == ")" and pattern.count("(") == pattern.count(")") == 1:
+        return list(dict.fromkeys(pattern[1:-1].split("|")))
     outer: list[tuple[list[str], list[str]]] = []
     options: list[str] = []
     prefixes = [""]
@@ -68,11 +72,17 @@ def spellings(pattern: str, *, exact: bool = False) -> Iterator[Segments]:
     """
     own = native(pattern)
     for letters in (own,) if exact or own.isascii() else dict.fromkeys((own, folded(own))):
-        spaced = letters if letters.isascii() else _UNSPACED.sub(r" \1 ", letters)
+        spaced = letters if letters.isascii() else _spaced(letters)
         segments = tuple(map(_options, _segments(spaced)))
         if all(() in options for options in segments):
             raise Misconfigured(f"The policy's phrase {pattern!r} may be empty: make one of its words required.")
         yield segments
+
+
+def _spaced(letters: str) -> str:
+    """Separate the letters of scripts without word breaks, and choices of such letters, so that each is a segment."""
+    spaced = _UNSPACED.sub(r" \1 ", letters)
+    return spaced if spaced == letters or _LATIN.search(letters) else _CHOICE_END.sub(") ", spaced)
 
 
 def spelled_phrases(pattern: str) -> set[Phrase]:
@@ -93,6 +103,8 @@ def single_words(segments: Segments) -> Iterator[str]:
 
 def _segments(pattern: str) -> list[str]:
     """Split the pattern at the spaces outside of choices."""
+    if "(" not in pattern:
+        return pattern.split()
     found: list[str] = []
     depth = 0
     for part in pattern.split():
@@ -112,6 +124,8 @@ def _options(segment: str) -> tuple[Phrase, ...]:
 
 
 def _words(phrase: str) -> Phrase:
+    if phrase.isalpha():
+        return (phrase,)
     words = phrase.split()
     return tuple(words if all(map(str.isalpha, words)) else _WORD.findall(phrase))
 

@@ -56,7 +56,7 @@ class Beginnings:
         seconds = self.before_gap if counted and GAP in form else self.seconds
         if GAP in form:
             form = form[: form.index(GAP)]
-        number = next((at for at, word in enumerate(form) if word in NUMBERS), None)
+        number = min((form.index(mark) for mark in NUMBERS if mark in form), default=None)
         if number == 0:
             self.after_number.add(form[1] if len(form) > 1 else "")
         elif number is not None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 from core.errors import Misconfigured
@@ -129,13 +130,14 @@ class AgeReader:
 
     def _add_form(self, pattern: str, form: _Form) -> None:
         for segments in spellings(pattern):
-            counted = any(not any(NUMBERS.isdisjoint(option) for option in options) for options in segments)
+            marked = (options for options in segments if not _without_marks(options))
+            counted = any(not any(NUMBERS.isdisjoint(option) for option in options) for options in marked)
             for opening in _openings(segments):
                 self._beginnings.add(opening, counted=counted)
             self._reach = max(
                 self._reach, sum(max(map(len, options)) for options in segments) + _MAX_GAP + _MAX_FILLERS
             )
-            edges = (tuple(map(_with_edges, options)) for options in segments)
+            edges = (options if _without_marks(options) else tuple(map(_with_edges, options)) for options in segments)
             self._root.add(tuple(edges), form)
 
     def read(self, stream: Stream, today: date) -> list[Statement]:
@@ -271,6 +273,11 @@ def _with_edges(phrase: Phrase) -> Phrase:
     return phrase if _MARKS.isdisjoint(phrase) else tuple(_EDGES.get(word, word) for word in phrase)
 
 
+@lru_cache(maxsize=16_384)
+def _without_marks(options: tuple[Phrase, ...]) -> bool:
+    return all(map(_MARKS.isdisjoint, options))
+
+
 def _openings(segments: Segments) -> set[Phrase]:
     """Return the beginnings of a pattern for `Beginnings`: the words before its number, else its first two words.
 
@@ -280,8 +287,15 @@ def _openings(segments: Segments) -> set[Phrase]:
     before: set[str] = set()
     opened: set[Phrase] = {()}
     for options in segments:
+        if not opened:
+            break
         longer: set[Phrase] = set()
         short = [begun for begun in opened if len(begun) < _OPENING]
+        if _without_marks(options):
+            before.update(*options)
+            longer.update((*begun, *option)[:_OPENING] for begun in short for option in options)
+            opened = longer.union(begun for begun in opened if len(begun) == _OPENING)
+            continue
         for option in options:
             if _MARKS.isdisjoint(option):
                 before.update(option)
