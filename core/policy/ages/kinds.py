@@ -127,6 +127,7 @@ KINDS: Mapping[str, Callable[[list[float], date], Range | None]] = {
     "under": _under,
     "birth_year": born,
     "birth_year_short": _born_short,
+    "birth_year_showa": _born_since(1925),
     "birth_year_heisei": _born_since(1988),
     "birth_year_reiwa": _born_since(2018),
     "birth_year_minguo": _born_since(1911),

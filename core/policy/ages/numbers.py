@@ -18,6 +18,8 @@ Phrase: TypeAlias = tuple[str, ...]
 MAX_VALUE = 10**9
 _NONE: frozenset[str] = frozenset()
 _MAX_PARTS = 6
+_YEAR_DIGITS = 4
+_HAN_DIGITS = {digit: value % 10 for value, digit in enumerate("〇一二三四五六七八九零")}
 _SOME_MINOR = 15
 """Value for a number below 18 whose digits are written with letters (`l5`)."""
 
@@ -86,7 +88,7 @@ class NumberWords:
             known = self._entries_of[token]
             for number in self._words_at(stream, at) if known else ():
                 if at >= taken.get(number.language, 0):
-                    whole = self._combined(stream, number)
+                    whole = _han_year(stream, number) or self._combined(stream, number)
                     taken[number.language] = whole.end
                     if whole.end > longest:
                         numbers.append(whole)
@@ -131,6 +133,19 @@ class NumberWords:
 def _follows(phrase: Phrase, stream: Stream, at: int) -> bool:
     ahead = stream[at : at + len(phrase)]
     return len(ahead) == len(phrase) and all(word in token for word, token in zip(phrase, ahead, strict=True))
+
+
+def _han_year(stream: Stream, number: Number) -> Number | None:
+    """Return the year of four Han digits that begin with a number, such as `一九九一`, if there are exactly four."""
+    if number.language or number.value not in {1, 2}:
+        return None
+    start, end = number.start, number.start + _YEAR_DIGITS
+    digits = [_HAN_DIGITS.get(token[0]) for token in stream[start : end + 1]]
+    year, after = digits[:_YEAR_DIGITS], digits[_YEAR_DIGITS:]
+    continues = start > 0 and stream[start - 1][0] in _HAN_DIGITS
+    if continues or len(year) < _YEAR_DIGITS or None in year or after not in ([], [None]):
+        return None
+    return Number(int("".join(map(str, year))), start, end)
 
 
 def _sum(number: Number, part: Number, *, units_first: bool) -> float | None:

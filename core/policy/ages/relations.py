@@ -50,6 +50,7 @@ RELATIONS: Mapping[str, _Kind] = {
     "younger_than_next": _Kind(lambda age, n: age - n[0], before=False),
     "younger_than_last": _Kind(lambda age, n: age - n[0], after=False),
     "older_than": _Kind(lambda age, n: age - n[0], after=False, adjacent=True),
+    "fewer_than_last": _Kind(lambda age, n: age - n[0], after=False, adjacent=True),
     "years_until": _Kind(lambda age, n: age - n[0], before=False, window=_NEAR),
     "half": _Kind(lambda age, _: age / 2),
     "third": _Kind(lambda age, _: age / 3),

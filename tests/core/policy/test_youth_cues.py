@@ -15,7 +15,7 @@ _ROWS = [
 ]
 MINORS = [(language, text) for language, said, text in _ROWS if said == "minor"]
 ADULTS = [(language, text) for language, said, text in _ROWS if said == "adult"]
-LANGUAGES = ("ar", "de", "es", "fr", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru", "zh")
+LANGUAGES = ("ar", "de", "es", "fr", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru", "tr", "zh")
 
 
 def _refused(*texts: str) -> bool:
