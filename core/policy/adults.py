@@ -39,18 +39,23 @@ def _words(words: str) -> frozenset[str]:
 
 
 _LINKS = _words("""
-    of aged age is s was are re now just turned turns has who both all each already only today as a an adult grown up
-    also recently he she they m am nearly almost about
+    of aged age is s was are re now just turned turns who both already only today as a an adult grown up also recently m
+    am nearly almost about
 """)
 """Words between a person and an age."""
 _HEDGES = _words("nearly almost about")
 _LEAST_HEDGED = 20
 """From which number on a hedged age is an adult's."""
 _ARTICLES = _words("a an the")
+_SEVERAL = _words("children together inseparable")
+_SINGULAR = ("is", "ss")
 _SPOUSES = _words("husband wife fiance fiancee widow widower ex")
-_PLACED = _words("of at from in")
+_PLACED = _words("of at from in on")
 """Prepositions of a phrase between a person and the verb: `the new kid at the office is 25`."""
 _VERBS = _words("is are was now aged turned today both")
+_DETERMINERS = _words("the a an my our his her their")
+_SHARED = _words("both aged age")
+"""Words before the age of several persons, for whom a number alone may be their count."""
 _PROFESSIONS = ("er", "or", "ist", "ian", "eer", "eon", "ess", "man")
 _MORE_PROFESSIONS = _words(
     "nurse judge cook chef clerk vet monk nun priest coach lawyer pilot architect bass alto mechanic"
@@ -68,9 +73,9 @@ _NOW = _words("now today")
 _AT = _words("at aged")
 
 _FOLLOWS = _words("""
-    and or but who whom whose which with in on at from by for as is was are were has have had s now then she he they i
-    we her his their my our the a to into while when where after before during because so if that this today yesterday
-    tonight already also not all both each together lives works runs owns plays teaches studies wears says looks stands
+    and or but who whom whose which with in on at from by for as is was are were has have had now then she he they i
+    we her his their my our the to into while when where after before during because so if that this today yesterday
+    tonight already also not both each together lives works runs owns plays teaches studies wears says looks stands
     sits smiles laughs visits helps holds cooks paints drives flies came comes went goes got lived worked met left ran
     wore built bought sold won lost just still again too
     retires retired gives speaks talks reads writes sings waits rests leads takes makes can will would could likes loves
@@ -85,6 +90,8 @@ _COUNTED = _words("""
     drawing drawings sketch sketches selfie selfies cm kg pages
 """)
 _JOINING = _words("and or")
+_FIGURATIVE = _words("heart paper spirit soul mind dog cat dreams fantasy theory number all total inside")
+_SHIRTS = _words("shirt jersey vest bib back chest list board scoreboard ranking queue scale")
 _LENGTHS = _words("few several another some couple")
 _TIMES = _words("year decade month week day moment minute few couple while")
 _LATER = _words("in on at by next this when as before after so if soon tomorrow come")
@@ -114,13 +121,16 @@ def _later_ages(memory: Span, stream: Stream, numbers: Mapping[int, list[Number]
         if word == who and after in _AM:
             yield from _places((at, at + 1), stream, numbers)
         elif word in _NOW and after in _AT:
-            places = (_Place(stream, stream[at : at + 2], number, numbers) for number in numbers.get(at + 2, ()))
-            yield from (place for place in places if place.word(place.number.end) == who)
+            for number in numbers.get(at + 2, ()):
+                place = _Place((stream[at],), stream, stream[at : at + 2], number, numbers)
+                if place.word(number.end) == who:
+                    yield place
 
 
 class _Place(NamedTuple):
     """A number after a person, and the words between them."""
 
+    person: Stream
     stream: Stream
     links: tuple[Token, ...]
     number: Number
@@ -129,16 +139,26 @@ class _Place(NamedTuple):
     def word(self, at: int) -> str:
         return self.stream[at][0] if at < len(self.stream) else ""
 
+    @property
+    def of_several(self) -> bool:
+        """Whether the person is a plural, for which the number may be a count: `his boys, 30 in the pool`."""
+        words = [token[0] for token in self.person]
+        return any(
+            word in _SEVERAL or (word.endswith("s") and len(word) > 1 and not word.endswith(_SINGULAR))
+            for word in words
+        )
+
     def linked_by(self, words: frozenset[str]) -> bool:
         return any(not words.isdisjoint(token) for token in self.links)
 
 
 def _places(span: Span, stream: Stream, numbers: Mapping[int, list[Number]]) -> Iterator[_Place]:
     """Yield the numbers that only linking words separate from a person."""
+    person = stream[slice(*span)]
     for start in _link_starts(span[1], stream):
         for at in range(start, min(start + _MOST_LINKS + 1, len(stream))):
             if at in numbers:
-                yield from (_Place(stream, stream[start:at], number, numbers) for number in numbers[at])
+                yield from (_Place(person, stream, stream[start:at], number, numbers) for number in numbers[at])
                 break
             if _LINKS.isdisjoint(stream[at]) and not _is_profession(stream, at):
                 break
@@ -150,9 +170,10 @@ def _link_starts(end: int, stream: Stream) -> Iterator[int]:
     words = [token[0] for token in stream[end : end + _MOST_GAP + 1]]
     if len(words) > 1 and words[0] == "s" and words[1] in _SPOUSES:
         yield end + 2
+    noun = 2 if len(words) > 1 and words[1] in _DETERMINERS else 1
     placed = bool(words) and words[0] in _PLACED
     for at, word in enumerate(words):
-        if at > 1 and word in _VERBS and (placed or words[0] == "turned"):
+        if at > 1 and word in _VERBS and (at == noun + 1 if placed else words[0] == "turned"):
             yield end + at
 
 
@@ -165,13 +186,19 @@ def _is_profession(stream: Stream, at: int) -> bool:
 
 
 def _states_age(place: _Place, least: int) -> bool:
-    number = place.number
     if place.linked_by(_HEDGES):
         least = max(least, _LEAST_HEDGED)
-    if number.ordinal or number.language not in _ENGLISH or not least <= number.value <= OLDEST_PERSON:
-        return False
     end = _after_unit(place)
-    return end is not None and _ends(place, end, least)
+    if end is None or not _is_adult_age(place.number, least):
+        return False
+    unit, joined = end > place.number.end, place.word(end) in _JOINING and end + 1 in place.numbers
+    if place.of_several and not (unit or joined or place.linked_by(_SHARED)):
+        return False
+    return _ends(place, end, least)
+
+
+def _is_adult_age(number: Number, least: int) -> bool:
+    return not number.ordinal and number.language in _ENGLISH and least <= number.value <= OLDEST_PERSON
 
 
 def _after_unit(place: _Place) -> int | None:
@@ -192,14 +219,19 @@ def _ends(place: _Place, end: int, least: int) -> bool:
     word, after = place.word(end), place.word(end + 1)
     if not word:
         return True
-    following = {place.word(at) for at in range(end, end + _LOOKAHEAD)}
-    if not _COUNTED.isdisjoint(following):
-        return False
     if second := [n for n in place.numbers.get(end + 1, ()) if n.language in _ENGLISH and not n.ordinal]:
-        return word in _JOINING and all(_states_age(place._replace(number=number), least) for number in second)
-    later = after in _LENGTHS or (after in _ARTICLES and place.word(end + 2) in _TIMES)
-    if (word == "in" and later) or (place.number.value <= ADULT_AGE and word in _LATER):
+        return word in _JOINING and all(_is_adult_age(n, least) and _ends(place, n.end, least) for n in second)
+    if _counts(place, end) or (place.number.value <= ADULT_AGE and word in _LATER):
         return False
     follows = word in _FOLLOWS or (place.word(end - 1) == "old" and word.isalpha())
     participle = word.endswith("ing") and len(word) >= _SHORTEST_PARTICIPLE
     return follows or participle or (word.endswith("ed") and after in _CONTENT)
+
+
+def _counts(place: _Place, end: int) -> bool:
+    """Whether the words from `end` on show that the number is a count, a later time, or not meant of the body."""
+    word, after, *_ = following = [place.word(at) for at in range(end, end + _LOOKAHEAD)]
+    later = word == "in" and (after in _LENGTHS or (after in _ARTICLES and following[2] in _TIMES))
+    figurative = word in _PLACED and not _FIGURATIVE.isdisjoint(following)
+    shirt = word == "on" and not _SHIRTS.isdisjoint([*following, place.word(end + _LOOKAHEAD)])
+    return later or figurative or shirt or not _COUNTED.isdisjoint(following)
