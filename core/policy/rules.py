@@ -5,7 +5,7 @@ with that beginning, and `#` a number below 18. A language's file adds phrases t
 match that overlaps a phrase of its concept's `never` list does not count; one that overlaps an `except` phrase does not
 count in the everyday reading (see `core.policy.engine`). A concept also matches where the concepts of one of its
 `sequences` follow each other, so that verbs and garments need not be listed in pairs (`~`: up to four words of any
-kind). A concept with `near` matches where two other concepts are near each other in either order. A concept with
+kind). A concept with `near` matches where concepts of two groups are near each other in either order. A concept with
 `aged` matches where one of these phrases has an adult's age after it; then the concepts of `cancels` do not match
 there (`core.policy.adults`).
 
@@ -26,7 +26,7 @@ from core.policy.adults import Grown, remembered_childhoods, stated_adults
 from core.policy.ages import AgeReader, punctuated_ages
 from core.policy.normalization import ADULT_AGE, Spelling, Stream, Token, TokenCache, as_text, doubtful_streams, native
 from core.policy.phrases import PhraseNode, single_words, spelled_phrases, spellings, whole_phrases
-from core.policy.sequences import GAP, Found, Span, linked_spans
+from core.policy.sequences import GAP, Found, Span, linked_spans, spans_of
 
 How: TypeAlias = Literal["together", "linked", "near"]
 
@@ -108,17 +108,17 @@ class Readings:
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """A concept that matches where `first` and `second` have at most `within` tokens between them."""
+    """A concept that matches where one of `first` and one of `second` have at most `within` tokens between them."""
 
-    first: str
-    second: str
+    first: tuple[str, ...]
+    second: tuple[str, ...]
     within: int
 
     def spans(self, found: Found) -> list[Span]:
-        first = found.get(self.first, ())
+        first = spans_of(found, self.first)
         before = {at for start, _ in first for at in range(start - self.within - 1, start)}
         after = {at for _, end in first for at in range(end, end + self.within + 1)}
-        return [(start, end) for start, end in found.get(self.second, ()) if start in after or end - 1 in before]
+        return [(start, end) for start, end in spans_of(found, self.second) if start in after or end - 1 in before]
 
 
 @dataclass
@@ -180,7 +180,7 @@ class Lexicon:
         for sequence in entry.get("sequences", ()):
             self.sequences.append((concept, tuple((part,) for part in sequence)))
         if "near" in entry:
-            first, second = entry["near"]
+            first, second = map(tuple, entry["near"])
             self.combined[concept] = Combination(first, second, entry["within"])
         single = set()
         for key, exact, effect in _PHRASE_LISTS:
@@ -203,7 +203,7 @@ class Lexicon:
         numbers = frozenset(self.numbers)
         in_pieces = self.in_pieces | {word for word in numbers if len(word) > _SHORTEST_PIECED}
         parts = {concept for _, groups in self.sequences for group in groups for concept in group}
-        parts.update(*((combination.first, combination.second) for combination in self.combined.values()))
+        parts.update(*(combination.first + combination.second for combination in self.combined.values()))
         words = numbers.union(*(single for concept, single in self.words.items() if concept not in parts))
         beginnings = frozenset(word[:end] for word in words | in_pieces for end in range(1, len(word) + 1))
         tens = frozenset(self.tens)
@@ -213,7 +213,7 @@ class Lexicon:
         """Return the lexicon. Raises `Misconfigured` if a rule or a sequence names a concept that no file defines."""
         named = [(f"rule {rule.id!r}", rule.groups) for rule in self.rules]
         named += [(f"concept {concept!r}", parts) for concept, parts in self.sequences]
-        named += [(f"concept {name!r}", ((near.first, near.second),)) for name, near in self.combined.items()]
+        named += [(f"concept {name!r}", (near.first, near.second)) for name, near in self.combined.items()]
         for owner, groups in named:
             for concept in (concept for group in groups for concept in group):
                 if concept not in self.concepts and concept != GAP:

@@ -47,7 +47,7 @@ def test_a_carer_counts_only_near_what_is_done_for_a_child(text: str, *, counts:
 
 
 def test_a_combination_needs_two_places_of_the_text() -> None:
-    combination = Combination("one", "two", within=2)
+    combination = Combination(("one",), ("two",), within=2)
     assert combination.spans({"one": [(0, 2)], "two": [(1, 2)]}) == []
     assert combination.spans({"one": [(0, 2)], "two": [(4, 5), (5, 6)]}) == [(4, 5)]
     assert combination.spans({"one": [(6, 8)], "two": [(2, 4), (1, 3)]}) == [(2, 4)]

@@ -81,7 +81,7 @@ def test_rule_with_an_unknown_concept_is_reported() -> None:
         _compiled(rule=[{**rule, "refused": [], "allowed": []}])
 
 
-@pytest.mark.parametrize("parts", [{"sequences": [["a", "gone"]]}, {"near": ["a", "gone"], "within": 3}])
+@pytest.mark.parametrize("parts", [{"sequences": [["a", "gone"]]}, {"near": [["a"], ["gone"]], "within": 3}])
 def test_a_composed_concept_with_an_unknown_part_is_reported(parts: dict[str, object]) -> None:
     with pytest.raises(Misconfigured, match="'composed' names the concept 'gone'"):
         _compiled(concept={"a": {"words": ["x"]}, "composed": parts})
@@ -91,7 +91,7 @@ def test_words_of_composed_concepts_are_no_hard_words_by_themselves() -> None:
     words = {
         "towel": {"words": ["towel"]},
         "fall": {"words": ["falls"]},
-        "both": {"near": ["towel", "fall"], "within": 2},
+        "both": {"near": [["towel"], ["fall"]], "within": 2},
     }
     assert not {"towel", "falls"} & _compiled(concept={**words, "c": {"words": ["naked"]}}).spelling.words
 
