@@ -24,7 +24,17 @@ from typing import Any, Literal, TypeAlias
 from core.errors import Misconfigured
 from core.policy.adults import Grown, remembered_childhoods, stated_adults
 from core.policy.ages import AgeReader, punctuated_ages
-from core.policy.normalization import ADULT_AGE, Spelling, Stream, Token, TokenCache, as_text, doubtful_streams, native
+from core.policy.normalization import (
+    ADULT_AGE,
+    Spelling,
+    Stream,
+    Token,
+    TokenCache,
+    as_text,
+    deciphered,
+    doubtful_streams,
+    native,
+)
 from core.policy.phrases import PhraseNode, single_words, spelled_phrases, spellings, whole_phrases
 from core.policy.sequences import GAP, Found, Span, linked_spans, spans_of
 
@@ -283,7 +293,8 @@ class Lexicon:
 
     def doubtful_concepts(self, text: str, today: date) -> set[str]:
         """Return concepts that count only with sexual content: misspelt words, and ages shown only by punctuation."""
-        found = {POSSIBLE_AGE} if self.states_minor_by_punctuation(text, today) else set()
+        plain = dict.fromkeys((text, deciphered(text, self.spelling)))
+        found = {POSSIBLE_AGE} if any(self.states_minor_by_punctuation(one, today) for one in plain) else set()
         for stream in doubtful_streams(text, self.spelling):
             found |= self.find(stream, today).suspicious.keys()
             if self.states_minor_by_punctuation(as_text(stream, self.spelling), today):

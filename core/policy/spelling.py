@@ -35,6 +35,8 @@ MIN_LETTERS = 4
 MAX_LETTERS = 20
 TWO_ERRORS_FROM = 8
 """Length from which a word may have two errors."""
+_ERRORS_OF_NUMBERS = 2
+"""Maximum number of errors in a number word whose consonants sound right."""
 MAX_MASKED = 2
 _REMEMBERED = 16_384
 """Words whose guesses are cached, because prompts repeat words."""
@@ -46,6 +48,8 @@ DOUBTFUL = (
     *("three", "four", "five", "seven", "eight", "nine", "third", "fourth", "fifth", "sixth", "seventh", "eighth"),
     *("ninth", "tenth", "eleventh", "twelfth", "grade", "grader", "graders", "freshman", "sophomore", "birthday"),
     *("kindergarten", "newborn", "baby", "infant", "minor", "year", "high", "highschool", "sister", "brother"),
+    *("only", "turned", "aged", "younger", "middle", "primary", "elementary", "secondary", "junior", "nursery"),
+    *("cheerleader", "teacher", "uniform", "toddler", "preschool"),
 )
 """Words that are guessed only with sexual content, where a disguise is more likely than a name."""
 _VOWELS = re.compile("[aeiou]")
@@ -122,6 +126,11 @@ def sound(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("e") else word
 
 
+def _consonants_heard(word: str) -> str:
+    """Return the consonants of a word by sound, in which `v` is `f`: equal for `fiveteen` and `fifteen`."""
+    return _VOWELS.sub("", _DOUBLE.sub(r"\1", sound(word).replace("v", "f")))
+
+
 def _letters_of(word: str) -> int:
     """Return the set of a word's letters as bits; one error changes at most two of them."""
     bits = 0
@@ -152,6 +161,7 @@ class HardWords:
         self._written: dict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
         self._sounds: dict[str, list[str]] = defaultdict(list)
         self._consonants: dict[str, str] = {}
+        self._number_sounds: dict[str, str] = {}
         self.masked: dict[str, str] = {}
         """Words by their form with one or two letters replaced by `?`."""
         self._ciphers: dict[str, str] = {}
@@ -162,6 +172,8 @@ class HardWords:
         if len(word) < _SHORTEST:
             return
         self._sounds[sound(word)].append(word)
+        if word in NUMBERS:
+            self._number_sounds[_consonants_heard(word)] = word
         for masked in _masked(word):
             self.masked.setdefault(masked, word)
         consonants = _VOWELS.sub("", word)
@@ -180,6 +192,9 @@ class HardWords:
             return ()
         found = set(self._misspelt(word)) if len(word) >= MIN_LETTERS else set()
         found.update(self._sounds.get(sound(word), ()))
+        number = self._number_sounds.get(_consonants_heard(word), "")
+        if number[:1] == word[0] and errors_between(word, number, _ERRORS_OF_NUMBERS) <= _ERRORS_OF_NUMBERS:
+            found.add(number)
         found.update(index[word] for index in (self._ciphers, self._consonants) if word in index)
         return tuple(sorted(found))
 

@@ -45,7 +45,7 @@ _AFTER = _words("""
     she he they her his their him who whom whose and but or when while though although if so because since until
     till with wearing in on at today now already then yet again too the my our going tops max maximum something ish
     plus tomorrow soon next this last
-    apiece each
+    apiece each fr lol lmao tbh ngl rn haha bruh smh tho omg istg imo lmfao xd
 """)
 """Words that may follow an age; before another noun, the number counts things."""
 _CONTINUED = frozenset(["and", "but", "when", "who", "going"])
@@ -74,6 +74,7 @@ _GROUPS = _words("""
 """)
 """Nouns before a count: `a group of six or seven`, `a mother of three`."""
 _COUNTED = _words("""
+    score rating bill total cost count weight
     size number room page chapter gate route score level iso no vol temperature time price it that there this what
 """)
 _COPULAS = _words("is was")

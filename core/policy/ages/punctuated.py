@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from datetime import date
+from itertools import chain
 
+from core.policy.ages.abbreviated import abbreviated_ages, short_birth_years
 from core.policy.ages.bare import bare_ages, spelled_fractions
 from core.policy.ages.kinds import born
 from core.policy.ages.numbers import NumberWords
@@ -22,7 +24,7 @@ _APERTURES = {2, 4, 8, 11, 16}
 _LONGEST_ALONE = 24
 _SHORTEST_FOREIGN_WORD = 6
 """Minimum length of an isolated number word of another language: `elf`, `once` and `seize` are also English."""
-_SEGMENTS = re.compile(r"[,;:()\[\]|\n!?]|\.(?!\d)|(?<=\s)[-–—](?=\s)")
+_SEGMENTS = re.compile(r"[,;:()\[\]|\n!?\u2190-\u2604\u2606-\u2b4f\U0001f300-\U0001faff]|\.(?!\d)|(?<=\s)[-–—](?=\s)")
 _WORDS = re.compile(r"\d+\.\d|\w+")
 _MACHINES = r"\s(?:rifle|carbine|tank|engine|bolt|screw)"
 _NOT_HEX = r"(?<!\d[\da-f][ -])(?<![=%])"
@@ -59,7 +61,6 @@ _YEARS_AND_MONTHS = re.compile(
 _DIGITS_APART = re.compile(r"(?:^|[,;:(\n])\s?1\s([0-7])\s?(?:$|[,;)\n])")
 _AND_A_HALF = re.compile(r"(?:^|[,;(\n])\s?(\d{1,2})\s1/2\s?(?:$|[,;)\n])")
 _ONE_OR_ANOTHER = re.compile(r"(?:^|[,;(\n])\s?(\d{1,2})\s?(or|[-–])\s?(\d{1,2})\s?(?:$|[,;)\n])")
-_HEXADECIMAL = re.compile(r"\bage[ds]?\s?[:=]?\s?0x([0-9a-f]{1,2})(?!\w)")
 _ROMAN = re.compile(r"\bage[ds]?\s?[:=]?\s?([ivx]{1,5})(?!\w|')|(?<!\w)([ivx]{2,5})\s(?:years?|yrs?|y/?o)(?!\w)")
 _ROMAN_NUMERALS = dict(
     zip(
@@ -79,11 +80,19 @@ def punctuated_ages(
     Years of birth, `(2014–)` and `*2014`, are read if `today` is given.
     """
     text = native(spelled_fractions(text))
-    for age in (*_alone(text, words, fillers), *_beside_sex(text), *_marked(text), *bare_ages(text, words)):
+    found = (
+        _alone(text, words, fillers),
+        _beside_sex(text),
+        _marked(text),
+        bare_ages(text, words),
+        abbreviated_ages(text),
+    )
+    for age in chain.from_iterable(found):
         if _YOUNGEST <= age < ADULT_AGE:
             yield age
     if today is not None:
         yield from _living_since(text, today)
+        yield from (age for age in short_birth_years(text, today) if age < ADULT_AGE)
 
 
 def _living_since(text: str, today: date) -> Iterator[float]:
@@ -139,7 +148,6 @@ def _marked(text: str) -> Iterator[float]:
         if found[2] == "or" or int(found[3]) - int(found[1]) == 1:
             yield int(found[1])
     yield from (10 + int(found[1]) for found in _DIGITS_APART.finditer(text))
-    yield from (int(found[1], 16) for found in _HEXADECIMAL.finditer(text))
     yield from (_ROMAN_NUMERALS.get(found[1] or found[2], 0) for found in _ROMAN.finditer(text))
     yield from (int(found[1]) * int(found[2]) / 100 for found in _PERCENT.finditer(text))
     yield from (int(found[1]) ** 0.5 for found in _ROOT.finditer(text))

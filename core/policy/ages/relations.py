@@ -49,6 +49,9 @@ RELATIONS: Mapping[str, _Kind] = {
     "younger": _Kind(lambda age, n: age - n[0]),
     "younger_than_next": _Kind(lambda age, n: age - n[0], before=False),
     "younger_than_last": _Kind(lambda age, n: age - n[0], after=False),
+    "after_last": _Kind(lambda age, n: age - n[0], after=False, adjacent=True),
+    "years_off": _Kind(lambda age, n: age - n[0], adjacent=True),
+    "times_younger": _Kind(lambda age, n: age / n[0] if n[0] else 0, adjacent=True),
     "older_than": _Kind(lambda age, n: age - n[0], after=False, adjacent=True),
     "fewer_than_last": _Kind(lambda age, n: age - n[0], after=False, adjacent=True),
     "years_until": _Kind(lambda age, n: age - n[0], before=False, window=_NEAR),
@@ -58,6 +61,7 @@ RELATIONS: Mapping[str, _Kind] = {
     "half_of_last": _Kind(lambda age, _: age / 2, after=False, adjacent=True, window=_NEAR),
     "third_of_last": _Kind(lambda age, _: age / 3, after=False, adjacent=True, window=_NEAR),
     "quarter_of_last": _Kind(lambda age, _: age / 4, after=False, adjacent=True, window=_NEAR),
+    "fifth_of_last": _Kind(lambda age, _: age / 5, after=False, adjacent=True, window=_NEAR),
     "parent_at_birth": _Kind(lambda age, n: age - n[0], adjacent=True),
 }
 """Kinds of relations by their name in a language's file."""

@@ -20,7 +20,13 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from core.policy.normalization.decoding import Deciphered, decipher, decoded, restore_shifted
+from core.policy.normalization.decoding import (
+    Deciphered,
+    decipher,
+    decoded,
+    restore_reversed,
+    restore_shifted,
+)
 from core.policy.normalization.emoji import emoji_to_words
 from core.policy.normalization.joining import (
     fill_masked_letters,
@@ -33,6 +39,7 @@ from core.policy.normalization.joining import (
     split_ages,
 )
 from core.policy.normalization.letters import folded, native, turn_upright
+from core.policy.normalization.segmentation import split_run_together
 from core.policy.normalization.tokens import (
     ADULT_AGE,
     MINOR_NUMBER,
@@ -52,6 +59,7 @@ __all__ = [
     "Token",
     "TokenCache",
     "as_text",
+    "deciphered",
     "decoded",
     "doubtful_streams",
     "folded",
@@ -73,6 +81,11 @@ def _deciphered(text: str, spelling: Spelling) -> Deciphered:
 def opaque(text: str, spelling: Spelling) -> bool:
     """Whether a passage of the text looks encoded but does not decode to words."""
     return _deciphered(text, spelling).opaque
+
+
+def deciphered(text: str, spelling: Spelling) -> str:
+    """Return the text with its escapes and encoded passages decoded."""
+    return _deciphered(text, spelling).text
 
 
 def _versions(text: str, spelling: Spelling) -> Iterator[str]:
@@ -99,8 +112,18 @@ def _flat_versions(letters: str, spelling: Spelling) -> Iterator[str]:
 _QUOTIENT_OF_YEARS = re.compile(r"(?<![\d./])(\d{2,3}) [/÷] ([2-6])(?=[ -](?:years?|yrs?)\b)")
 
 
-def _resolve_quotients(text: str) -> str:
-    """Replace `36 / 2 years` by `18 years` if the quotient is an adult's age, so that `2 years` is not an age."""
+_IN_BASE = re.compile(
+    r"(?i)(?<!\w)(0x[\da-f]{1,2}|0b[01]{1,7}|0o[0-7]{1,3})(?=\W{0,2}(?:years?|yrs?|yo|y/o)(?!\w))"
+    r"|(?<=\bage)(\D{1,4})(0x[\da-f]{1,2}|0b[01]{1,7}|0o[0-7]{1,3})(?!\w|\W{1,2}0)"
+)
+
+
+def _resolve_figures(text: str) -> str:
+    """Replace an age in another base, `0x0f years`, by the decimal one, and `36 / 2 years` by `18 years`.
+
+    A quotient is replaced if it is an adult's age, so that `2 years` is not an age.
+    """
+    text = _IN_BASE.sub(lambda found: f"{found[2] or ''}{int(found[1] or found[3], 0)}", text) if "0" in text else text
 
     def quotient(found: re.Match[str]) -> str:
         years, rest = divmod(int(found[1]), int(found[2]))
@@ -113,7 +136,7 @@ def streams(text: str, spelling: Spelling) -> tuple[Stream, ...]:
     """Return all distinct streams of `text`: as written and decoded, each native, folded, joined and guessed."""
     known = spelling.hard_words
     found: dict[Stream, None] = {}
-    for version in dict.fromkeys(_versions(_resolve_quotients(text), spelling)):
+    for version in dict.fromkeys(_versions(_resolve_figures(text), spelling)):
         letters = native(version)
         found[plain_stream(letters, spelling)] = None
         for flat in dict.fromkeys(_flat_versions(letters, spelling)):
@@ -130,15 +153,19 @@ def doubtful_streams(text: str, spelling: Spelling) -> tuple[Stream, ...]:
     """
     known = spelling.doubtful_words
     found: dict[Stream, None] = {}
-    for version in dict.fromkeys(_versions(_resolve_quotients(text), spelling)):
+    for version in dict.fromkeys(_versions(_resolve_figures(text), spelling)):
         letters = native(version)
         plain = {token[0] for token in plain_stream(letters, spelling)}
-        for flat in dict.fromkeys(_flat_versions(letters, spelling)):
-            tokens = without_number_tails(folded_tokens(flat, spelling, known), spelling)
-            joined = joined_stream(tokens, spelling, known)
-            guessed = guessed_stream(joined, known, doubtful=True)
-            if guessed != joined or any(_number_in(token, spelling) not in {"", *plain} for token in joined):
-                found[guessed] = None
+        restored = {*restore_reversed(letters, _words(spelling))} - {letters}
+        for written in (letters, *sorted(restored)):
+            flats = [*_flat_versions(written, spelling)]
+            for flat in dict.fromkeys((*flats, *map(split_run_together, flats))):
+                tokens = without_number_tails(folded_tokens(flat, spelling, known), spelling)
+                joined = joined_stream(tokens, spelling, known)
+                guessed = guessed_stream(joined, known, doubtful=True)
+                disguised = any(_number_in(token, spelling) not in {"", *plain} for token in joined)
+                if guessed != joined or disguised or written is not letters or flat not in flats:
+                    found[guessed] = None
     return tuple(found)
 
 

@@ -2,7 +2,8 @@
 
 `decoded` decodes escapes anywhere in a text. `decipher` decodes passages in base64, base32, ASCII85, hexadecimal,
 binary, octal or decimal codes or Morse. A passage is replaced only if its decoded form contains words; `opaque` is set
-if a passage looks encoded but was not decoded. `restore_shifted` restores whole texts that are reversed or shifted.
+if a passage looks encoded but was not decoded. `restore_shifted` restores whole texts that are reversed or shifted, and
+`restore_reversed` passages that are reversed.
 
 May import: core.policy.spelling.
 """
@@ -206,6 +207,17 @@ def _coded_run(fields: Sequence[str], words: frozenset[str]) -> tuple[str, int] 
     return None
 
 
+def _coded_number(fields: Sequence[str]) -> str | None:
+    """Return a number of two digits in binary codes of ASCII, or in Morse from 10 to 19; None for other fields."""
+    first, second = (field.strip(",;:").translate(_DASHES) for field in fields[:2])
+    if first == ".----" and len(second) == len(first):
+        number = _MORSE[first] + _MORSE.get(second, "")
+    else:
+        number = "".join(chr(int(code, 2)) for code in (first, second) if _BINARY_DIGIT.fullmatch(code))
+    return number if len(number) == 2 and number.isdecimal() else None
+
+
+_BINARY_DIGIT = re.compile(r"0?011[01]{4}")
 _FIELD = re.compile(r"\S++")
 _LINKED = re.compile(r"(?<=[0-9a-fA-F])[-:,](?=[0-9a-fA-F])")
 _CODE_LIKE = re.compile(r"[.·•−–—_/|-]{1,8}+|(?:0x|\\x)?[0-9a-fA-F]{1,8}+[,;]?")
@@ -266,6 +278,11 @@ def _decipher_once(text: str, words: frozenset[str]) -> tuple[str, bool]:
             at += coded[1]
             changed = True
             continue
+        if len(run) >= 2 and (number := _coded_number(run)):
+            out.append(number)
+            at += 2
+            changed = True
+            continue
         plain = _decoded_field(field, words) or _linked_codes(field, words)
         opaque = opaque or len(run) >= _OPAQUE_RUN * 2 or (plain is None and _looks_encoded(field))
         out.append(field if plain is None else plain)
@@ -315,3 +332,39 @@ def restore_shifted(text: str, words: frozenset[str]) -> str | None:
 
 
 _MIRRORED = str.maketrans(ascii_letters[:26], ascii_letters[:26][::-1])
+
+
+_BACKWARDS = re.compile(r"\b(?:backwards?|reversed?|mirror(?:ed)? (?:text|writing|letters)|right to left|sdrawkcab)\b")
+
+
+def restore_reversed(text: str, words: frozenset[str]) -> Iterator[str]:
+    """Yield a text whose words say that it is reversed as a whole, and one with its runs of reversed words restored."""
+    if _BACKWARDS.search(text):
+        yield text[::-1]
+    fields = text.split()
+    out: list[str] = []
+    at = 0
+    while at < len(fields):
+        end, reversed_words = at, 0
+        while end < len(fields) and (is_one := _is_reversed(fields[end], words)) is not None:
+            reversed_words += is_one
+            end += 1
+        end = max(end, at + 1)
+        run = " ".join(fields[at:end])
+        out.append(run[::-1] if reversed_words >= _MIN_REVERSED else run)
+        at = end
+    if (restored := " ".join(out)) != " ".join(fields):
+        yield restored
+
+
+_MIN_REVERSED = 2
+
+
+def _is_reversed(field: str, words: frozenset[str]) -> bool | None:
+    """Whether a field is a reversed word; False for one too short to know, None for a plain or unknown word."""
+    word = field.strip(_WRAPPING)
+    if len(word) < _MIN_DECODED:
+        return False
+    if not word.isalpha() or len(word) > _LONGEST_WORD or _is_known(word, words):
+        return None
+    return True if _is_known(word[::-1], words) else None

@@ -22,6 +22,36 @@ _ANY = re.compile(f"[{''.join(_WORDS)}{_SEXUAL}]")
 _RUN = re.compile(rf"[{''.join(_WORDS)}{_SEXUAL}][{''.join(_WORDS)}{_SEXUAL}{_SKIN}\s]*+")
 _AS_WORDS = {ord(sign): f" {words} " for sign, words in _WORDS.items()} | dict.fromkeys(map(ord, _SEXUAL), " ")
 
+_FINGERS = {
+    "🖐": 5,
+    "✋": 5,
+    "🤚": 5,
+    "👋": 5,
+    "🖖": 5,
+    "🙌": 10,
+    "👐": 10,
+    "✌": 2,
+    "🤘": 2,
+    "🤞": 2,
+    "🤟": 3,
+    "☝": 1,
+    "👆": 1,
+    "👍": 1,
+}
+"""Emoji of hands by the number of fingers that they show."""
+_HAND = f"[{''.join(_FINGERS)}]"
+_SHOWN_AGE = re.compile(
+    rf"((?i:\b(?:aged?|turn(?:s|ed|ing)?|is|am|i'?m|are|[a-z]+'s|just)\s+)?)({_HAND}[{''.join(_FINGERS)}{_SKIN}\s]*+)"
+    r"((?i:years?|yrs?|yo\b|y/o|birthdays?|today\b)?)"
+)
+
+
+def _counted(found: re.Match[str]) -> str:
+    """Return hands with the number that they show, if a word for an age is on one side."""
+    if not (found[1] or found[3]):
+        return found[0]
+    return f"{found[1]}{sum(_FINGERS.get(sign, 0) for sign in found[2])} {found[3]}"
+
 
 def _spelled(run: str) -> str:
     signs = set(run) & set(_SEXUAL)
@@ -32,6 +62,9 @@ def _spelled(run: str) -> str:
 
 def emoji_to_words(text: str) -> str:
     """Return the text with relevant emoji replaced by words."""
-    if text.isascii() or not _ANY.search(text):
+    if text.isascii():
+        return text
+    text = _SHOWN_AGE.sub(_counted, text)
+    if not _ANY.search(text):
         return text
     return _RUN.sub(lambda found: _spelled(found[0]), text)
