@@ -217,6 +217,17 @@ def _coded_number(fields: Sequence[str]) -> str | None:
     return number if len(number) == 2 and number.isdecimal() else None
 
 
+def _with_numbers(run: Sequence[str]) -> list[str]:
+    """Return the fields with each pair of codes of a number replaced by the number."""
+    out: list[str] = []
+    at = 0
+    while at < len(run):
+        number = _coded_number(run[at : at + 2]) if at + 1 < len(run) else None
+        out.append(run[at] if number is None else number)
+        at += 1 if number is None else 2
+    return out
+
+
 _BINARY_DIGIT = re.compile(r"0?011[01]{4}")
 _FIELD = re.compile(r"\S++")
 _LINKED = re.compile(r"(?<=[0-9a-fA-F])[-:,](?=[0-9a-fA-F])")
@@ -278,9 +289,10 @@ def _decipher_once(text: str, words: frozenset[str]) -> tuple[str, bool]:
             at += coded[1]
             changed = True
             continue
-        if len(run) >= 2 and (number := _coded_number(run)):
-            out.append(number)
-            at += 2
+        numbered = _with_numbers(run)
+        if len(numbered) < len(run):
+            out += numbered
+            at += len(run)
             changed = True
             continue
         plain = _decoded_field(field, words) or _linked_codes(field, words)
