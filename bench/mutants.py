@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,20 +53,22 @@ def change(node: ast.AST) -> bool:
     return True
 
 
-def mutants(file: Path) -> Iterator[tuple[str, str]]:
-    """(description, source) of every mutant of a file; annotations and decorators of classes are not changed."""
-    source = file.read_text(encoding="utf-8")
-    for place, _ in enumerate(ast.walk(ast.parse(source))):
-        tree = ast.parse(source)
-        node = list(ast.walk(tree))[place]
-        before = ast.unparse(node).splitlines()[:1]
-        if id(node) not in _annotations(tree) and change(node):
-            after = ast.unparse(node).splitlines()[:1]
-            line = getattr(node, "lineno", 0)
-            yield (
-                f"{file.name}:{line}: {''.join(before)} -> {''.join(after)}",
-                ast.unparse(ast.fix_missing_locations(tree)),
-            )
+def places(file: Path) -> list[int]:
+    """Return the nodes of a file that can be changed, by their number; not annotations and decorators of classes."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    unchanged = _annotations(tree)
+    return [at for at, node in enumerate(ast.walk(tree)) if id(node) not in unchanged and change(copy(node))]
+
+
+def mutant(file: Path, place: int) -> tuple[str, str]:
+    """Return the description and the source of a mutant."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    node = list(ast.walk(tree))[place]
+    before, line = ast.unparse(node).splitlines()[:1], getattr(node, "lineno", 0)
+    change(node)
+    after = ast.unparse(node).splitlines()[:1]
+    source = ast.unparse(ast.fix_missing_locations(tree))
+    return f"{file.name}:{line}: {''.join(before)} -> {''.join(after)}", source
 
 
 def _annotations(tree: ast.AST) -> set[int]:
@@ -101,7 +103,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     files = sorted((ROOT / "core" / "policy").rglob("*.py"))
-    every = [(file, what, source) for file in files for what, source in mutants(file)]
+    every = [(file, place) for file in files for place in places(file)]
     drawn = random.Random(arguments.seed).sample(every, min(arguments.sample or len(every), len(every)))
     survivors = []
     with tempfile.TemporaryDirectory() as folder:
@@ -109,7 +111,8 @@ def main() -> int:
         for part in ("core", "bench", TESTS):
             shutil.copytree(ROOT / part, copied / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copied)
-        for number, (file, what, source) in enumerate(drawn, 1):
+        for number, (file, place) in enumerate(drawn, 1):
+            what, source = mutant(file, place)
             if survives(file, source, copied):
                 survivors.append(what)
                 print(f"survived  {what}", flush=True)
