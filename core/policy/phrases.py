@@ -29,6 +29,8 @@ _SIGNS = re.compile("([()|])")
 _UNSPACED = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
 _LATIN = re.compile("[a-z]")
 _CHOICE_END = re.compile(r"\)(?=[(#&~])")
+_FLAT_SEGMENT = re.compile(r"(?:[^\s()]++|\([^()]*+\))++")
+"""A segment without a choice inside a choice."""
 _WORD = re.compile(r"[#&~]|\d+|(?:[^\W\d_]|[\u0900-\u0dff\u0e00-\u0eff])+\*?")
 
 
@@ -105,7 +107,10 @@ def _segments(pattern: str) -> list[str]:
     """Split the pattern at the spaces outside of choices."""
     if "(" not in pattern:
         return pattern.split()
-    found: list[str] = []
+    found: list[str] = _FLAT_SEGMENT.findall(pattern)
+    if sum(segment.count("(") for segment in found) == pattern.count("(") == pattern.count(")"):
+        return found
+    found = []
     depth = 0
     for part in pattern.split():
         if depth:
@@ -120,12 +125,11 @@ def _segments(pattern: str) -> list[str]:
 def _options(segment: str) -> tuple[Phrase, ...]:
     if segment.isalpha() and segment.isascii():
         return ((segment,),)
-    return tuple(dict.fromkeys(map(_words, phrases(segment))))
+    choices = phrases(segment)
+    return tuple(dict.fromkeys((choice,) if choice.isalpha() else _words(choice) for choice in choices))
 
 
 def _words(phrase: str) -> Phrase:
-    if phrase.isalpha():
-        return (phrase,)
     words = phrase.split()
     return tuple(words if all(map(str.isalpha, words)) else _WORD.findall(phrase))
 

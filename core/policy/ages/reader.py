@@ -134,9 +134,7 @@ class AgeReader:
             counted = any(not any(NUMBERS.isdisjoint(option) for option in options) for options in marked)
             for opening in _openings(segments):
                 self._beginnings.add(opening, counted=counted)
-            self._reach = max(
-                self._reach, sum(max(map(len, options)) for options in segments) + _MAX_GAP + _MAX_FILLERS
-            )
+            self._reach = max(self._reach, sum(map(_longest, segments)) + _MAX_GAP + _MAX_FILLERS)
             edges = (options if _without_marks(options) else tuple(map(_with_edges, options)) for options in segments)
             self._root.add(tuple(edges), form)
 
@@ -276,6 +274,11 @@ def _with_edges(phrase: Phrase) -> Phrase:
 @lru_cache(maxsize=16_384)
 def _without_marks(options: tuple[Phrase, ...]) -> bool:
     return all(map(_MARKS.isdisjoint, options))
+
+
+@lru_cache(maxsize=16_384)
+def _longest(options: tuple[Phrase, ...]) -> int:
+    return max(map(len, options))
 
 
 def _openings(segments: Segments) -> set[Phrase]:

@@ -94,7 +94,7 @@ def test_long_stem_matches_as_short_ones_do() -> None:
     assert _ends(root, ("donaudampfschifffahr",)) == []
 
 
-@pytest.mark.parametrize("pattern", ["(a|b", "a|b)", "a (b (c) d"])
+@pytest.mark.parametrize("pattern", ["(a|b", "a|b)", "a (b (c) d", "(a) b)", "((a) b"])
 def test_unbalanced_brackets_are_rejected(pattern: str) -> None:
     with pytest.raises(Misconfigured, match="has unbalanced brackets"):
         list(spellings(pattern))
