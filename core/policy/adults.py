@@ -94,6 +94,8 @@ _FIGURATIVE = _words("heart paper spirit soul mind dog cat dreams fantasy theory
 _SHIRTS = _words("shirt jersey vest bib back chest list board scoreboard ranking queue scale")
 _LENGTHS = _words("few several another some couple")
 _TIMES = _words("year decade month week day moment minute few couple while")
+_OF_ONE = _words("is s was has works lives of and")
+"""Words after `one` as a pronoun: `our sons are 29 and 33, one is a chef`."""
 _LATER = _words("in on at by next this when as before after so if soon tomorrow come")
 """Words that may begin a later time: `18 in March`."""
 
@@ -217,13 +219,15 @@ def _after_unit(place: _Place) -> int | None:
 def _ends(place: _Place, end: int, least: int) -> bool:
     """Whether the words from `end` on leave the number an age, and not a count, a measure or a later time."""
     word, after = place.word(end), place.word(end + 1)
-    if not word:
+    if not word or (word == "last" and after in _TIMES):
         return True
     if second := [n for n in place.numbers.get(end + 1, ()) if n.language in _ENGLISH and not n.ordinal]:
         return word in _JOINING and all(_is_adult_age(n, least) and _ends(place, n.end, least) for n in second)
     if _counts(place, end) or (place.number.value <= ADULT_AGE and word in _LATER):
         return False
-    follows = word in _FOLLOWS or (place.word(end - 1) == "old" and word.isalpha())
+    follows = (
+        word in _FOLLOWS or (word == "one" and after in _OF_ONE) or (place.word(end - 1) == "old" and word.isalpha())
+    )
     participle = word.endswith("ing") and len(word) >= _SHORTEST_PARTICIPLE
     return follows or participle or (word.endswith("ed") and after in _CONTENT)
 

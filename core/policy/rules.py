@@ -9,7 +9,8 @@ kind). A concept with `near` matches where concepts of two groups are near each 
 `aged` matches where one of these phrases has an adult's age after it; then the concepts of `cancels` do not match
 there (`core.policy.adults`).
 
-May import: core.errors, core.policy.adults, core.policy.ages, core.policy.normalization, core.policy.sequences.
+May import: core.errors, core.policy.adults, core.policy.ages, core.policy.normalization, core.policy.sequences,
+core.policy.spelling.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from core.policy.normalization import (
 )
 from core.policy.phrases import PhraseNode, single_words, spelled_phrases, spellings, whole_phrases
 from core.policy.sequences import GAP, Found, Span, linked_spans, spans_of
+from core.policy.spelling import DOUBTFUL
 
 How: TypeAlias = Literal["together", "linked", "near"]
 
@@ -215,7 +217,8 @@ class Lexicon:
         parts = {concept for _, groups in self.sequences for group in groups for concept in group}
         parts.update(*(combination.first + combination.second for combination in self.combined.values()))
         words = numbers.union(*(single for concept, single in self.words.items() if concept not in parts))
-        beginnings = frozenset(word[:end] for word in words | in_pieces for end in range(1, len(word) + 1))
+        begun = (*words, *in_pieces, *DOUBTFUL)
+        beginnings = frozenset(word[:end] for word in begun for end in range(1, len(word) + 1))
         tens = frozenset(self.tens)
         return Spelling(words, in_pieces, self.whole_pieces, self.compounds, beginnings, self.numbers, tens)
 

@@ -29,6 +29,15 @@ _AFTER_AGE = (
     r"aus|nz|eu|who|nice|wanna|want|new|based|love|loves|year|yrs|yr|years)\b)"
 )
 _INTRODUCED = re.compile(rf"{_INTRODUCTION}{_NAME}(?:\s{_NAME})?,?\s(\d{{1,2}}){_AFTER_AGE}")
+_IN_MONTHS = r"\d{1,2}\s?(?:months?|mths?|mos?|weeks?|wks?|days?)\b"
+_NO_AGE = r"(?!\s(?:ago|later|after|before|left|to|until|of|and|clean|sober|together|pregnant|along|now)\b)"
+_BABY_NAMED = re.compile(
+    rf"\b(?:baby|bby|newborn|infant)\s{_NAME},?\s?\(?(?:aged?\s)?{_IN_MONTHS}{_NO_AGE}"
+    rf"|(?<!\w){_NAME}\s?\({_IN_MONTHS}(?:\sold)?\s?\)"
+)
+"""A name and an age in months, weeks or days: `baby Noah, 8 months`, `Ida (10 weeks)`."""
+_INFANT = 3
+"""Age that is returned for an infant, whose age in years may be too small to be read."""
 _AGE_SEX_LOCATION = re.compile(r"\b(?:a\W?s\W?l|age\W{1,2}sex)\b\D{0,16}(\d{1,2})(?!\d)")
 _NO_LENGTH = r"(?!\s(?:away|high|deep|long|tall|wide|of|x|from|to|by|above|below|and|up|down|radius|outside|in|at)\b)"
 _AGE_SEX_FIRST = re.compile(
@@ -53,6 +62,7 @@ def abbreviated_ages(text: str) -> Iterator[float]:
     """Yield the ages in a `native` text that an introduction or an abbreviation shows."""
     for pattern in (_INTRODUCED, _AGE_SEX_LOCATION, _AGE_SEX_FIRST):
         yield from (int(found[1]) for found in pattern.finditer(text))
+    yield from (_INFANT for _ in _BABY_NAMED.finditer(text))
     for found in _SCHOOL_YEAR.finditer(text):
         if 1 <= int(found[1]) <= _LAST_SCHOOL_YEAR:
             yield int(found[1]) + _FIRST_SCHOOL_AGE

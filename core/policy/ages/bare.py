@@ -28,14 +28,16 @@ def _words(words: str) -> frozenset[str]:
 
 
 _BEFORE = _words("""
-    is was s am m im be being been turning becomes became becoming then now once than barely hardly scarcely not
+    is was s am m im be being been turning turnt turnd gone becomes became
+    becoming then now once than barely hardly scarcely not
     only just looks look looked nearly almost aged age reached reaching say says said maybe probably perhaps
     possibly clearly obviously still already remains stays approaching pushing nearing hes shes theyre appears seems
     passes hits hit mere tender somewhere
 """)
 """Words before an age; a hedge (`only`, `like`) may follow them."""
 _HEDGES = _words("""
-    only just barely hardly scarcely nearly almost like about around maybe perhaps possibly probably roughly still
+    only just jus jst barely hardly scarcely nearly almost like
+    about around maybe perhaps possibly probably roughly still
     already now all of a an say circa approximately to be or the ripe old young sweet no more
     most at than some
 """)

@@ -23,7 +23,7 @@ AFTER_WINDOW = 8
 BEFORE_WINDOW = 3
 """Number of tokens before a word for birth, in languages in which it comes last."""
 _DAYS, _MONTHS = 31, 12
-_DOTTED = re.compile(r"(\d{1,2})\.(\d{1,2})\.((?:19|20)\d\d)|((?:19|20)\d\d)\.(\d{1,2})\.(\d{1,2})")
+_DOTTED = re.compile(r"(\d{1,2})\.(\d{1,2})\.((?:19|20)?\d\d)|((?:19|20)\d\d)\.(\d{1,2})\.(\d{1,2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,15 @@ class BirthDates:
         if token.isdecimal() and len(token) == 4:
             yield int(token), at + 1
         elif dotted:
-            yield int(dotted[3] or dotted[4]), at + 1
+            yield self._full_year(dotted[3] or dotted[4]), at + 1
         yield from ((number.value, number.end) for number in self.numbers.get(at, ()))
+
+    def _full_year(self, digits: str) -> int:
+        """Return the year; one of two digits is the latest that has begun: 2015 for `15`."""
+        year = int(digits)
+        if len(digits) > 2:
+            return year
+        return year + (2000 if year <= self.today.year % 100 else 1900)
 
     def _ages(self, start: int, at: int, year: float, year_end: int) -> tuple[Range, int]:
         """Return the range of ages, and the end of the date."""

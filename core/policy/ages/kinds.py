@@ -36,6 +36,12 @@ def born(numbers: list[float], today: date) -> Range | None:
     return (today.year - year - 1, today.year - year) if _OLDEST_BIRTH_YEAR <= year <= today.year + 1 else None
 
 
+def _siblings(numbers: list[float], _: date) -> Range | None:
+    """Return the ages of several persons; `one` after an adult's age is a pronoun: `our twins are 33 now, one is …`."""
+    pronoun = len(numbers) > 1 and numbers[0] >= ADULT_AGE and numbers[-1] == 1
+    return None if pronoun else (min(numbers), max(numbers))
+
+
 def _class_of(numbers: list[float], today: date) -> Range | None:
     """Return the age of a school leaver, who is 18 in the year of the class."""
     years = numbers[0] - today.year
@@ -76,6 +82,7 @@ KINDS: Mapping[str, Callable[[list[float], date], Range | None]] = {
     "years_from_13": _years_from(13),
     "at_most": lambda n, _: _exactly(n[0]),
     "range": lambda n, _: (min(n), max(n)),
+    "siblings": _siblings,
     "months": lambda n, _: _exactly(n[0] // 12),
     "weeks": lambda n, _: _exactly(n[0] // 52),
     "days": lambda n, _: _exactly(n[0] // 365),

@@ -19,6 +19,8 @@ MAX_VALUE = 10**9
 _NONE: frozenset[str] = frozenset()
 _MAX_PARTS = 6
 _YEAR_DIGITS = 4
+_CENTURY = 19
+"""First part of an English year in words: `nineteen seventy-two`. `twenty eleven` may also be a number of persons."""
 _HAN_DIGITS = {digit: value % 10 for value, digit in enumerate("〇一二三四五六七八九零")}
 _SOME_MINOR = 15
 """Value for a number below 18 whose digits are written with letters (`l5`)."""
@@ -151,6 +153,8 @@ def _han_year(stream: Stream, number: Number) -> Number | None:
 def _sum(number: Number, part: Number, *, units_first: bool) -> float | None:
     """Return the value of two parts of one number; None if they are two numbers."""
     first, second = int(number.value), int(part.value)
+    if first == _CENTURY and number.language == "en" and second >= 10:
+        first *= 100
     if first >= 20 and first % 10 == 0 and 0 < second < (20 if first in {60, 80} else 10):
         return first + second
     if first >= 100 and first % 100 == 0 and second < 100:

@@ -41,7 +41,7 @@ _SEX_THEN_AGE = re.compile(
 )
 _EACH = re.compile(r"^\s?(?:all|both|each)\s|\s(?:each|apiece|between them)\s?$")
 
-_BETWEEN = r"\s?[/|•·~]\s?"
+_BETWEEN = r"\s?[/|•·~\\>»†‣▪◦⋆✦✧☆★♡♥]{1,3}\s?"
 _SLASHED = re.compile(rf"(?<![\w./])[^\W\d_]{{2,30}}{_BETWEEN}(\d{{1,2}})(?:{_BETWEEN}[^\W\d_]|(?=\s*(?:$|[,.;\n])))")
 _FIGURES_FIRST = re.compile(
     rf"(?<![\w./,:])(\d{{1,2}}){_BETWEEN}(?:he|she|they|it|him|her|any|male|female|nb|enby|girl|boy|cis)\b"

@@ -3,7 +3,7 @@
 In a pattern, `#` is a number, `&` an ordinal and `~` up to four words of any kind (not at its ends); `(a|b|)` is a
 choice and `{name}` one of the file's `sets`.
 
-May import: core.errors, core.policy.ages, core.policy.normalization, core.policy.phrases.
+May import: core.errors, core.policy.ages, core.policy.normalization, core.policy.phrases, core.policy.spelling.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from core.policy.ages.numbers import Number, NumberWords
 from core.policy.ages.relations import RELATIONS, Relation, related_ages
 from core.policy.normalization import ADULT_AGE, Stream, Token, TokenCache
 from core.policy.phrases import Phrase, PhraseNode, Segments, spelled_phrases, spellings
+from core.policy.spelling import is_everyday
 
 OLDEST = 150
 _MAX_FILLERS = 3
 _MAX_GAP = 4
+_SHORTEST_MIXED = 4
+"""Minimum length of a number word in a pattern of another language."""
 _OPENING = 2
 """Number of words of a pattern's beginning that are distinguished."""
 _FIRST, _LEADS, _FOLLOWS, _OPENS, _ALONE, _BIRTH, _NUMBER, _OPENS_GAP = (1 << bit for bit in range(8))
@@ -150,8 +153,9 @@ class AgeReader:
             for form, (_, end, so_far, _) in self._read_at(stream, start, numbers):
                 if form.relation:
                     relations += _relation(form, so_far, start, end)
-                elif years := _years(form, so_far, today):
-                    found.append(Statement(*years, start, end, form.certain, form.kind in COMPUTED))
+                elif years := _years(form, so_far, today, stream):
+                    certain = form.certain and _in_language_of(form, so_far)
+                    found.append(Statement(*years, start, end, certain, form.kind in COMPUTED))
         for age, relation in related_ages(relations, numbers):
             found.append(Statement(age, age, relation.start, relation.end, certain=False, computed=True))
         births = [at for at, role in enumerate(roles) if role & _BIRTH]
@@ -331,14 +335,28 @@ def _filled(pattern: str, sets: Mapping[str, str]) -> str:
 
 
 def _relation(form: _Form, so_far: tuple[Number, ...], start: int, end: int) -> Iterator[Relation]:
-    if all(number.language in {"", form.language} for number in so_far):
+    if _in_language_of(form, so_far):
         yield Relation(form.kind, tuple(number.value for number in so_far), start, end)
 
 
-def _years(form: _Form, numbers: tuple[Number, ...], today: date) -> Range | None:
+def _in_language_of(form: _Form, numbers: tuple[Number, ...]) -> bool:
+    return form.fixed is not None or all(number.language in {"", form.language} for number in numbers)
+
+
+def _only_a_number(number: Number, stream: Stream) -> bool:
+    """Whether the word of a number has no other meaning in a text that mixes languages, as `once` and `ten` have."""
+    word = stream[number.start][0]
+    return len(word) >= _SHORTEST_MIXED and (number.language == "en" or not is_everyday(word))
+
+
+def _years(form: _Form, numbers: tuple[Number, ...], today: date, stream: Stream) -> Range | None:
+    """Return the years of a form; number words of another language are read in certain forms: `ist twelve Jahre`."""
     if form.fixed is not None:
         return form.fixed
-    if any(number.language not in {"", form.language} for number in numbers):
+    if not _in_language_of(form, numbers) and not (
+        form.certain
+        and all(number.language in {"", form.language} or _only_a_number(number, stream) for number in numbers)
+    ):
         return None
     years = KINDS[form.kind]([number.value for number in numbers], today)
     return years if years is not None and 0 <= years[1] <= OLDEST else None

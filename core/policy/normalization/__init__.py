@@ -50,6 +50,7 @@ from core.policy.normalization.tokens import (
     plain_stream,
     without_number_tails,
 )
+from core.policy.spelling import DOUBTFUL
 
 __all__ = [
     "ADULT_AGE",
@@ -67,6 +68,9 @@ __all__ = [
     "opaque",
     "streams",
 ]
+
+
+_DOUBTFUL = frozenset(DOUBTFUL)
 
 
 @lru_cache(maxsize=4)
@@ -118,11 +122,17 @@ _IN_BASE = re.compile(
 )
 
 
+_TIME_OF_DAY = re.compile(r"(?i)(?<=\bat )((?:[01]\d|2[0-3])):([0-5]\d)(?![\d:])")
+
+
 def _resolve_figures(text: str) -> str:
     """Replace an age in another base, `0x0f years`, by the decimal one, and `36 / 2 years` by `18 years`.
 
+    A time of day, `at 16:05`, is written as one number, so that its hour is not an age.
+
     A quotient is replaced if it is an adult's age, so that `2 years` is not an age.
     """
+    text = _TIME_OF_DAY.sub(r"\1\2", text) if ":" in text else text
     text = _IN_BASE.sub(lambda found: f"{found[2] or ''}{int(found[1] or found[3], 0)}", text) if "0" in text else text
 
     def quotient(found: re.Match[str]) -> str:
@@ -156,6 +166,7 @@ def doubtful_streams(text: str, spelling: Spelling) -> tuple[Stream, ...]:
     for version in dict.fromkeys(_versions(_resolve_figures(text), spelling)):
         letters = native(version)
         plain = {token[0] for token in plain_stream(letters, spelling)}
+        unseen = _DOUBTFUL - plain
         restored = {*restore_reversed(letters, _words(spelling))} - {letters}
         for written in (letters, *sorted(restored)):
             flats = [*_flat_versions(written, spelling)]
@@ -163,7 +174,9 @@ def doubtful_streams(text: str, spelling: Spelling) -> tuple[Stream, ...]:
                 tokens = without_number_tails(folded_tokens(flat, spelling, known), spelling)
                 joined = joined_stream(tokens, spelling, known)
                 guessed = guessed_stream(joined, known, doubtful=True)
-                disguised = any(_number_in(token, spelling) not in {"", *plain} for token in joined)
+                disguised = any(
+                    _number_in(token, spelling) not in {"", *plain} or token[0] in unseen for token in joined
+                )
                 if guessed != joined or disguised or written is not letters or flat not in flats:
                     found[guessed] = None
     return tuple(found)

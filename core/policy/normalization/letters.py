@@ -120,7 +120,8 @@ def folded(text: str) -> str:
 
 
 _TURNED = dict(zip("ɐqɔpǝɟƃɥᴉɾʞlɯuodbɹsʇnʌʍxʎz", "abcdefghijklmnopqrstuvwxyz", strict=True))
-_ONLY_TURNED = frozenset("ɐɔǝəɟƃɥᴉıɾʞɯɹʇʌʍʎ")
+_ONLY_TURNED = frozenset("ɐɔǝəɟƃɥᴉɾʞɯɹʇʌʍʎ")
+"""Letters that show a turned text; `ı` does not, because it is also a letter of Turkish."""
 _UPRIGHT = str.maketrans(_TURNED | {"ə": "e", "ı": "i", "ɓ": "g", "ד": "d"})
 
 
