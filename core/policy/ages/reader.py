@@ -344,9 +344,12 @@ def _in_language_of(form: _Form, numbers: tuple[Number, ...]) -> bool:
 
 
 def _only_a_number(number: Number, stream: Stream) -> bool:
-    """Whether the word of a number has no other meaning in a text that mixes languages, as `once` and `ten` have."""
+    """Whether the word of a number has no other meaning in a text that mixes languages, as `once` and `ten` have.
+
+    An ordinal is not read: `first class` is also that of a train.
+    """
     word = stream[number.start][0]
-    return len(word) >= _SHORTEST_MIXED and (number.language == "en" or not is_everyday(word))
+    return not number.ordinal and len(word) >= _SHORTEST_MIXED and (number.language == "en" or not is_everyday(word))
 
 
 def _years(form: _Form, numbers: tuple[Number, ...], today: date, stream: Stream) -> Range | None:
