@@ -110,7 +110,7 @@ class NumberWords:
         entries = self._entries_of[stream[at]] if at < len(stream) else ()
         languages: set[str] = set()
         for entry in entries:
-            if entry.language not in languages and (len(entry.phrase) == 1 or _follows(entry.phrase, stream, at)):
+            if entry.language not in languages and (len(entry.phrase) == 1 or follows(entry.phrase, stream, at)):
                 languages.add(entry.language)
                 yield Number(entry.value, at, at + len(entry.phrase), entry.language, entry.ordinal)
 
@@ -132,7 +132,8 @@ class NumberWords:
         return next((part for part in parts if part.language == number.language), None)
 
 
-def _follows(phrase: Phrase, stream: Stream, at: int) -> bool:
+def follows(phrase: Phrase, stream: Stream, at: int) -> bool:
+    """Whether the words of a phrase are those of the tokens from `at` on."""
     ahead = stream[at : at + len(phrase)]
     return len(ahead) == len(phrase) and all(word in token for word, token in zip(phrase, ahead, strict=True))
 

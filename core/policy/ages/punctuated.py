@@ -39,6 +39,10 @@ _AGE_SEX_PLACE = re.compile(r"(?<![\w.])(\d{1,2})\s?/\s?[fm]\b|(?<![\w.])[fm]\s?
 _SEX_THEN_AGE = re.compile(
     r"(?:^|[(\[\n.;:!?,|]\s?)[fm](?:\s?[,;|]\s?|\s[-–—]\s)(\d{1,2})\s?(?=[,;|)\]\n–—-]|$)(?!,\s?1/)"
 )
+_RATIO_OR_STOREY = re.compile(
+    r"\d:\d+|(?<!\d)\d{1,2}\.\s(?:kat|katta|katında|stock|stockwerk|etage|og|piętro|piętrze)\b"
+)
+"""`16:9`, and an ordinal written with a full stop before a word for a storey: `7. katta`."""
 _EACH = re.compile(r"^\s?(?:all|both|each)\s|\s(?:each|apiece|between them)\s?$")
 
 _BETWEEN = r"\s?[/|•·~\\>»†‣▪◦⋆✦✧☆★♡♥]{1,3}\s?"
@@ -106,7 +110,7 @@ def _living_since(text: str, today: date) -> Iterator[float]:
 def _alone(text: str, words: NumberWords, fillers: Collection[str]) -> Iterator[float]:
     """Yield numbers that stand alone between two punctuation marks, except in a ratio such as `16:9`."""
     before = ""
-    for segment in _SEGMENTS.split(re.sub(r"\d:\d+", " ", text)):
+    for segment in _SEGMENTS.split(_RATIO_OR_STOREY.sub(" ", text)):
         if len(segment) <= _LONGEST_ALONE:
             yield from _whole_number(_EACH.sub(" ", segment), before, words, fillers)
         before = segment

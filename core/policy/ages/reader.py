@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 from core.errors import Misconfigured
 from core.policy.ages.beginnings import GAP, NUMBERS, Beginnings, before_numbers
 from core.policy.ages.dates import AFTER_WINDOW, BEFORE_WINDOW, BirthDates
 from core.policy.ages.kinds import COMPUTED, KINDS, Range
-from core.policy.ages.numbers import Number, NumberWords
+from core.policy.ages.numbers import Number, NumberWords, follows
 from core.policy.ages.relations import RELATIONS, Relation, related_ages
 from core.policy.normalization import ADULT_AGE, Stream, Token, TokenCache
 from core.policy.phrases import Phrase, PhraseNode, Segments, spelled_phrases, spellings
@@ -82,7 +83,8 @@ class AgeReader:
     """Words that may precede a number of a pattern: `only`, `almost`."""
     birth_words: set[str] = field(default_factory=set)
     birth_words_possible: set[str] = field(default_factory=set)
-    birth_words_after: set[str] = field(default_factory=set)
+    birth_phrases_after: dict[str, set[Phrase]] = field(default_factory=dict)
+    """Phrases that follow a date of birth, by their first word: `doğumlu`, `г р`."""
     months: dict[str, int] = field(default_factory=dict)
     _root: _Node = field(default_factory=PhraseNode)
     _beginnings: Beginnings = field(default_factory=Beginnings)
@@ -129,7 +131,8 @@ class AgeReader:
         self.fillers |= {phrase[0] for phrase in _phrases(content, "fillers") if len(phrase) == 1}
         self.birth_words |= _first_words(content, "birth")
         self.birth_words_possible |= _first_words(content, "birth_possible")
-        self.birth_words_after |= _first_words(content, "birth_after")
+        for phrase in _phrases(content, "birth_after"):
+            self.birth_phrases_after.setdefault(phrase[0], set()).add(phrase)
 
     def _add_form(self, pattern: str, form: _Form) -> None:
         for segments in spellings(pattern):
@@ -173,13 +176,10 @@ class AgeReader:
             | _OPENS * (not forms.seconds.keys().isdisjoint(token))
             | _OPENS_GAP * (not forms.before_gap.keys().isdisjoint(token))
             | _ALONE * forms.alone.matches(token)
-            | _BIRTH * any(not words.isdisjoint(token) for words in self._birth_words)
+            | _BIRTH * any(not words.isdisjoint(token) for words in (self.birth_words, self.birth_words_possible))
+            | _BIRTH * (not self.birth_phrases_after.keys().isdisjoint(token))
             | _NUMBER * self.words.begins(token)
         )
-
-    @property
-    def _birth_words(self) -> tuple[set[str], ...]:
-        return self.birth_words, self.birth_words_possible, self.birth_words_after
 
     def _starts(self, stream: Stream, numbers: Mapping[int, list[Number]], roles: Sequence[int]) -> list[int]:
         """Return the tokens at which a pattern can begin."""
@@ -248,7 +248,8 @@ class AgeReader:
             if certain or not self.birth_words_possible.isdisjoint(token):
                 for one in dates.within(at + 1, at + 1 + AFTER_WINDOW):
                     yield Statement(*one.years, one.start, one.end, certain, computed=True)
-            if not self.birth_words_after.isdisjoint(token):
+            after = chain.from_iterable(self.birth_phrases_after.get(word, ()) for word in token)
+            if any(follows(phrase, stream, at) for phrase in after):
                 for one in dates.within(max(0, at - BEFORE_WINDOW), at):
                     yield Statement(*one.years, one.start, one.end, computed=True)
 
