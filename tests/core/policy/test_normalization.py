@@ -12,6 +12,7 @@ from core.policy import judge
 from core.policy.engine import matching_rules
 from core.policy.loading import lexicon
 from core.policy.normalization import MINOR_NUMBER, Stream, decoded, folded, native, streams
+from core.policy.normalization.joining import split_ages
 from core.policy.normalization.tokens import number_value
 
 
@@ -226,3 +227,18 @@ def test_only_longer_number_words_are_joined(written: str, is_read: bool) -> Non
 @pytest.mark.parametrize("text", ["=74=6fddler", "ʇǝǝuɐƃǝ"])
 def test_lower_case_escapes_and_upside_down_letters_are_decoded(text: str) -> None:
     assert not readings(text).isdisjoint({"toddler", "teenage"})
+
+
+@pytest.mark.parametrize(
+    ("written", "restored"),
+    [
+        ("twelveyearoldgirl", "twelve year old girl"),
+        ("12-yea r-oldgirl", "12-year old girl"),
+        ("1 2-yea r-old girl", "1 2-year old girl"),
+        ("12-year-old girl", "12-year-old girl"),
+        ("a 14y/ogirl", "a 14 yo girl"),
+        ("15 y.0 swimmer", "15  yo  swimmer"),
+    ],
+)
+def test_spaces_of_an_age_are_restored(written: str, restored: str) -> None:
+    assert split_ages(written) == restored

@@ -43,3 +43,8 @@ def test_digits_without_a_letter_are_not_read_as_leet(text: str) -> None:
 @pytest.mark.parametrize("text", ["l0l1", "10l1", "1o1i", "sh07a", "5h0ta", "10 li", "l 0 l 1"])
 def test_digits_with_a_letter_are_read_as_leet(text: str) -> None:
     assert _refused(text)
+
+
+@pytest.mark.parametrize("number", range(5, 18))
+def test_a_number_alone_before_a_description_is_an_age_from_8_on(number: int) -> None:
+    assert _refused(f"{number} and shy", "nude") is (number >= 8)
