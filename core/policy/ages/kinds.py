@@ -15,6 +15,8 @@ Range: TypeAlias = tuple[float, float]
 
 _OLDEST_BIRTH_YEAR = 1900
 _LAST_SHORT_YEAR = 99
+_LATEST_MAJORITY = 21
+"""Last age of the kinds `adult_age_in_…`; a larger number before a length of time is usually no age."""
 
 
 def _exactly(value: float) -> Range:
@@ -65,6 +67,12 @@ def _class_of_short(numbers: list[float], today: date) -> Range | None:
     return _class_of([2000 + numbers[0]], today) if numbers[0] <= _LAST_SHORT_YEAR // 2 else None
 
 
+def _adult_age_in_months(numbers: list[float], _: date) -> Range | None:
+    """Return the present age of a person who reaches an adult's age in a number of months: `18 in 16 months`."""
+    age, months = numbers
+    return _exactly(age - max(1, months / 12)) if ADULT_AGE <= age <= _LATEST_MAJORITY else None
+
+
 def _years_between(least: int, most: int) -> Callable[[list[float], date], Range | None]:
     return lambda n, _: _exactly(n[0]) if least <= n[0] <= most else None
 
@@ -95,6 +103,8 @@ KINDS: Mapping[str, Callable[[list[float], date], Range | None]] = {
     "years_to_21": lambda n, _: _exactly(21 - n[0]),
     "years_before_age": lambda n, _: _exactly(n[1] - n[0]),
     "age_in_years": lambda n, _: _exactly(n[0] - n[1]),
+    "adult_age_in_years": lambda n, _: _exactly(n[0] - n[1]) if ADULT_AGE <= n[0] <= _LATEST_MAJORITY else None,
+    "adult_age_in_months": _adult_age_in_months,
     "years_since": lambda n, _: _exactly(n[0]),
     "months_since": lambda n, _: _exactly(n[0] // 12),
     "difference": lambda n, _: _exactly(abs(n[0] - n[1])),
@@ -153,6 +163,8 @@ COMPUTED = {
     "years_to_21",
     "years_before_age",
     "age_in_years",
+    "adult_age_in_years",
+    "adult_age_in_months",
     "product",
     "quotient",
     "sum",

@@ -53,7 +53,14 @@ _FIGURES_FIRST = re.compile(
 _TEAM = re.compile(r"(?<![\w-])u[ -]?(\d{1,2})s?(?![\w.]|-\d)")
 _BELOW_SIGN = re.compile(r"[<≤]\s?(\d{1,2})(?![\d.%])")
 _SUM = re.compile(r"(?<![\d.])(\d{1,3})\s?([-+*×x÷/−–])\s?(\d{1,3})\s?(?:=|years?\b|yrs?\b|y/?o\b)")
-_AGE_SUM = re.compile(r"\bage[ds]?\s?(?:[:=]|is\b|equals\b)?\s?(\d{1,3})\s?([-+*×x÷/−–])\s?(\d{1,3})(?![\d.])")
+_AGE_WORDS = (
+    r"(?:\bage[ds]?|\b[aâ]ge|\balter|\bedad|\bidade|\bet[aà]|\bleeftijd|\bwieku?|возраст|\bya[sş][ıi]?m?|"
+    r"عمر(?:ها|ه|ي)?|العمر|उम्र|उमर|आयु|年龄|年齡|年齢|年纪|年紀)"
+)
+_AGE_SUM = re.compile(
+    _AGE_WORDS + r"\s?(?:[:=?]|is\b|equals\b|ist\b|es\b|é\b|è\b|est\b|to\b|是|は)?\s?"
+    r"(\d{1,3})\s?([-+*×x÷/−–])\s?(\d{1,3})(?![\d.])"
+)
 _ROOT = re.compile(r"√\s?(\d{1,3})(?!\d)")
 _PERCENT = re.compile(r"\bage[ds]?\s?(?:is\s|=|:)?\s?(\d{1,3})\s?%\s?of\s(\d{1,3})(?!\d)")
 _LIVING_SINCE = re.compile(
