@@ -43,6 +43,11 @@ _RATIO_OR_STOREY = re.compile(
     r"\d:\d+|(?<!\d)\d{1,2}\.\s(?:kat|katta|katında|stock|stockwerk|etage|og|piętro|piętrze)\b"
 )
 """`16:9`, and an ordinal written with a full stop before a word for a storey: `7. katta`."""
+_YEARS_AFTER = re.compile(
+    r"\s?(?:years?|yrs?|jahre?|ans?|años?|anni|anno|anos?|jaar|jaren|lat|lata|лет|год|года|yaş|yaşında|سنة|سنوات|عام|عاما|"
+    r"साल|वर्ष|岁|歲|歳|才)\s?$"
+)
+"""A unit at the end of a segment: punctuation shows that `, 14 years, long hair` is no length of time."""
 _EACH = re.compile(r"^\s?(?:all|both|each)\s|\s(?:each|apiece|between them)\s?$")
 
 _BETWEEN = r"\s?[/|•·~\\>»†‣▪◦⋆✦✧☆★♡♥]{1,3}\s?"
@@ -119,7 +124,7 @@ def _alone(text: str, words: NumberWords, fillers: Collection[str]) -> Iterator[
     before = ""
     for segment in _SEGMENTS.split(_RATIO_OR_STOREY.sub(" ", text)):
         if len(segment) <= _LONGEST_ALONE:
-            yield from _whole_number(_EACH.sub(" ", segment), before, words, fillers)
+            yield from _whole_number(_YEARS_AFTER.sub("", _EACH.sub(" ", segment)), before, words, fillers)
         before = segment
 
 
