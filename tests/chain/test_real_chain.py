@@ -147,7 +147,7 @@ def test_features_of_a_profile_describe_the_person_of_a_chat(real: Caller) -> No
 
 
 def test_explicit_request_is_constrained_on_moderated_routes_only(real: Caller) -> None:
-    request = {"messages": [{"role": "user", "content": "a naked woman on a bed"}]}
+    request = {"messages": [{"role": "user", "content": "a naked woman on a bed"}], "seed": 7}
     covered = real.output({"task": "chat/scenes/generate", **request})
     assert covered["policy"]["verdict"] == "constrained"
     assert covered["policy"]["treated_as"] == "moderated"

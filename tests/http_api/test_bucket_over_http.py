@@ -26,6 +26,7 @@ class Bucket:
         self.url = url
         self._s3 = boto3.client("s3", endpoint_url=url, **KEYS)
         self._s3.create_bucket(Bucket="pictures")
+        self.clear()
 
     def names(self) -> list[str]:
         return [found["Key"] for found in self._s3.list_objects_v2(Bucket="pictures").get("Contents", [])]
@@ -37,10 +38,13 @@ class Bucket:
     def rewrite(self, name: str, data: bytes) -> None:
         self._s3.put_object(Bucket="pictures", Key=name, Body=data)
 
-    def close(self) -> None:
-        """Reset moto, whose objects remain after its server has stopped."""
+    def clear(self) -> None:
+        """Delete all objects: those of moto's earlier servers in this process remain after the servers have stopped."""
         for name in self.names():
             self._s3.delete_object(Bucket="pictures", Key=name)
+
+    def close(self) -> None:
+        self.clear()
         self._s3.close()
 
 

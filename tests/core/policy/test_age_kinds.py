@@ -31,6 +31,8 @@ EXPECTED: dict[str, list[tuple[list[float], tuple[float, float] | None]]] = {
     "years_to_21": [([7], (14, 14))],
     "years_before_age": [([4, 16], (12, 12))],
     "age_in_years": [([16, 2], (14, 14))],
+    "adult_age_in_years": [([18, 3], (15, 15)), ([21, 5], (16, 16)), ([17, 3], None), ([22, 3], None)],
+    "adult_age_in_months": [([18, 30], (15.5, 15.5)), ([18, 6], (17, 17)), ([17, 6], None), ([22, 6], None)],
     "years_since": [([9], (9, 9))],
     "months_since": [([25], (2, 2))],
     "difference": [([38, 24], (14, 14)), ([24, 38], (14, 14))],
