@@ -146,12 +146,25 @@ def test_features_of_a_profile_describe_the_person_of_a_chat(real: Caller) -> No
     assert "eyeglasses" in result["prompt_used"]
 
 
+def written_and_generated(real: Caller, request: dict[str, Any]) -> dict[str, Any]:
+    """The output for the first seed whose prompt passes: the embedded classifier refuses some that the model writes."""
+    for seed in range(8):
+        state = real.ends({**request, "seed": seed})
+        if state["status"] == "COMPLETED":
+            output: dict[str, Any] = state["output"]
+            return output
+        error = json.loads(state["error"])
+        assert error["stage"] == "expand", error
+        assert all(category.startswith("classifier: ") for category in error["categories"]), error
+    raise AssertionError("no prompt of eight passed the classifier")
+
+
 def test_explicit_request_is_constrained_on_moderated_routes_only(real: Caller) -> None:
-    request = {"messages": [{"role": "user", "content": "a naked woman on a bed"}], "seed": 7}
-    covered = real.output({"task": "chat/scenes/generate", **request})
+    request = {"messages": [{"role": "user", "content": "a naked woman on a bed"}]}
+    covered = written_and_generated(real, {"task": "chat/scenes/generate", **request})
     assert covered["policy"]["verdict"] == "constrained"
     assert covered["policy"]["treated_as"] == "moderated"
-    kept = real.output({"task": "chat/1to1/imagegen", **request})
+    kept = written_and_generated(real, {"task": "chat/1to1/imagegen", **request})
     assert kept["policy"]["verdict"] == "allowed"
     assert kept["policy"]["treated_as"] == "adult_allowed"
 
