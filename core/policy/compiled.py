@@ -55,7 +55,8 @@ def kept(
 def _digest(sources: Path) -> str:
     content = hashlib.sha256(f"{sys.version} {unicodedata.unidata_version}".encode())
     for file in sorted(file for file in sources.rglob("*") if file.suffix in _SOURCES):
-        content.update(f"{file.relative_to(sources)}\0{file.stat().st_size}\0".encode() + file.read_bytes())
+        source = file.read_bytes()
+        content.update(f"{file.relative_to(sources)}\0{len(source)}\0".encode() + source)
     return content.hexdigest()[:16]
 
 

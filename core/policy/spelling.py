@@ -5,7 +5,7 @@ The hard words are a few hundred words for minors, nudity and sex, of the concep
 letters. An everyday English word, or one of `near-words.txt`, is never a misspelling. A look-up takes a few
 comparisons.
 
-May import: core.policy.compiled.
+May import: nothing of core.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from string import ascii_lowercase
-
-from core.policy.compiled import kept
 
 DATA = Path(__file__).resolve().parent / "data"
 CONFUSABLES = DATA / "confusables.tsv"
@@ -58,10 +56,6 @@ _VOWELS = re.compile("[aeiou]")
 @cache
 def english() -> dict[str, int]:
     """Return English words with their counts in a corpus of subtitles, from `pyspellchecker`."""
-    return kept(english_words)
-
-
-def english_words() -> dict[str, int]:
     content = files("spellchecker").joinpath("resources", "en.json.gz").read_bytes()
     counts: dict[str, int] = json.loads(gzip.decompress(content))
     return counts
