@@ -29,8 +29,6 @@ _SIGNS = re.compile("([()|])")
 _UNSPACED = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
 _LATIN = re.compile("[a-z]")
 _CHOICE_END = re.compile(r"\)(?=[(#&~])")
-_FLAT_SEGMENT = re.compile(r"(?:[^\s()]++|\([^()]*+\))++")
-"""A segment without a choice inside a choice."""
 _WORD = re.compile(r"[#&~]|\d+|(?:[^\W\d_]|[\u0900-\u0dff\u0e00-\u0eff])+\*?")
 
 
@@ -38,8 +36,6 @@ def phrases(pattern: str) -> list[str]:
     """Return all phrases of a pattern with choices. Raises `Misconfigured` for unbalanced brackets."""
     if "(" not in pattern and ")" not in pattern:
         return [pattern]
-    if pattern[0] == "(" and pattern[-1] == ")" and pattern.count("(") == pattern.count(")") == 1:
-        return list(dict.fromkeys(pattern[1:-1].split("|")))
     outer: list[tuple[list[str], list[str]]] = []
     options: list[str] = []
     prefixes = [""]
@@ -105,12 +101,7 @@ def single_words(segments: Segments) -> Iterator[str]:
 
 def _segments(pattern: str) -> list[str]:
     """Split the pattern at the spaces outside of choices."""
-    if "(" not in pattern:
-        return pattern.split()
-    found: list[str] = _FLAT_SEGMENT.findall(pattern)
-    if sum(segment.count("(") for segment in found) == pattern.count("(") == pattern.count(")"):
-        return found
-    found = []
+    found: list[str] = []
     depth = 0
     for part in pattern.split():
         if depth:
@@ -125,8 +116,7 @@ def _segments(pattern: str) -> list[str]:
 def _options(segment: str) -> tuple[Phrase, ...]:
     if segment.isalpha() and segment.isascii():
         return ((segment,),)
-    choices = phrases(segment)
-    return tuple(dict.fromkeys((choice,) if choice.isalpha() else _words(choice) for choice in choices))
+    return tuple(dict.fromkeys(map(_words, phrases(segment))))
 
 
 def _words(phrase: str) -> Phrase:

@@ -50,18 +50,13 @@ class Beginnings:
     """Second words of patterns without a number, by the first word."""
     before_gap: dict[str, WordSet] = field(default_factory=dict)
     """The same for patterns whose number follows a gap."""
-    _added: set[tuple[tuple[str, ...], bool]] = field(default_factory=set)
 
-    def add(self, form: tuple[str, ...], *, counted: bool = True) -> None:
+    def add(self, form: Sequence[str], *, counted: bool = True) -> None:
         """Add a pattern; `counted`: it has a number, before its gap or after it."""
-        if (form, counted) in self._added:
-            return
-        self._added.add((form, counted))
         seconds = self.before_gap if counted and GAP in form else self.seconds
         if GAP in form:
             form = form[: form.index(GAP)]
-        marked = [form.index(mark) for mark in NUMBERS if mark in form]
-        number = min(marked) if marked else None
+        number = next((at for at, word in enumerate(form) if word in NUMBERS), None)
         if number == 0:
             self.after_number.add(form[1] if len(form) > 1 else "")
         elif number is not None:

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
@@ -136,12 +135,13 @@ class AgeReader:
 
     def _add_form(self, pattern: str, form: _Form) -> None:
         for segments in spellings(pattern):
-            marked = (options for options in segments if not _without_marks(options))
-            counted = any(not any(NUMBERS.isdisjoint(option) for option in options) for options in marked)
+            counted = any(not any(NUMBERS.isdisjoint(option) for option in options) for options in segments)
             for opening in _openings(segments):
                 self._beginnings.add(opening, counted=counted)
-            self._reach = max(self._reach, sum(map(_longest, segments)) + _MAX_GAP + _MAX_FILLERS)
-            edges = (options if _without_marks(options) else tuple(map(_with_edges, options)) for options in segments)
+            self._reach = max(
+                self._reach, sum(max(map(len, options)) for options in segments) + _MAX_GAP + _MAX_FILLERS
+            )
+            edges = (tuple(map(_with_edges, options)) for options in segments)
             self._root.add(tuple(edges), form)
 
     def read(self, stream: Stream, today: date) -> list[Statement]:
@@ -276,16 +276,6 @@ def _with_edges(phrase: Phrase) -> Phrase:
     return phrase if _MARKS.isdisjoint(phrase) else tuple(_EDGES.get(word, word) for word in phrase)
 
 
-@lru_cache(maxsize=16_384)
-def _without_marks(options: tuple[Phrase, ...]) -> bool:
-    return all(map(_MARKS.isdisjoint, options))
-
-
-@lru_cache(maxsize=16_384)
-def _longest(options: tuple[Phrase, ...]) -> int:
-    return max(map(len, options))
-
-
 def _openings(segments: Segments) -> set[Phrase]:
     """Return the beginnings of a pattern for `Beginnings`: the words before its number, else its first two words.
 
@@ -299,11 +289,6 @@ def _openings(segments: Segments) -> set[Phrase]:
             break
         longer: set[Phrase] = set()
         short = [begun for begun in opened if len(begun) < _OPENING]
-        if _without_marks(options):
-            before.update(*options)
-            longer.update((*begun, *option)[:_OPENING] for begun in short for option in options)
-            opened = longer.union(begun for begun in opened if len(begun) == _OPENING)
-            continue
         for option in options:
             if _MARKS.isdisjoint(option):
                 before.update(option)
@@ -357,11 +342,9 @@ def _years(form: _Form, numbers: tuple[Number, ...], today: date, stream: Stream
     """Return the years of a form; number words of another language are read in certain forms: `ist twelve Jahre`."""
     if form.fixed is not None:
         return form.fixed
-    if not _in_language_of(form, numbers) and not (
-        form.certain
-        and all(number.language in {"", form.language} or _only_a_number(number, stream) for number in numbers)
-    ):
-        return None
+    for number in numbers:
+        if number.language not in {"", form.language} and not (form.certain and _only_a_number(number, stream)):
+            return None
     years = KINDS[form.kind]([number.value for number in numbers], today)
     return years if years is not None and 0 <= years[1] <= OLDEST else None
 
