@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from core.policy.ages import Number
-from core.policy.normalization import ADULT_AGE, Stream, Token
+from core.policy.normalization import ADULT_AGE, Stream, Token, word_set
 from core.policy.sequences import Span
 
 OLDEST_PERSON = 110
@@ -34,45 +34,41 @@ class Grown(NamedTuple):
     """Whether the phrases are memories, after which the age is stated of the same pronoun."""
 
 
-def _words(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-_LINKS = _words("""
+_LINKS = word_set("""
     of aged age is s was are re now just turned turns who both already only today as a an adult grown up also recently m
     am nearly almost about
 """)
 """Words between a person and an age."""
-_HEDGES = _words("nearly almost about")
+_HEDGES = word_set("nearly almost about")
 _LEAST_HEDGED = 20
 """From which number on a hedged age is an adult's."""
-_ARTICLES = _words("a an the")
-_SEVERAL = _words("children together inseparable")
+_ARTICLES = word_set("a an the")
+_SEVERAL = word_set("children together inseparable")
 _SINGULAR = ("is", "ss")
-_SPOUSES = _words("husband wife fiance fiancee widow widower ex")
-_PLACED = _words("of at from in on")
+_SPOUSES = word_set("husband wife fiance fiancee widow widower ex")
+_PLACED = word_set("of at from in on")
 """Prepositions of a phrase between a person and the verb: `the new kid at the office is 25`."""
-_VERBS = _words("is are was now aged turned today both")
-_DETERMINERS = _words("the a an my our his her their")
-_SHARED = _words("both aged age")
+_VERBS = word_set("is are was now aged turned today both")
+_DETERMINERS = word_set("the a an my our his her their")
+_SHARED = word_set("both aged age")
 """Words before the age of several persons, for whom a number alone may be their count."""
 _PROFESSIONS = ("er", "or", "ist", "ian", "eer", "eon", "ess", "man")
-_MORE_PROFESSIONS = _words(
+_MORE_PROFESSIONS = word_set(
     "nurse judge cook chef clerk vet monk nun priest coach lawyer pilot architect bass alto mechanic"
 )
-_NO_PROFESSION = _words("""
+_NO_PROFESSION = word_set("""
     member number daughter sister brother mother father teenager toddler youngster carer player schooler
     preschooler highschooler teenybopper corner letter character order never other another either
 """)
 
 _ENGLISH = {"", "en"}
 """Languages of the numbers that are read; `on` is also the Turkish ten."""
-_PRONOUNS = _words("i he she we they")
-_AM = _words("m am s is re are")
-_NOW = _words("now today")
-_AT = _words("at aged")
+_PRONOUNS = word_set("i he she we they")
+_AM = word_set("m am s is re are")
+_NOW = word_set("now today")
+_AT = word_set("at aged")
 
-_FOLLOWS = _words("""
+_FOLLOWS = word_set("""
     and or but who whom whose which with in on at from by for as is was are were has have had now then she he they i
     we her his their my our the to into while when where after before during because so if that this today yesterday
     tonight already also not both each together lives works runs owns plays teaches studies wears says looks stands
@@ -82,21 +78,21 @@ _FOLLOWS = _words("""
     wants owned
 """)
 """Words that may follow an age, and that no number counts."""
-_CONTENT = _words("to into in on at from with by for her his their my our the a an and off out up back over as")
+_CONTENT = word_set("to into in on at from with by for her his their my our the a an and off out up back over as")
 """Words after a participle of a verb: `moved to Canada`, unlike `detailed photos`."""
-_COUNTED = _words("""
+_COUNTED = word_set("""
     photo photos photograph photographs pic pics picture pictures image images shot shots video videos clip clips pose
     poses scenes minute minutes hour hours day days week weeks month months seconds nude nudes times frame frames
     drawing drawings sketch sketches selfie selfies cm kg pages
 """)
-_JOINING = _words("and or")
-_FIGURATIVE = _words("heart paper spirit soul mind dog cat dreams fantasy theory number all total inside")
-_SHIRTS = _words("shirt jersey vest bib back chest list board scoreboard ranking queue scale")
-_LENGTHS = _words("few several another some couple")
-_TIMES = _words("year decade month week day moment minute few couple while")
-_OF_ONE = _words("is s was has works lives of and")
+_JOINING = word_set("and or")
+_FIGURATIVE = word_set("heart paper spirit soul mind dog cat dreams fantasy theory number all total inside")
+_SHIRTS = word_set("shirt jersey vest bib back chest list board scoreboard ranking queue scale")
+_LENGTHS = word_set("few several another some couple")
+_TIMES = word_set("year decade month week day moment minute few couple while")
+_OF_ONE = word_set("is s was has works lives of and")
 """Words after `one` as a pronoun: `our sons are 29 and 33, one is a chef`."""
-_LATER = _words("in on at by next this when as before after so if soon tomorrow come")
+_LATER = word_set("in on at by next this when as before after so if soon tomorrow come")
 """Words that may begin a later time: `18 in March`."""
 
 

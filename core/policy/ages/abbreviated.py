@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from datetime import date
 
-from core.policy.ages.kinds import born
+from core.policy.ages.kinds import born_short
 
 _NOT_NAMES = (
     r"(?!(?:at|only|about|around|over|under|room|number|no|day|page|level|size|chapter|class|gate|top|part|season|year|"
@@ -74,7 +74,6 @@ def abbreviated_ages(text: str) -> Iterator[float]:
 def short_birth_years(text: str, today: date) -> Iterator[float]:
     """Yield the lowest ages by a birth year of two digits with an apostrophe or a zero: `'11 baby`, `08 kid`."""
     for found in _BORN_SHORT.finditer(text):
-        year = int(found[1] or found[2])
-        years = born([year + (2000 if year <= today.year % 100 else 1900)], today)
+        years = born_short([int(found[1] or found[2])], today)
         if years is not None:
             yield years[0]

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from core.policy.ages.numbers import Number, NumberWords
-from core.policy.normalization import ADULT_AGE
+from core.policy.normalization import ADULT_AGE, word_set
 from core.policy.spelling import is_everyday
 
 _TOKENS = re.compile(r"[,;:()\[\]|\n!?\"…]|\.(?!\d)|\s[-–—]\s|\d+(?:[.,]\d+)*(?:\s?/\s?\d+)?|[^\W\d_]+")
@@ -23,11 +23,7 @@ _YOUNGEST_ALONE = 8
 _CLOCK_HOURS = 12
 
 
-def _words(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-_BEFORE = _words("""
+_BEFORE = word_set("""
     is was s am m im be being been turning turnt turnd gone becomes became
     becoming then now once than barely hardly scarcely not
     only just looks look looked nearly almost aged age reached reaching say says said maybe probably perhaps
@@ -35,7 +31,7 @@ _BEFORE = _words("""
     passes hits hit mere tender somewhere
 """)
 """Words before an age; a hedge (`only`, `like`) may follow them."""
-_HEDGES = _words("""
+_HEDGES = word_set("""
     only just jus jst barely hardly scarcely nearly almost like
     about around maybe perhaps possibly probably roughly still
     already now all of a an say circa approximately to be or the ripe old young sweet no more
@@ -43,7 +39,7 @@ _HEDGES = _words("""
 """)
 _JUST_BELOW = frozenset(["shy", "short", "south", "side", "shade", "hair", "north", "tad", "touch"])
 """`just shy of sixteen`, `this side of twelve`: an age below the number that follows `of`."""
-_AFTER = _words("""
+_AFTER = word_set("""
     she he they her his their him who whom whose and but or when while though although if so because since until
     till with wearing in on at today now already then yet again too the my our going tops max maximum something ish
     plus tomorrow soon next this last
@@ -51,10 +47,10 @@ _AFTER = _words("""
 """)
 """Words that may follow an age; before another noun, the number counts things."""
 _CONTINUED = frozenset(["and", "but", "when", "who", "going"])
-_PRONOUNS = _words("""
+_PRONOUNS = word_set("""
     she he they i we her his
 """)
-_PERSONS = _words("""
+_PERSONS = word_set("""
     girl boy woman man lady person child kid model self herself himself him her queen king prince princess actress
     actor singer hero heroine general captain emperor pope star celebrity dancer character artist composer teacher
     nurse doctor wizard witch president senator boss mother father mum mom dad sister brother wife husband
@@ -66,7 +62,7 @@ _PERSONS = _words("""
     heiress uncle aunt auntie grandson granddaughter landlord neighbour neighbor bishop priest monk nun judge
     lawyer professor novelist
 """)
-_GROUPS = _words("""
+_GROUPS = word_set("""
     group party team crowd set pair row choice out table handful number total pack box dozen bunch one some each part
     half most best cast family flock herd class queue band committee jury league score hand line circle stack pile
     series sequence batch bouquet length width height depth distance page pages chapter level factor ratio mother
@@ -75,13 +71,13 @@ _GROUPS = _words("""
     troupe company ensemble choir orchestra gang audience community village tribe army squad fleet staff council club
 """)
 """Nouns before a count: `a group of six or seven`, `a mother of three`."""
-_COUNTED = _words("""
+_COUNTED = word_set("""
     score rating bill total cost count weight
     size number room page chapter gate route score level iso no vol temperature time price it that there this what
 """)
-_COPULAS = _words("is was")
-_DETERMINERS = _words("the this that my our his her their your a an")
-_THINGS = _words("""
+_COPULAS = word_set("is was")
+_DETERMINERS = word_set("the this that my our his her their your a an")
+_THINGS = word_set("""
     car van truck lorry tractor motorbike motorcycle bike bicycle boat ship train tram bridge road tower castle church
     building house cottage barn hotel fence wall gate roof pond well garden hedge oak tree bonsai cactus vine laptop
     computer phone camera printer fridge oven boiler kettle sofa couch mattress wardrobe carpet desk clock watch coat
@@ -90,22 +86,22 @@ _THINGS = _words("""
 """)
 """Subjects whose age may be meant; no word that is also used of a person, such as `kitten`, `pet` or `doll`."""
 
-_CLOCK_CONTEXT = _words("""
+_CLOCK_CONTEXT = word_set("""
     dinner lunch breakfast party meet meeting come see you me us here there home tonight tomorrow today it morning
     evening night bed work door doors show call back up ready over starts start open opens closes out pm date drinks
     alarm train bus flight class coffee tea brunch supper sunrise sunset yoga swim run shower gym concert shop market
     service mass ferry tram beach again early late until by
 """)
-_EVENTS = _words("""
+_EVENTS = word_set("""
     leaving arriving starting opening departing beginning closing featuring serving boarding consisting including
     starring ending finishing during running calling
 """)
 """Verbs of things that have a time of day, such as a bus or a concert."""
-_TIMES = _words("""
+_TIMES = word_set("""
     morning mornings evening evenings afternoon afternoons night nights oclock clock am pm m sharp daily tonight
     sunset sunrise dusk dawn noon midnight
 """)
-_SHOWN = _words("""
+_SHOWN = word_set("""
     shown pictured seen depicted portrayed drawn sketched painted imagined reimagined rendered remembered here
     illustrated sculpted captured but
 """)
@@ -113,10 +109,10 @@ _SHOWN = _words("""
 _PROFESSIONS = ("ist", "ian", "eer")
 """Endings of nouns for persons: `a guitarist of thirteen`."""
 _SHORTEST_PROFESSION = 6
-_AS_BEFORE = _words("""
+_AS_BEFORE = word_set("""
     as how like way what
 """)
-_LOOKED = _words("""
+_LOOKED = word_set("""
     looked looks appeared appears was
 """)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from core.policy.ages.kinds import Range, born
+from core.policy.ages.kinds import Range, born, full_year
 from core.policy.ages.numbers import Number
 from core.policy.normalization import Stream
 
@@ -59,15 +59,9 @@ class BirthDates:
         if token.isdecimal() and len(token) == 4:
             yield int(token), at + 1
         elif dotted:
-            yield self._full_year(dotted[3] or dotted[4]), at + 1
+            year = int(dotted[3] or dotted[4])
+            yield year if year >= 100 else full_year(year, self.today), at + 1
         yield from ((number.value, number.end) for number in self.numbers.get(at, ()))
-
-    def _full_year(self, digits: str) -> int:
-        """Return the year; one of two digits is the latest that has begun: 2015 for `15`."""
-        year = int(digits)
-        if len(digits) > 2:
-            return year
-        return year + (2000 if year <= self.today.year % 100 else 1900)
 
     def _ages(self, start: int, at: int, year: float, year_end: int) -> tuple[Range, int]:
         """Return the range of ages, and the end of the date."""

@@ -55,12 +55,17 @@ def _born_since(epoch: int) -> Callable[[list[float], date], Range | None]:
     return lambda n, today: born([epoch + n[0]], today)
 
 
-def _born_short(numbers: list[float], today: date) -> Range | None:
+def full_year(year: float, today: date) -> float:
+    """Return the latest year with these last two digits that has begun: 2015 for 15, 1998 for 98."""
+    return year + (2000 if year <= today.year % 100 else 1900)
+
+
+def born_short(numbers: list[float], today: date) -> Range | None:
     """Return the age for a birth year of two digits: `born in '12`."""
     year = numbers[0]
     if year != int(year) or not 0 <= year <= _LAST_SHORT_YEAR:
         return None
-    return born([year + (2000 if year <= today.year % 100 else 1900)], today)
+    return born([full_year(year, today)], today)
 
 
 def _class_of_short(numbers: list[float], today: date) -> Range | None:
@@ -119,7 +124,7 @@ KINDS: Mapping[str, Callable[[list[float], date], Range | None]] = {
     "calendar_year_of_age": lambda n, today: _exactly(n[1] - (n[0] - today.year)) if n[0] > today.year else None,
     "days_since": lambda n, _: _exactly(n[0] // 365),
     "cube_root": lambda n, _: _exactly(round(n[0] ** (1 / 3), 3)),
-    "birth_date_short": lambda n, today: _born_short(n[2:], today) if n[0] <= 31 and n[1] <= 31 else None,
+    "birth_date_short": lambda n, today: born_short(n[2:], today) if n[0] <= 31 and n[1] <= 31 else None,
     "age_after": lambda n, _: _exactly(n[0] + n[1]),
     "dozen_and": lambda n, _: _exactly(12 + n[0]),
     "dozen_less": lambda n, _: _exactly(12 - n[0]),
@@ -143,7 +148,7 @@ KINDS: Mapping[str, Callable[[list[float], date], Range | None]] = {
     "quotient": lambda n, _: _exactly(n[0] / n[1]) if n[1] else None,
     "under": _under,
     "birth_year": born,
-    "birth_year_short": _born_short,
+    "birth_year_short": born_short,
     "birth_year_showa": _born_since(1925),
     "birth_year_heisei": _born_since(1988),
     "birth_year_reiwa": _born_since(2018),

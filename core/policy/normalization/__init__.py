@@ -49,6 +49,7 @@ from core.policy.normalization.tokens import (
     TokenCache,
     plain_stream,
     without_number_tails,
+    word_set,
 )
 from core.policy.spelling import DOUBTFUL
 
@@ -67,6 +68,7 @@ __all__ = [
     "native",
     "opaque",
     "streams",
+    "word_set",
 ]
 
 
@@ -113,24 +115,19 @@ def _flat_versions(letters: str, spelling: Spelling) -> Iterator[str]:
         yield plain
 
 
-_QUOTIENT_OF_YEARS = re.compile(r"(?<![\d./])(\d{2,3}) [/÷] ([2-6])(?=[ -](?:years?|yrs?)\b)")
-
-
+_TIME_OF_DAY = re.compile(r"(?i)(?<=\bat )((?:[01]\d|2[0-3])):([0-5]\d)(?![\d:])")
 _IN_BASE = re.compile(
     r"(?i)(?<!\w)(0x[\da-f]{1,2}|0b[01]{1,7}|0o[0-7]{1,3})(?=\W{0,2}(?:years?|yrs?|yo|y/o)(?!\w))"
     r"|(?<=\bage)(\D{1,4})(0x[\da-f]{1,2}|0b[01]{1,7}|0o[0-7]{1,3})(?!\w|\W{1,2}0)"
 )
-
-
-_TIME_OF_DAY = re.compile(r"(?i)(?<=\bat )((?:[01]\d|2[0-3])):([0-5]\d)(?![\d:])")
+_QUOTIENT_OF_YEARS = re.compile(r"(?<![\d./])(\d{2,3}) [/÷] ([2-6])(?=[ -](?:years?|yrs?)\b)")
 
 
 def _resolve_figures(text: str) -> str:
-    """Replace an age in another base, `0x0f years`, by the decimal one, and `36 / 2 years` by `18 years`.
+    """Rewrite figures that would be read wrongly: times of day, ages in another base, and quotients.
 
-    A time of day, `at 16:05`, is written as one number, so that its hour is not an age.
-
-    A quotient is replaced if it is an adult's age, so that `2 years` is not an age.
+    `at 16:05` becomes one number, so that its hour is not an age; `0x0f years` becomes `15 years`. `36 / 2 years`
+    becomes `18 years`, because the quotient is an adult's age, so that `2 years` is not an age.
     """
     text = _TIME_OF_DAY.sub(r"\1\2", text) if ":" in text else text
     text = _IN_BASE.sub(lambda found: f"{found[2] or ''}{int(found[1] or found[3], 0)}", text) if "0" in text else text

@@ -85,6 +85,11 @@ class TokenCache(dict[Token, _Known], Generic[_Known]):
         return type(self), (self._compute,)
 
 
+def word_set(words: str) -> frozenset[str]:
+    """Return the words of a list that is written as one text."""
+    return frozenset(words.split())
+
+
 def number_value(digits: str) -> float | None:
     """Return the value of a number token, or None for a date, a version and the like."""
     if digits.isdecimal():
